@@ -1,0 +1,1 @@
+"""The optimisations: one folder a patch, each a recipe and a payload."""

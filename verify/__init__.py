@@ -1,0 +1,1 @@
+"""Proves that two routes through an sglang tree leave identical metadata."""
