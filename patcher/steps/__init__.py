@@ -1,0 +1,46 @@
+"""The libcst steps that recipes are written in."""
+
+from __future__ import annotations
+
+from patcher.steps.adapt import (
+    Adapt,
+    Drop,
+    HasGlobal,
+    HasMethod,
+    LacksGlobal,
+    LacksMethod,
+    Rename,
+)
+from patcher.steps.bodies import (
+    InsertAfter,
+    InsertBefore,
+    PrependToBody,
+    ReplaceStatement,
+)
+from patcher.steps.checks import RequireNeverRead
+from patcher.steps.definitions import AddDefinitions, AddMethods
+from patcher.steps.environ import AddEnvFlag
+from patcher.steps.modules import AddModule
+from patcher.steps.workspace import Conflict, RecipeError, Workspace
+
+__all__ = [
+    "Adapt",
+    "AddDefinitions",
+    "AddEnvFlag",
+    "AddMethods",
+    "AddModule",
+    "Conflict",
+    "Drop",
+    "HasGlobal",
+    "HasMethod",
+    "InsertAfter",
+    "InsertBefore",
+    "LacksGlobal",
+    "LacksMethod",
+    "PrependToBody",
+    "RecipeError",
+    "Rename",
+    "ReplaceStatement",
+    "RequireNeverRead",
+    "Workspace",
+]

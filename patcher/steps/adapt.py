@@ -1,0 +1,134 @@
+"""How a payload written for one family is made to fit an older one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import libcst as cst
+
+from patcher.steps import scopes
+from patcher.steps.bindings import bindings
+from patcher.steps.workspace import Conflict
+
+
+class When(Protocol):
+    """A question about the target module."""
+
+    def __call__(self, module: cst.Module) -> bool: ...
+
+
+@dataclass(frozen=True)
+class HasGlobal:
+    """The target binds this name at its top level."""
+
+    name: str
+
+    def __call__(self, module: cst.Module) -> bool:
+        return self.name in bindings(module)
+
+
+@dataclass(frozen=True)
+class LacksGlobal:
+    """The target does not bind this name at its top level."""
+
+    name: str
+
+    def __call__(self, module: cst.Module) -> bool:
+        return self.name not in bindings(module)
+
+
+@dataclass(frozen=True)
+class HasMethod:
+    """The target's class `cls` defines this method."""
+
+    cls: str
+    name: str
+
+    def __call__(self, module: cst.Module) -> bool:
+        try:
+            scopes.find_definition(module, f"{self.cls}.{self.name}")
+        except Conflict:
+            return False
+        return True
+
+
+@dataclass(frozen=True)
+class LacksMethod:
+    """The target's class `cls` does not define this method."""
+
+    cls: str
+    name: str
+
+    def __call__(self, module: cst.Module) -> bool:
+        return not HasMethod(self.cls, self.name)(module)
+
+
+@dataclass(frozen=True)
+class Rename:
+    """Expression `old` becomes `new` wherever the payload has it."""
+
+    old: str
+    new: str
+    when: When
+
+    def transformer(self) -> cst.CSTTransformer:
+        """The rewrite of the payload."""
+        return _Rename(cst.parse_expression(self.old), cst.parse_expression(self.new))
+
+
+@dataclass(frozen=True)
+class Drop:
+    """The statement is left out wherever the payload has it."""
+
+    statement: str
+    when: When
+
+    def transformer(self) -> cst.CSTTransformer:
+        """The rewrite of the payload."""
+        return _Drop(scopes.shape(self.statement))
+
+
+Adapt = Rename | Drop
+
+
+def adapted(
+    payload: cst.Module, adapt: Sequence[Adapt], target: cst.Module
+) -> cst.Module:
+    """The payload with every adaptation that `target` asks for."""
+    for one in adapt:
+        if one.when(target):
+            payload = payload.visit(one.transformer())
+    return payload
+
+
+class _Rename(cst.CSTTransformer):
+    def __init__(self, old: cst.BaseExpression, new: cst.BaseExpression) -> None:
+        super().__init__()
+        self._old = old
+        self._new = new
+
+    def on_leave(
+        self, original_node: cst.CSTNodeT, updated_node: cst.CSTNodeT
+    ) -> cst.CSTNodeT | cst.RemovalSentinel | cst.FlattenSentinel[cst.CSTNodeT]:
+        if type(original_node) is type(self._old) and original_node.deep_equals(
+            self._old
+        ):
+            return self._new  # type: ignore[return-value]
+        return super().on_leave(original_node, updated_node)
+
+
+class _Drop(cst.CSTTransformer):
+    def __init__(self, statement: str) -> None:
+        super().__init__()
+        self._statement = statement
+
+    def leave_SimpleStatementLine(
+        self,
+        original_node: cst.SimpleStatementLine,
+        updated_node: cst.SimpleStatementLine,
+    ) -> cst.SimpleStatementLine | cst.RemovalSentinel:
+        if scopes.shape(original_node) == self._statement:
+            return cst.RemoveFromParent()
+        return updated_node

@@ -1,0 +1,126 @@
+"""Steps that insert statements into a function, or replace one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import libcst as cst
+
+from patcher.steps import layout, payload, scopes
+from patcher.steps.adapt import Adapt
+from patcher.steps.workspace import Conflict, Workspace
+
+Block = Sequence[cst.BaseStatement]
+
+
+@dataclass(frozen=True)
+class _InFunction:
+    """What the steps here share: a place, and a payload function's body to put there."""
+
+    file: str
+    function: str
+
+    def adds(self) -> frozenset[str]:
+        """No symbols."""
+        return frozenset()
+
+
+@dataclass(frozen=True)
+class PrependToBody(_InFunction):
+    """Inserts at the head of the function, after its docstring."""
+
+    payload: Path
+    source: str
+    adapt: tuple[Adapt, ...] = ()
+
+    def apply(self, work: Workspace, patch: str) -> None:
+        """Raises `Conflict` when the parameters differ from the payload function's."""
+        target = work.module(self.file)
+        source = payload.fitted(self.payload, self.adapt, target)
+        region = payload.body_of(source, self.source)
+        expected = payload.parameters_of(source, self.source)
+
+        def edit(node: scopes.Definition) -> scopes.Definition:
+            found = scopes.parameters(node)
+            if found != expected:
+                raise Conflict(
+                    self.function,
+                    f"{self.function} takes other parameters",
+                    lines=(f"- ({', '.join(expected)})", f"+ ({', '.join(found)})"),
+                )
+            _refuse_twice(node, region, self.function)
+            suite = scopes.block(node, self.function)
+            index = scopes.docstring_length(suite.body)
+            body = layout.insert(suite.body, index, region, patch, gap=1)
+            return node.with_changes(body=suite.with_changes(body=body))
+
+        edited = scopes.edit_definition(target, self.function, edit)
+        payload.settle(work, self.file, source, region, edited)
+
+
+@dataclass(frozen=True)
+class _AtAnchor(_InFunction, ABC):
+    """Inserts at the one statement of the function that `anchor` is the source of."""
+
+    anchor: str
+    payload: Path
+    source: str
+    adapt: tuple[Adapt, ...] = ()
+
+    def apply(self, work: Workspace, patch: str) -> None:
+        """Raises `Conflict` unless the function has the anchor exactly once."""
+        target = work.module(self.file)
+        source = payload.fitted(self.payload, self.adapt, target)
+        region = payload.body_of(source, self.source)
+        function = scopes.find_definition(target, self.function)
+        _refuse_twice(function, region, self.function)
+
+        def edit(body: Block, index: int) -> list[cst.BaseStatement]:
+            return self._edit(body, index, region, patch)
+
+        edited = scopes.edit_at(target, self.function, self.anchor, edit)
+        payload.settle(work, self.file, source, region, edited)
+
+    @abstractmethod
+    def _edit(
+        self, body: Block, index: int, region: Block, patch: str
+    ) -> list[cst.BaseStatement]:
+        """The block with the region in it; the anchor is `body[index]`."""
+
+
+class InsertBefore(_AtAnchor):
+    """Inserts before the anchor and the comments above it."""
+
+    def _edit(
+        self, body: Block, index: int, region: Block, patch: str
+    ) -> list[cst.BaseStatement]:
+        return layout.insert(body, index, region, patch, gap=1)
+
+
+class InsertAfter(_AtAnchor):
+    """Inserts after the anchor."""
+
+    def _edit(
+        self, body: Block, index: int, region: Block, patch: str
+    ) -> list[cst.BaseStatement]:
+        return layout.insert(body, index + 1, region, patch, gap=1)
+
+
+class ReplaceStatement(_AtAnchor):
+    """Puts the region in the place of the anchor and of the comments above it."""
+
+    def _edit(
+        self, body: Block, index: int, region: Block, patch: str
+    ) -> list[cst.BaseStatement]:
+        above = layout.leading(body[index])
+        above = above[: layout.blanks(above)]
+        marked = layout.mark(region, patch, above)
+        return [*body[:index], *marked, *body[index + 1 :]]
+
+
+def _refuse_twice(function: scopes.Definition, region: Block, dotted: str) -> None:
+    if scopes.contains(function, region):
+        raise Conflict(dotted, f"{dotted} already has these statements")

@@ -1,0 +1,96 @@
+"""The files of a plan while its steps run: one parsed module a file."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import tokenize
+from collections.abc import Mapping
+
+import libcst as cst
+
+from patcher.results import Reason
+
+
+class RecipeError(ValueError):
+    """A recipe or payload that contradicts itself: a bug here, not in the tree."""
+
+
+class Conflict(Exception):
+    """A step that does not fit the tree."""
+
+    def __init__(
+        self, symbol: str, what: str, todo: str = "", lines: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(what)
+        self.symbol = symbol
+        self.what = what
+        self.todo = todo
+        self.lines = lines
+
+    def reason(self, file: str) -> Reason:
+        """This conflict, as a result that names the file."""
+        return Reason(file, self.symbol, self.what, self.todo, self.lines)
+
+
+class Workspace:
+    """Original bytes in, modules in between, new bytes out. Nothing touches a disk."""
+
+    def __init__(self, originals: Mapping[str, bytes]) -> None:
+        self._originals = originals
+        self._parsed: dict[str, cst.Module] = {}
+        self._edited: dict[str, cst.Module] = {}
+
+    def exists(self, file: str) -> bool:
+        """Whether the file is in the tree, or was created by an earlier step."""
+        return file in self._edited or file in self._originals
+
+    def created(self, file: str) -> bool:
+        """Whether an earlier step created the file."""
+        return file in self._edited and file not in self._originals
+
+    def module(self, file: str) -> cst.Module:
+        """The file as the steps so far have left it. Raises `Conflict`."""
+        if file in self._edited:
+            return self._edited[file]
+        if file not in self._parsed:
+            if file not in self._originals:
+                raise Conflict("", "the tree has no such file")
+            self._parsed[file] = parse(self._originals[file])
+        return self._parsed[file]
+
+    def put(self, file: str, module: cst.Module) -> None:
+        """Sets the file's new content."""
+        self._edited[file] = module
+
+    def edits(self) -> dict[str, bytes]:
+        """The new bytes of every file that was edited or created."""
+        return {
+            file: _bom(self._originals.get(file, b"")) + module.code.encode()
+            for file, module in sorted(self._edited.items())
+        }
+
+
+def parse(data: bytes) -> cst.Module:
+    """The module of UTF-8 `data`, a BOM aside. Raises `Conflict` for anything else."""
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        if encoding not in ("utf-8", "utf-8-sig", "ascii"):
+            raise SyntaxError(f"declares the encoding {encoding}")
+        text = data[len(_bom(data)) :].decode()
+        module = cst.parse_module(text)
+    except UnicodeDecodeError as error:
+        raise Conflict("", f"not UTF-8 at byte {error.start}") from error
+    except SyntaxError as error:
+        raise Conflict("", f"not readable as UTF-8 Python: {error.msg}") from error
+    except cst.ParserSyntaxError as error:
+        raise Conflict(
+            "", f"not valid Python at line {error.editor_line}: {error.message}"
+        ) from error
+    if module.code != text:
+        raise Conflict("", "its text cannot be reproduced byte for byte")
+    return module
+
+
+def _bom(data: bytes) -> bytes:
+    return codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
