@@ -12,6 +12,7 @@ from patcher.steps.adapt import (
     Rename,
 )
 from patcher.steps.bodies import (
+    AppendToBody,
     InsertAfter,
     InsertBefore,
     PrependToBody,
@@ -29,6 +30,7 @@ __all__ = [
     "AddEnvFlag",
     "AddMethods",
     "AddModule",
+    "AppendToBody",
     "Conflict",
     "Drop",
     "HasGlobal",

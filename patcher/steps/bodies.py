@@ -29,8 +29,8 @@ class _InFunction:
 
 
 @dataclass(frozen=True)
-class PrependToBody(_InFunction):
-    """Inserts at the head of the function, after its docstring."""
+class _AtEdge(_InFunction):
+    """Inserts at an end of a function that takes the parameters the payload's takes."""
 
     payload: Path
     source: str
@@ -53,12 +53,30 @@ class PrependToBody(_InFunction):
                 )
             _refuse_twice(node, region, self.function)
             suite = scopes.block(node, self.function)
-            index = scopes.docstring_length(suite.body)
-            body = layout.insert(suite.body, index, region, patch, gap=1)
+            body = layout.insert(
+                suite.body, self._index(suite.body), region, patch, gap=1
+            )
             return node.with_changes(body=suite.with_changes(body=body))
 
         edited = scopes.edit_definition(target, self.function, edit)
         payload.settle(work, self.file, source, region, edited)
+
+    def _index(self, body: Sequence[cst.BaseStatement]) -> int:
+        raise NotImplementedError
+
+
+class PrependToBody(_AtEdge):
+    """Inserts at the head of the function, after its docstring."""
+
+    def _index(self, body: Sequence[cst.BaseStatement]) -> int:
+        return scopes.docstring_length(body)
+
+
+class AppendToBody(_AtEdge):
+    """Inserts at the end of the function."""
+
+    def _index(self, body: Sequence[cst.BaseStatement]) -> int:
+        return len(body)
 
 
 @dataclass(frozen=True)

@@ -28,19 +28,25 @@ class AddEnvFlag:
         return frozenset({f"{self.cls}.{self.name}"})
 
     def apply(self, work: Workspace, patch: str) -> None:
-        """Raises `Conflict` when the class is missing or has the flag."""
+        """Raises `Conflict` when the class is missing or has the flag.
+
+        Patches may share a gate: the first of them brings it.
+        """
+        symbol = f"{self.cls}.{self.name}"
+        if (self.file, symbol) in work.brought:
+            return
         flag = cst.parse_statement(f"{self.name} = EnvBool({self.default})\n")
 
         def edit(node: scopes.Definition) -> scopes.Definition:
             suite = scopes.block(node, self.cls)
             if any(self.name in defined(statement) for statement in suite.body):
-                symbol = f"{self.cls}.{self.name}"
                 raise Conflict(symbol, f"{symbol} is already defined")
             body = self._added(list(suite.body), flag, patch)
             return node.with_changes(body=suite.with_changes(body=body))
 
         target = work.module(self.file)
         work.put(self.file, scopes.edit_definition(target, self.cls, edit))
+        work.brought.add((self.file, symbol))
 
     def _added(self, body: Body, flag: cst.BaseStatement, patch: str) -> Body:
         title = f"# {self.section}"

@@ -40,6 +40,8 @@ class Workspace:
         self._originals = originals
         self._parsed: dict[str, cst.Module] = {}
         self._edited: dict[str, cst.Module] = {}
+        # What several patches may bring: (file, symbol).
+        self.brought: set[tuple[str, str]] = set()
 
     def exists(self, file: str) -> bool:
         """Whether the file is in the tree, or was created by an earlier step."""

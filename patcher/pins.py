@@ -1,0 +1,177 @@
+"""The releases known here, by the sha256 of the files that matter; never by git."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from patcher.digest import Difference, Outline, differences, sha256
+
+PINNED = (
+    "sglang/srt/layers/attention/nsa_backend.py",
+    "sglang/srt/environ.py",
+    "sglang/srt/speculative/eagle_draft_cuda_graph_runner.py",
+    "sglang/srt/layers/attention/base_attn_backend.py",
+    "sglang/srt/layers/attention/nsa/nsa_backend_mtp_precompute.py",
+    "sglang/srt/layers/attention/nsa/nsa_mtp_verification.py",
+    "sglang/srt/layers/attention/nsa/utils.py",
+    "sglang/srt/model_executor/forward_batch_info.py",
+    "sglang/version.py",
+)
+"""Every file that a recipe edits or the verifier imports, and the version."""
+
+Read = Callable[[str], bytes | None]
+Family = Literal["patchable", "too-old", "upstream"]
+
+
+@dataclass(frozen=True)
+class Pin:
+    """One release: its wheel, and its pinned files' hashes.
+
+    `why` says why a release of another family than `patchable` is not patched.
+    """
+
+    release: str
+    wheel: str
+    wheel_sha256: str
+    family: Family
+    why: str
+    files: Mapping[str, str]
+
+    @property
+    def patchable(self) -> bool:
+        """Whether patches are made for this release."""
+        return self.family == "patchable"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A pinned file that is not what the release has; `differences` None: it is missing."""
+
+    file: str
+    differences: tuple[Difference, ...] | None
+
+    @property
+    def symbol(self) -> str:
+        """The first definition that differs; empty outside of definitions."""
+        return self.differences[0].symbol if self.differences else ""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The release that a tree is nearest to, and how it differs. No pin: unknown."""
+
+    pin: Pin | None
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def exact(self) -> bool:
+        """Whether every pinned file is the release's own."""
+        return self.pin is not None and not self.changes
+
+
+@cache
+def _data() -> dict[str, Any]:
+    text = files("patcher").joinpath("pins.json").read_text(encoding="utf-8")
+    data: dict[str, Any] = json.loads(text)
+    return data
+
+
+@cache
+def pins() -> Mapping[str, Pin]:
+    """The known releases, oldest first."""
+    return {
+        release: Pin(
+            release,
+            entry["wheel"],
+            entry["sha256"],
+            entry["family"],
+            entry.get("why", ""),
+            entry["files"],
+        )
+        for release, entry in _data()["releases"].items()
+    }
+
+
+def outline(digest: str) -> Outline | None:
+    """The outline of a pinned file's content; None for a release that is not patched."""
+    kept = _data()["outlines"].get(digest)
+    return Outline.unpacked(kept["symbols"], kept["lines"]) if kept else None
+
+
+def identify(read: Read) -> Identity:
+    """The release whose files `read` gives, by content.
+
+    A tree that matches none exactly is compared to the pin that shares most files with
+    it; the version that it states decides only between equals.
+    """
+    found = {file: read(file) for file in PINNED}
+    hashes = {file: sha256(data) for file, data in found.items() if data is not None}
+    stated = _version(found["sglang/version.py"] or b"")
+    best = max(
+        pins().values(),
+        key=lambda pin: (_shared(pin, hashes), pin.release == stated, pin.patchable),
+    )
+    if not _shared(best, hashes) and best.release != stated:
+        return Identity(None)
+    changed = [f for f, digest in best.files.items() if hashes.get(f) != digest]
+    return Identity(best, tuple(_change(best, file, found[file]) for file in changed))
+
+
+def _shared(pin: Pin, hashes: Mapping[str, str]) -> int:
+    return sum(hashes.get(file) == digest for file, digest in pin.files.items())
+
+
+def _change(pin: Pin, file: str, data: bytes | None) -> Change:
+    if data is None:
+        return Change(file, None)
+    kept = outline(pin.files[file])
+    return Change(file, tuple(differences(kept, data)) if kept else ())
+
+
+def _version(data: bytes) -> str:
+    match = re.search(rb'^__version__ = "([^"]+)"', data, re.MULTILINE)
+    return match[1].decode() if match else ""
+
+
+def entry_of(wheel: Path, family: Family, why: str = "") -> dict[str, Any]:
+    """A release's entry for `pins.json`, and its outlines if it is to be patched."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        content = {file: archive.read(file) for file in PINNED if file in names}
+    entry = {"wheel": wheel.name, "sha256": sha256(wheel.read_bytes()), "family": family}
+    if why:
+        entry["why"] = why
+    hashes = {file: sha256(data) for file, data in content.items()}
+    kept = content if family == "patchable" else {}
+    return {
+        "release": wheel.name.split("-")[1],
+        "entry": {**entry, "files": hashes},
+        "outlines": {hashes[f]: Outline.of(data).packed() for f, data in kept.items()},
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prints `pins.json` with a wheel's release added.
+
+    `python -m patcher.pins WHEEL [FAMILY [WHY]]`; see CONTRIBUTING, "Add a release".
+    """
+    wheel, family, why = [*(argv or sys.argv[1:]), "patchable", ""][:3]
+    made = entry_of(Path(wheel), family, why)  # type: ignore[arg-type]
+    data = _data()
+    data["releases"][made["release"]] = made["entry"]
+    data["outlines"] |= made["outlines"]
+    print(json.dumps(data, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""Finds the `sglang` package that a directory holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from patcher.results import Exit, Reason, Refusal
+
+Layout = Literal["checkout", "installed", "wheel", "package"]
+
+STATE = "sglang/.nsa-opt"
+"""Where the state of an apply lives, inside the package; gone after a rollback."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A directory `home` that holds `sglang/`; paths below it are posix strings."""
+
+    home: Path
+    layout: Layout
+
+    def path(self, rel: str) -> Path:
+        """The file or folder of a package-relative path."""
+        return self.home / rel
+
+    def read(self, rel: str) -> bytes | None:
+        """The file's bytes; None when there is no such file."""
+        try:
+            return self.path(rel).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    @property
+    def state(self) -> Path:
+        """The folder of the manifest, the journal and the lock."""
+        return self.home / STATE
+
+
+def find_tree(path: Path) -> Tree:
+    """The tree at `path`: a git checkout, an installed package, a wheel, or the package.
+
+    Raises `Refusal` when `path` does not exist or holds no `sglang` package.
+    """
+    if not path.is_dir():
+        what = "is not a directory" if path.exists() else "does not exist"
+        raise Refusal(Reason(str(path), "", what), code=Exit.USAGE)
+    base = path.resolve()
+    if _is_package(base / "python" / "sglang"):
+        return Tree(base / "python", "checkout")
+    if _is_package(base / "sglang"):
+        if base.name in ("site-packages", "dist-packages"):
+            return Tree(base, "installed")
+        is_checkout = base.name == "python" and (base.parent / ".git").exists()
+        return Tree(base, "checkout" if is_checkout else "wheel")
+    if base.name == "sglang" and _is_package(base):
+        return Tree(base.parent, "package")
+    raise Refusal(
+        Reason(
+            str(path),
+            "",
+            "holds no sglang package",
+            "give a git checkout of sglang, a site-packages folder, an unpacked wheel, "
+            "or the package itself",
+        )
+    )
+
+
+def _is_package(path: Path) -> bool:
+    return (path / "srt").is_dir() and (path / "version.py").is_file()

@@ -1,0 +1,41 @@
+"""Rewrite draft_extend metadata in place, in one Triton launch and without a sync.
+
+Source: document 004.
+"""
+
+from __future__ import annotations
+
+from patcher.recipe import Patch
+from patcher.steps import AddMethods, PrependToBody
+from patches import HERE
+from patches.shared.anchors import NSA_BACKEND, OLDER_NSA_BACKEND, REPLAY
+from patches.shared.fused import FUSED_GATE, FUSED_METADATA, kernels
+
+PAYLOAD = HERE / "draft_extend" / "payload"
+
+PATCH = Patch(
+    name="draft-extend",
+    version="1",
+    summary="rewrite draft_extend metadata in one Triton launch, without a sync",
+    source="document 004",
+    requires=(),
+    gate=FUSED_GATE,
+    steps=(
+        *FUSED_METADATA,
+        kernels(PAYLOAD),
+        AddMethods(
+            file=NSA_BACKEND,
+            cls="NativeSparseAttnBackend",
+            after=REPLAY,
+            payload=PAYLOAD / "nsa_backend.py",
+            source="FusedDraftExtend",
+            adapt=OLDER_NSA_BACKEND,
+        ),
+        PrependToBody(
+            file=NSA_BACKEND,
+            function=f"NativeSparseAttnBackend.{REPLAY}",
+            payload=PAYLOAD / "nsa_backend.py",
+            source=f"FusedDraftExtendDispatch.{REPLAY}",
+        ),
+    ),
+)

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Dict, List
+
+import torch
+from sglang.srt.environ import envs
+from sglang.srt.layers.attention.nsa.fused_metadata import run_fused_metadata
+from sglang.srt.layers.attention.nsa_backend import (
+    NativeSparseAttnMultiStepBackend,
+    NSAMetadata,
+)
+from sglang.srt.model_executor.forward_batch_info import ForwardBatch
+
+if TYPE_CHECKING:
+    from sglang.srt.model_executor.model_runner import ModelRunner
+
+
+@dataclass(frozen=True)
+class FanOutTable:
+    """Where the decode buffers of several backends are, for one batch size.
+
+    Keeps the metadata it was built from: its addresses stay valid as long as it lives,
+    and a backend that has captured anew can be told by its other metadata.
+    """
+
+    metadata: List[NSAMetadata]
+    # [backends, 6] int64: as `fan_out_decode_metadata` wants them
+    addresses: torch.Tensor
+    page_table_stride: int
+    real_page_table_stride: int
+    # every page table starts on 16 bytes
+    aligned: bool
+
+    @classmethod
+    def build(cls, metadata: List[NSAMetadata]) -> FanOutTable:
+        buffers = [
+            (
+                m.cache_seqlens_int32,
+                m.cu_seqlens_k,
+                m.nsa_cache_seqlens_int32,
+                m.nsa_cu_seqlens_k,
+                m.page_table_1,
+                m.real_page_table,
+            )
+            for m in metadata
+        ]
+        layouts = [[(t.dtype, t.shape, t.stride()) for t in ts] for ts in buffers]
+        assert all(layout == layouts[0] for layout in layouts)
+
+        *_, page_table, real_page_table = buffers[0]
+        return cls(
+            metadata=metadata,
+            addresses=torch.tensor(
+                [[t.data_ptr() for t in ts] for ts in buffers],
+                dtype=torch.int64,
+                device=page_table.device,
+            ),
+            page_table_stride=page_table.stride(0),
+            real_page_table_stride=real_page_table.stride(0),
+            aligned=all(m.page_table_1.data_ptr() % 16 == 0 for m in metadata),
+        )
+
+
+class FanOutDispatch(NativeSparseAttnMultiStepBackend):
+    def __init__(
+        self, model_runner: ModelRunner, topk: int, speculative_num_steps: int
+    ):
+        # Batch size to the addresses of every step's buffers.
+        self.fan_out_tables: Dict[int, FanOutTable] = {}
+
+    def init_forward_metadata_capture_cuda_graph(self, forward_batch: ForwardBatch):
+        self._get_fan_out_table(forward_batch.batch_size)
+
+    def init_forward_metadata_replay_cuda_graph(
+        self, forward_batch: ForwardBatch, bs: int
+    ):
+        if envs.SGLANG_NSA_METADATA_FAN_OUT.get() and self._fan_out_metadata(
+            forward_batch, bs
+        ):
+            return
+
+
+class FanOut(NativeSparseAttnMultiStepBackend):
+    def _get_fan_out_table(self, bs: int) -> FanOutTable:
+        metadata = [b.decode_cuda_graph_metadata[bs] for b in self.attn_backends]
+        table = self.fan_out_tables.get(bs)
+        if table is None or any(a is not b for a, b in zip(table.metadata, metadata)):
+            table = self.fan_out_tables[bs] = FanOutTable.build(metadata)
+        return table
+
+    def _fan_out_metadata(self, forward_batch: ForwardBatch, bs: int) -> bool:
+        """Rewrite the metadata of every step in one launch, if that is possible."""
+        if not envs.SGLANG_NSA_USE_TRITON_METADATA.get():
+            return False
+
+        first = self.attn_backends[0]
+        table = self._get_fan_out_table(bs)
+        if not run_fused_metadata(
+            "fan_out_decode_metadata",
+            seq_lens=forward_batch.seq_lens[:bs],
+            req_pool_indices=forward_batch.req_pool_indices[:bs],
+            req_to_token=first.req_to_token,
+            fan_out_table=table.addresses,
+            page_table_stride=table.page_table_stride,
+            real_page_table_stride=table.real_page_table_stride,
+            aligned=table.aligned,
+            max_seqlen_k=int(forward_batch.seq_lens_cpu[:bs].max().item()),
+            nsa_index_topk=first.nsa_index_topk,
+            real_page_size=first.real_page_size,
+        ):
+            return False
+
+        if first.nsa_decode_impl == "flashmla_kv":
+            computed = first._compute_flashmla_metadata(
+                cache_seqlens=table.metadata[0].nsa_cache_seqlens_int32, seq_len_q=1
+            )
+            outputs = [
+                m.flashmla_metadata.slice(slice(0, bs + 1)) for m in table.metadata
+            ]
+            # One launch for all of them.
+            torch._foreach_copy_(
+                [o.flashmla_metadata for o in outputs]
+                + [o.num_splits for o in outputs],
+                [computed.flashmla_metadata] * len(outputs)
+                + [computed.num_splits] * len(outputs),
+            )
+
+        for attn_backend, step_metadata in zip(self.attn_backends, table.metadata):
+            attn_backend.set_nsa_prefill_impl(forward_batch=None)
+            attn_backend.forward_metadata = step_metadata
+        return True

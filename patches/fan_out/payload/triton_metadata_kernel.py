@@ -1,0 +1,123 @@
+import torch
+import triton
+import triton.language as tl
+from sglang.srt.layers.attention.nsa.triton_metadata_kernel import (
+    _BLOCK_COLS,
+    _BLOCK_SEQS,
+    _page_grid,
+    _store_decode_seqlens,
+    _store_pages,
+)
+
+# Columns of a fan-out table: where one backend's decode buffers are.
+_FAN_OUT_FIELDS = tl.constexpr(6)
+
+
+@triton.jit
+def _fan_out_buffer(fan_out_table, backend, field: tl.constexpr):
+    address = tl.load(fan_out_table + backend * _FAN_OUT_FIELDS + field)
+    return address.to(tl.pointer_type(tl.int32))
+
+
+@triton.jit(do_not_specialize=["bs", "max_seqlen_k"])
+def _fan_out_decode_metadata_kernel(
+    seq_lens,
+    seq_lens_stride,
+    req_pool_indices,
+    req_pool_indices_stride,
+    req_to_token,
+    req_to_token_stride,
+    bs,
+    max_seqlen_k,
+    nsa_index_topk,
+    fan_out_table,
+    page_table_stride,
+    real_page_table_stride,
+    BACKENDS: tl.constexpr,
+    ALIGNED: tl.constexpr,
+    PAGE_SIZE: tl.constexpr,
+    BLOCK_COLS: tl.constexpr,
+    BLOCK_SEQS: tl.constexpr,
+):
+    row = tl.program_id(0)
+    tile = tl.program_id(1)
+    if row < bs:
+        req = tl.load(req_pool_indices + row * req_pool_indices_stride).to(tl.int64)
+        cols = tile * BLOCK_COLS + tl.arange(0, BLOCK_COLS)
+        mask = cols < max_seqlen_k
+        pages = tl.load(req_to_token + req * req_to_token_stride + cols, mask=mask)
+        # Read once, written once for each backend.
+        for backend in tl.static_range(BACKENDS):
+            page_table = _fan_out_buffer(fan_out_table, backend, 4)
+            if ALIGNED:
+                # A loaded address has no known alignment: without this hint the
+                # stores are 4 bytes wide.
+                page_table = tl.multiple_of(page_table, 16)
+            _store_pages(
+                pages,
+                row,
+                cols,
+                mask,
+                page_table,
+                page_table_stride,
+                _fan_out_buffer(fan_out_table, backend, 5),
+                real_page_table_stride,
+                PAGE_SIZE,
+            )
+    elif tile == 0:
+        backend = row - bs
+        _store_decode_seqlens(
+            seq_lens,
+            seq_lens_stride,
+            bs,
+            nsa_index_topk,
+            _fan_out_buffer(fan_out_table, backend, 0),
+            _fan_out_buffer(fan_out_table, backend, 1),
+            _fan_out_buffer(fan_out_table, backend, 2),
+            _fan_out_buffer(fan_out_table, backend, 3),
+            BLOCK_SEQS,
+        )
+
+
+def fan_out_decode_metadata(
+    seq_lens: torch.Tensor,
+    req_pool_indices: torch.Tensor,
+    req_to_token: torch.Tensor,
+    fan_out_table: torch.Tensor,
+    page_table_stride: int,
+    real_page_table_stride: int,
+    aligned: bool,
+    max_seqlen_k: int,
+    nsa_index_topk: int,
+    real_page_size: int,
+) -> None:
+    """Write a decode batch's metadata into every backend's buffers in one launch.
+
+    Args:
+        seq_lens, req_pool_indices: [bs] int32 or int64, any stride.
+        fan_out_table: [backends, 6] int64, the addresses of each backend's cache_seqlens,
+            cu_seqlens_k, nsa_cache_seqlens, nsa_cu_seqlens_k, page_table and
+            real_page_table. They are written as `precompute_decode_metadata` does.
+        aligned: every page table starts on 16 bytes.
+    """
+    bs = seq_lens.shape[0]
+    backends = fan_out_table.shape[0]
+    _fan_out_decode_metadata_kernel[_page_grid(bs + backends, max_seqlen_k)](
+        seq_lens,
+        seq_lens.stride(0),
+        req_pool_indices,
+        req_pool_indices.stride(0),
+        req_to_token,
+        req_to_token.stride(0),
+        bs,
+        max_seqlen_k,
+        nsa_index_topk,
+        fan_out_table,
+        page_table_stride,
+        real_page_table_stride,
+        BACKENDS=backends,
+        ALIGNED=aligned,
+        PAGE_SIZE=real_page_size,
+        BLOCK_COLS=_BLOCK_COLS,
+        BLOCK_SEQS=_BLOCK_SEQS,
+    )

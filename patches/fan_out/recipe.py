@@ -1,0 +1,66 @@
+"""Write the metadata of every draft step in one Triton launch.
+
+Source: document 001's "combined precompute + copy kernel".
+"""
+
+from __future__ import annotations
+
+from patcher.recipe import Patch
+from patcher.steps import (
+    AddDefinitions,
+    AddMethods,
+    AppendToBody,
+    PrependToBody,
+)
+from patches import HERE
+from patches.shared.anchors import CAPTURE, NSA_BACKEND, OLDER_NSA_BACKEND, REPLAY, gate
+from patches.shared.fused import kernels
+
+GATE = "SGLANG_NSA_METADATA_FAN_OUT"
+PAYLOAD = HERE / "fan_out" / "payload"
+MULTI_STEP = "NativeSparseAttnMultiStepBackend"
+
+PATCH = Patch(
+    name="fan-out",
+    version="1",
+    summary="write every draft step's metadata in one Triton launch",
+    source="document 001",
+    requires=("fused-decode",),
+    gate=GATE,
+    steps=(
+        gate(GATE),
+        kernels(PAYLOAD),
+        AddDefinitions(
+            file=NSA_BACKEND,
+            after="PrecomputedMetadata",
+            payload=PAYLOAD / "nsa_backend.py",
+            names=("FanOutTable",),
+        ),
+        PrependToBody(
+            file=NSA_BACKEND,
+            function=f"{MULTI_STEP}.__init__",
+            payload=PAYLOAD / "nsa_backend.py",
+            source="FanOutDispatch.__init__",
+        ),
+        AppendToBody(
+            file=NSA_BACKEND,
+            function=f"{MULTI_STEP}.{CAPTURE}",
+            payload=PAYLOAD / "nsa_backend.py",
+            source=f"FanOutDispatch.{CAPTURE}",
+        ),
+        PrependToBody(
+            file=NSA_BACKEND,
+            function=f"{MULTI_STEP}.{REPLAY}",
+            payload=PAYLOAD / "nsa_backend.py",
+            source=f"FanOutDispatch.{REPLAY}",
+        ),
+        AddMethods(
+            file=NSA_BACKEND,
+            cls=MULTI_STEP,
+            after=REPLAY,
+            payload=PAYLOAD / "nsa_backend.py",
+            source="FanOut",
+            adapt=OLDER_NSA_BACKEND,
+        ),
+    ),
+)

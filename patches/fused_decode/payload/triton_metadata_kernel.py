@@ -1,0 +1,145 @@
+from typing import Optional
+
+import torch
+import triton
+import triton.language as tl
+from sglang.srt.layers.attention.nsa.triton_metadata_kernel import (
+    _BLOCK_COLS,
+    _BLOCK_SEQS,
+    _page_grid,
+    _store_pages,
+)
+
+
+@triton.jit
+def _store_decode_seqlens(
+    seq_lens,
+    seq_lens_stride,
+    bs,
+    nsa_index_topk,
+    cache_seqlens,
+    cu_seqlens_k,
+    nsa_cache_seqlens,
+    nsa_cu_seqlens_k,
+    BLOCK_SEQS: tl.constexpr,
+):
+    k_sum = 0
+    nsa_sum = 0
+    for start in range(0, bs, BLOCK_SEQS):
+        i = start + tl.arange(0, BLOCK_SEQS)
+        mask = i < bs
+        kv_len = tl.load(seq_lens + i * seq_lens_stride, mask=mask, other=0)
+        kv_len = kv_len.to(tl.int32)
+        nsa_len = tl.minimum(kv_len, nsa_index_topk)
+        tl.store(cache_seqlens + i, kv_len, mask=mask)
+        tl.store(nsa_cache_seqlens + i, nsa_len, mask=mask)
+        tl.store(cu_seqlens_k + 1 + i, k_sum + tl.cumsum(kv_len, 0), mask=mask)
+        tl.store(nsa_cu_seqlens_k + 1 + i, nsa_sum + tl.cumsum(nsa_len, 0), mask=mask)
+        k_sum += tl.sum(kv_len, 0)
+        nsa_sum += tl.sum(nsa_len, 0)
+
+
+@triton.jit(do_not_specialize=["bs", "max_seqlen_k"])
+def _decode_metadata_kernel(
+    seq_lens,
+    seq_lens_stride,
+    req_pool_indices,
+    req_pool_indices_stride,
+    req_to_token,
+    req_to_token_stride,
+    bs,
+    max_seqlen_k,
+    nsa_index_topk,
+    cache_seqlens,
+    cu_seqlens_k,
+    nsa_cache_seqlens,
+    nsa_cu_seqlens_k,
+    page_table,
+    page_table_stride,
+    real_page_table,
+    real_page_table_stride,
+    PAGE_SIZE: tl.constexpr,
+    BLOCK_COLS: tl.constexpr,
+    BLOCK_SEQS: tl.constexpr,
+):
+    row = tl.program_id(0)
+    tile = tl.program_id(1)
+    if row < bs:
+        req = tl.load(req_pool_indices + row * req_pool_indices_stride).to(tl.int64)
+        cols = tile * BLOCK_COLS + tl.arange(0, BLOCK_COLS)
+        mask = cols < max_seqlen_k
+        pages = tl.load(req_to_token + req * req_to_token_stride + cols, mask=mask)
+        _store_pages(
+            pages,
+            row,
+            cols,
+            mask,
+            page_table,
+            page_table_stride,
+            real_page_table,
+            real_page_table_stride,
+            PAGE_SIZE,
+        )
+    elif tile == 0:
+        _store_decode_seqlens(
+            seq_lens,
+            seq_lens_stride,
+            bs,
+            nsa_index_topk,
+            cache_seqlens,
+            cu_seqlens_k,
+            nsa_cache_seqlens,
+            nsa_cu_seqlens_k,
+            BLOCK_SEQS,
+        )
+
+
+def precompute_decode_metadata(
+    seq_lens: torch.Tensor,
+    req_pool_indices: torch.Tensor,
+    req_to_token: torch.Tensor,
+    cache_seqlens: torch.Tensor,
+    cu_seqlens_k: torch.Tensor,
+    page_indices: torch.Tensor,
+    nsa_cache_seqlens: torch.Tensor,
+    nsa_cu_seqlens_k: torch.Tensor,
+    real_page_table: Optional[torch.Tensor],
+    max_len: int,
+    nsa_index_topk: int,
+    real_page_size: int,
+) -> None:
+    """Write a decode batch's metadata in one launch.
+
+    Args:
+        seq_lens, req_pool_indices: [bs] int32 or int64, any stride.
+        cache_seqlens, nsa_cache_seqlens: [bs] int32, written.
+        cu_seqlens_k, nsa_cu_seqlens_k: [bs + 1] int32, written but for the leading zero.
+        page_indices: [bs, >= max_len] int32, the first max_len columns are written.
+        real_page_table: [bs, >= ceil(max_len / real_page_size)] int32, written likewise;
+            None with page size 1.
+    """
+    bs = seq_lens.shape[0]
+    if real_page_table is None:
+        real_page_table = page_indices
+    _decode_metadata_kernel[_page_grid(bs + 1, max_len)](
+        seq_lens,
+        seq_lens.stride(0),
+        req_pool_indices,
+        req_pool_indices.stride(0),
+        req_to_token,
+        req_to_token.stride(0),
+        bs,
+        max_len,
+        nsa_index_topk,
+        cache_seqlens,
+        cu_seqlens_k,
+        nsa_cache_seqlens,
+        nsa_cu_seqlens_k,
+        page_indices,
+        page_indices.stride(0),
+        real_page_table,
+        real_page_table.stride(0),
+        PAGE_SIZE=real_page_size,
+        BLOCK_COLS=_BLOCK_COLS,
+        BLOCK_SEQS=_BLOCK_SEQS,
+    )

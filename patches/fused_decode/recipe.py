@@ -1,0 +1,41 @@
+"""Compute a decode batch's metadata in one Triton launch, for any batch size.
+
+Source: document 001, whose single-block CUDA kernel stopped at a batch of 256.
+"""
+
+from __future__ import annotations
+
+from patcher.recipe import Patch
+from patcher.steps import AddMethods, PrependToBody
+from patches import HERE
+from patches.shared.anchors import NSA_BACKEND, OLDER_NSA_BACKEND
+from patches.shared.fused import FUSED_GATE, FUSED_METADATA, kernels
+
+PAYLOAD = HERE / "fused_decode" / "payload"
+
+PATCH = Patch(
+    name="fused-decode",
+    version="1",
+    summary="compute the draft steps' metadata in one Triton launch",
+    source="document 001",
+    requires=("precompute",),
+    gate=FUSED_GATE,
+    steps=(
+        *FUSED_METADATA,
+        kernels(PAYLOAD),
+        AddMethods(
+            file=NSA_BACKEND,
+            cls="NativeSparseAttnBackend",
+            after="_precompute_replay_metadata",
+            payload=PAYLOAD / "nsa_backend.py",
+            source="FusedDecode",
+            adapt=OLDER_NSA_BACKEND,
+        ),
+        PrependToBody(
+            file=NSA_BACKEND,
+            function="NativeSparseAttnBackend._precompute_replay_metadata",
+            payload=PAYLOAD / "nsa_backend.py",
+            source="FusedDecodeDispatch._precompute_replay_metadata",
+        ),
+    ),
+)

@@ -1,0 +1,46 @@
+"""Compute the draft steps' replay metadata once and copy it to every step backend.
+
+Source: document 000; the idea is sgl-project/sglang#14781.
+"""
+
+from __future__ import annotations
+
+from patcher.recipe import Patch
+from patcher.steps import AddDefinitions, AddMethods, PrependToBody
+from patches import HERE
+from patches.shared.anchors import NSA_BACKEND, OLDER_NSA_BACKEND, REPLAY, gate
+
+GATE = "SGLANG_NSA_ENABLE_MTP_PRECOMPUTE_METADATA"
+PAYLOAD = HERE / "precompute" / "payload" / "nsa_backend.py"
+
+PATCH = Patch(
+    name="precompute",
+    version="1",
+    summary="compute the draft steps' metadata once, copy it N times",
+    source="https://github.com/sgl-project/sglang/pull/14781",
+    requires=(),
+    gate=GATE,
+    steps=(
+        gate(GATE),
+        AddDefinitions(
+            file=NSA_BACKEND,
+            after="compute_cu_seqlens",
+            payload=PAYLOAD,
+            names=("PrecomputedMetadata",),
+        ),
+        AddMethods(
+            file=NSA_BACKEND,
+            cls="NativeSparseAttnBackend",
+            after=REPLAY,
+            payload=PAYLOAD,
+            source="PrecomputedReplay",
+            adapt=OLDER_NSA_BACKEND,
+        ),
+        PrependToBody(
+            file=NSA_BACKEND,
+            function=f"NativeSparseAttnMultiStepBackend.{REPLAY}",
+            payload=PAYLOAD,
+            source=f"MultiStepReplay.{REPLAY}",
+        ),
+    ),
+)

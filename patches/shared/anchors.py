@@ -1,0 +1,35 @@
+"""The places that several patches edit, and how older releases spell them."""
+
+from __future__ import annotations
+
+from patcher.steps import AddEnvFlag, Drop, HasGlobal, LacksMethod, Rename
+
+NSA_BACKEND = "sglang/srt/layers/attention/nsa_backend.py"
+INIT_STATE = "init_cuda_graph_state"
+CAPTURE = "init_forward_metadata_capture_cuda_graph"
+REPLAY = "init_forward_metadata_replay_cuda_graph"
+
+# Up to 0.5.5.post3 the decode kernel is a module global; 0.5.4 cannot switch the
+# prefill kernel per batch.
+OLDER_NSA_BACKEND = (
+    Rename(
+        old="self.nsa_decode_impl",
+        new="NSA_DECODE_IMPL",
+        when=HasGlobal("NSA_DECODE_IMPL"),
+    ),
+    Drop(
+        statement="self.set_nsa_prefill_impl(forward_batch=None)",
+        when=LacksMethod("NativeSparseAttnBackend", "set_nsa_prefill_impl"),
+    ),
+)
+
+
+def gate(name: str) -> AddEnvFlag:
+    """The step that declares the environment variable which switches a patch off."""
+    return AddEnvFlag(
+        file="sglang/srt/environ.py",
+        cls="Envs",
+        name=name,
+        default=True,
+        section="NSA Backend",
+    )

@@ -1,0 +1,41 @@
+"""Rewrite target_verify metadata in place, in one Triton launch or vectorised.
+
+Source: document 002.
+"""
+
+from __future__ import annotations
+
+from patcher.recipe import Patch
+from patcher.steps import AddMethods, PrependToBody
+from patches import HERE
+from patches.shared.anchors import NSA_BACKEND, OLDER_NSA_BACKEND, REPLAY
+from patches.shared.fused import FUSED_GATE, FUSED_METADATA, kernels
+
+PAYLOAD = HERE / "target_verify" / "payload"
+
+PATCH = Patch(
+    name="target-verify",
+    version="1",
+    summary="rewrite target_verify metadata in one Triton launch",
+    source="document 002",
+    requires=(),
+    gate=FUSED_GATE,
+    steps=(
+        *FUSED_METADATA,
+        kernels(PAYLOAD),
+        AddMethods(
+            file=NSA_BACKEND,
+            cls="NativeSparseAttnBackend",
+            after=REPLAY,
+            payload=PAYLOAD / "nsa_backend.py",
+            source="FusedTargetVerify",
+            adapt=OLDER_NSA_BACKEND,
+        ),
+        PrependToBody(
+            file=NSA_BACKEND,
+            function=f"NativeSparseAttnBackend.{REPLAY}",
+            payload=PAYLOAD / "nsa_backend.py",
+            source=f"FusedTargetVerifyDispatch.{REPLAY}",
+        ),
+    ),
+)
