@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import Any, Literal
 
 from patcher.digest import Difference, Outline, differences, sha256
@@ -140,38 +137,3 @@ def _change(pin: Pin, file: str, data: bytes | None) -> Change:
 def _version(data: bytes) -> str:
     match = re.search(rb'^__version__ = "([^"]+)"', data, re.MULTILINE)
     return match[1].decode() if match else ""
-
-
-def entry_of(wheel: Path, family: Family, why: str = "") -> dict[str, Any]:
-    """A release's entry for `pins.json`, and its outlines if it is to be patched."""
-    with zipfile.ZipFile(wheel) as archive:
-        names = set(archive.namelist())
-        content = {file: archive.read(file) for file in PINNED if file in names}
-    entry = {"wheel": wheel.name, "sha256": sha256(wheel.read_bytes()), "family": family}
-    if why:
-        entry["why"] = why
-    hashes = {file: sha256(data) for file, data in content.items()}
-    kept = content if family == "patchable" else {}
-    return {
-        "release": wheel.name.split("-")[1],
-        "entry": {**entry, "files": hashes},
-        "outlines": {hashes[f]: Outline.of(data).packed() for f, data in kept.items()},
-    }
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Prints `pins.json` with a wheel's release added.
-
-    `python -m patcher.pins WHEEL [FAMILY [WHY]]`; see CONTRIBUTING, "Add a release".
-    """
-    wheel, family, why = [*(argv or sys.argv[1:]), "patchable", ""][:3]
-    made = entry_of(Path(wheel), family, why)  # type: ignore[arg-type]
-    data = _data()
-    data["releases"][made["release"]] = made["entry"]
-    data["outlines"] |= made["outlines"]
-    print(json.dumps(data, indent=1))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -70,7 +70,8 @@ class FanOutDispatch(NativeSparseAttnMultiStepBackend):
         self.fan_out_tables: Dict[int, FanOutTable] = {}
 
     def init_forward_metadata_capture_cuda_graph(self, forward_batch: ForwardBatch):
-        self._get_fan_out_table(forward_batch.batch_size)
+        if envs.SGLANG_NSA_METADATA_FAN_OUT.get():
+            self._get_fan_out_table(forward_batch.batch_size)
 
     def init_forward_metadata_replay_cuda_graph(
         self, forward_batch: ForwardBatch, bs: int
