@@ -1,0 +1,95 @@
+"""The command `apply-nsa-opt`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from patcher.cli import common
+from patcher.results import Exit, Reason, Refusal, Result, WouldApply
+
+HELP = """Put the NSA replay-metadata patches into an sglang tree: all of it or nothing.
+
+TREE is a git checkout of sglang, a site-packages folder, an unpacked wheel, or the
+sglang package itself.
+
+\b
+Examples:
+  apply-nsa-opt ~/sglang                       all patches that fit
+  apply-nsa-opt ~/sglang --diff                show the change, write nothing
+  apply-nsa-opt ~/sglang --patch precompute    one patch, and what it requires
+  apply-nsa-opt --list                         patches, releases, what fits what
+
+\b
+Exit codes: 0 done, 1 would change (--check), 2 usage, 3 the tree refuses,
+4 the environment can't.
+"""
+
+
+@common.app(HELP)
+def app(
+    tree: Annotated[Path | None, typer.Argument(show_default=False)] = None,
+    patch: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this; repeatable.")
+    ] = None,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Show the change as a diff; write nothing.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only answer: exit 1 if it would change.")
+    ] = False,
+    allow_drift: Annotated[
+        bool,
+        typer.Option("--allow-drift", help="Patch a tree that is near a release."),
+    ] = False,
+    list_: Annotated[
+        bool, typer.Option("--list", help="List releases and patches; TREE not needed.")
+    ] = False,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a report here.")
+    ] = None,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=common.show_version, is_eager=True),
+    ] = False,
+) -> None:
+    if list_:
+        from patcher.cli import table
+
+        typer.echo(table.text(common.patches()))
+        return
+
+    def make() -> Result:
+        from patcher.apply import apply
+        from patcher.tree import find_tree
+
+        if tree is None:
+            raise Refusal(Reason("", "", "which TREE?", "see --help"), code=Exit.USAGE)
+        result = apply(
+            find_tree(tree),
+            patch or (),
+            common.patches(),
+            dry=diff or check,
+            allow_drift=allow_drift,
+        )
+        if diff and isinstance(result, WouldApply):
+            typer.echo(result.diff, nl=False)
+        if isinstance(result, WouldApply) and not check:
+            return replace(result, exit=Exit.DONE)
+        return result
+
+    common.finish(make, json)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    return common.run(app, "apply-nsa-opt", argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

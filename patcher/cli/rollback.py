@@ -1,0 +1,57 @@
+"""The command `rollback-nsa-opt`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from patcher.cli import common
+from patcher.results import Result
+
+HELP = """Give an sglang tree its original bytes back, proved by hash.
+
+\b
+Examples:
+  rollback-nsa-opt ~/sglang                    all patches
+  rollback-nsa-opt ~/sglang --patch fan-out    this one, as if it had never been there
+
+\b
+Exit codes: 0 done, 2 usage, 3 the tree refuses, 4 the environment can't.
+"""
+
+
+@common.app(HELP)
+def app(
+    tree: Annotated[Path, typer.Argument(show_default=False)],
+    patch: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this; repeatable.")
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a report here.")
+    ] = None,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=common.show_version, is_eager=True),
+    ] = False,
+) -> None:
+    def make() -> Result:
+        from patcher.rollback import rollback
+        from patcher.tree import find_tree
+
+        names = patch or ()
+        return rollback(find_tree(tree), names, common.patches() if names else ())
+
+    common.finish(make, json)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    return common.run(app, "rollback-nsa-opt", argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

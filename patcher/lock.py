@@ -1,0 +1,90 @@
+"""One writer at a time; the lock goes with its process, however that ends."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+
+from patcher import fs
+from patcher.records import guard
+from patcher.results import Exit, Reason, Refusal
+from patcher.tree import STATE, Tree
+
+_LOCK = "lock"
+_IGNORE = ".gitignore"
+_TEMPORARY = ("journal.json.tmp", "manifest.json.tmp")
+
+
+@contextlib.contextmanager
+def locked(tree: Tree) -> Iterator[None]:
+    """Holds the tree. The state folder is made, and goes when nothing is left in it.
+
+    Raises `Refusal` when another process holds it, or when it cannot be written.
+    """
+    guard(tree, f"{STATE}/{_LOCK}")
+    try:
+        handle = _acquire(tree)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            fs.rmdir(tree.state)
+        raise unwritable(error) from error
+    try:
+        yield
+    finally:
+        _dissolve(tree)
+        os.close(handle)
+
+
+def unwritable(error: OSError) -> Refusal:
+    """The refusal for an error of the disk."""
+    what = f"cannot be written: {error.strerror or error}"
+    todo = "make the tree writable, or make room, and run the command again"
+    return Refusal(
+        Reason(str(error.filename or STATE), "", what, todo), code=Exit.UNAVAILABLE
+    )
+
+
+def _acquire(tree: Tree) -> int:
+    path = tree.state / _LOCK
+    while True:
+        fs.mkdir(tree.state)
+        if not (tree.state / _IGNORE).exists():
+            fs.write(tree.state / _IGNORE, b"*\n", 0o644)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(handle, 32).decode("ascii", "replace").strip()
+            os.close(handle)
+            what = f"another nsa-opt command (process {holder or '?'}) holds the tree"
+            raise Refusal(Reason(STATE, "", what, "wait for it to end")) from None
+        if _still_there(path, handle):
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            return handle
+        os.close(handle)
+
+
+def _still_there(path: os.PathLike[str], handle: int) -> bool:
+    """Whether the locked file is still the one of that name."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(handle))
+    except FileNotFoundError:
+        return False
+
+
+def _dissolve(tree: Tree) -> None:
+    """Removes the state folder unless it holds a manifest or a journal.
+
+    What an error leaves here is harmless, and goes with the next command.
+    """
+    with contextlib.suppress(OSError):
+        for name in _TEMPORARY:
+            fs.unlink(tree.state / name)
+        if {entry.name for entry in tree.state.iterdir()} <= {_LOCK, _IGNORE}:
+            fs.unlink(tree.state / _IGNORE)
+            fs.unlink(tree.state / _LOCK)
+            fs.rmdir(tree.state)
+            fs.sync(tree.state.parent)

@@ -1,0 +1,85 @@
+"""Gives the original bytes back, proved by hash; or takes single patches out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from patcher import journal, manifest
+from patcher.lock import locked
+from patcher.manifest import Manifest
+from patcher.results import NothingToDo, Reason, Refusal, Result, RolledBack
+from patcher.state import finish_cut_off, require_intact, require_unchanged
+from patcher.texts import edits
+from patcher.tree import Tree
+
+if TYPE_CHECKING:
+    from patcher.recipe import Patch
+
+
+def rollback(
+    tree: Tree, names: Sequence[str] = (), patches: Sequence[Patch] = ()
+) -> Result:
+    """Takes the named ones of `patches` (none named: all) out of the tree.
+
+    Raises `Refusal`.
+    """
+    notes = finish_cut_off(tree)
+    old = manifest.load(tree)
+    if old is None:
+        return _nothing(tree, notes)
+    require_intact(tree, old)
+    new = None
+    if names:
+        new = _without(tree, old, names, patches)
+        if new is not None and new.patches == old.patches:
+            what = f"not in this tree: {', '.join(names)}"
+            return NothingToDo(str(tree.home), what, notes)
+    changes = journal.between(old, new)
+    with locked(tree):
+        require_unchanged(tree, old, {})
+        journal.execute(tree, changes)
+        _prove(tree, old, new)
+    left = new.names if new else ()
+    gone = tuple(name for name in old.names if name not in left)
+    return RolledBack(str(tree.home), old.release, gone, left, edits(changes), notes)
+
+
+def _nothing(tree: Tree, notes: tuple[str, ...]) -> NothingToDo:
+    if tree.state.exists():
+        with locked(tree):
+            pass  # letting go removes the empty folder that a cut-off command left
+    return NothingToDo(str(tree.home), "no patches of nsa-opt are in this tree", notes)
+
+
+def _without(
+    tree: Tree, old: Manifest, names: Sequence[str], patches: Sequence[Patch]
+) -> Manifest | None:
+    """The manifest of the tree that never had the named patches; None: had none."""
+    from patcher.prepare import prepare
+    from patcher.selection import dependents, require_known
+
+    require_known(names, [patch.name for patch in patches])
+    needing = [n for n in dependents(names, patches) if n in old.names]
+    if needing:
+        what = f"{', '.join(needing)} cannot be without {', '.join(names)}"
+        todo = "roll those back too: " + " ".join(f"--patch {name}" for name in needing)
+        raise Refusal(Reason("", names[0], what, todo))
+    left = tuple(p for p in patches if p.name in old.names and p.name not in names)
+    if not left:
+        return None
+    return prepare(tree, patches, lambda pin, there: left, allow_drift=True).new
+
+
+def _prove(tree: Tree, old: Manifest, new: Manifest | None) -> None:
+    """Raises `Refusal` unless every file is, byte for byte, what it should be now."""
+    kept = new.patched() if new else {}
+    wrong = [
+        file.path
+        for file in old.files
+        if tree.read(file.path)
+        != (kept[file.path].patched if file.path in kept else file.original)
+    ]
+    if wrong:
+        what = "is not what it should be after the rollback"
+        raise Refusal(*(Reason(path, "", what) for path in wrong))

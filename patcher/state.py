@@ -1,0 +1,80 @@
+"""What is in a tree right now: cut off, intact, edited since, or patched by others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from patcher import journal, manifest, records, texts
+from patcher.lock import locked
+from patcher.manifest import Manifest
+from patcher.results import Reason, Refusal
+from patcher.tree import STATE, Tree
+
+_MARKER = b"# nsa-opt: "
+
+
+def finish_cut_off(tree: Tree, *, dry: bool = False) -> tuple[str, ...]:
+    """Finishes a command that was cut off half way, and says so in a note.
+
+    Raises `Refusal` in a dry run, which must not write.
+    """
+    if journal.pending(tree) is None:
+        return ()
+    if dry:
+        what = "a command was cut off half way: the tree is half patched"
+        todo = "run apply-nsa-opt or rollback-nsa-opt: it finishes that command first"
+        raise Refusal(Reason(STATE, "", what, todo))
+    with locked(tree):
+        left = journal.pending(tree)
+        if left is not None:
+            journal.recover(tree, left)
+    return ("finished a command that had been cut off half way",)
+
+
+def require_unchanged(
+    tree: Tree, applied: Manifest | None, before: Mapping[str, bytes | None]
+) -> None:
+    """Raises `Refusal` if the tree is no longer what was planned for.
+
+    `before` holds the bytes that the plan started from, where no patch was applied.
+    """
+    if journal.pending(tree) is not None or manifest.load(tree) != applied:
+        raise Refusal(
+            Reason(STATE, "", "another command changed the tree", "try again")
+        )
+    if applied is not None:
+        require_intact(tree, applied)
+    managed = applied.patched() if applied else {}
+    for file, data in before.items():
+        if file not in managed and tree.read(file) != data:
+            raise Refusal(Reason(file, "", "was edited just now", "try again"))
+
+
+def require_intact(tree: Tree, applied: Manifest) -> None:
+    """Raises `Refusal` for every patched file that was edited since, with the lines."""
+    reasons = []
+    for file in applied.files:
+        records.guard(tree, file.path)
+        data = tree.read(file.path)
+        if data == file.patched:
+            continue
+        symbol, shown = "", tuple[str, ...]()
+        if data is None:
+            what = "was removed since it was patched"
+        else:
+            lines = texts.changed_lines(file.path, file.patched, data)
+            what = f"was edited since it was patched ({len(lines)} lines)"
+            symbol, shown = texts.first_symbol(file.patched, data), tuple(lines[:4])
+        todo = "undo that, or carry it over by hand, and run the command again"
+        reasons.append(Reason(file.path, symbol, what, todo, shown))
+    if reasons:
+        raise Refusal(*reasons)
+
+
+def require_unmarked(originals: Mapping[str, bytes]) -> None:
+    """Raises `Refusal` when a file carries a marker but no manifest tells of it."""
+    marked = [file for file, data in originals.items() if _MARKER in data]
+    if marked:
+        what = "carries patches of nsa-opt, but the tree has no manifest of them"
+        todo = "restore the file (git checkout, or reinstall the release), then apply"
+        raise Refusal(*(Reason(file, "", what, todo) for file in marked))
