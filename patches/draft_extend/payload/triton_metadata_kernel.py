@@ -5,6 +5,7 @@ import triton
 import triton.language as tl
 from sglang.srt.layers.attention.nsa.triton_metadata_kernel import (
     _BLOCK_COLS,
+    _load_pages,
     _page_grid,
     _store_pages,
 )
@@ -38,9 +39,8 @@ def _expand_draft_tokens(
     # Lower bound: the first request that ends after the token.
     req = tl.zeros_like(token)
     for bit in tl.static_range(LOG2_BS):
-        step: tl.constexpr = BLOCK_BS >> (bit + 1)
-        probe = tl.gather(ends, req + (step - 1), 0)
-        req = tl.where(probe <= token, req + step, req)
+        probe = tl.gather(ends, req + ((BLOCK_BS >> (bit + 1)) - 1), 0)
+        req = tl.where(probe <= token, req + (BLOCK_BS >> (bit + 1)), req)
     end = tl.gather(ends, req, 0)
     kv_len = tl.load(seq_lens + req * seq_lens_stride, mask=mask, other=0)
     return kv_len.to(tl.int32) - (end - token) + 1
@@ -101,10 +101,17 @@ def _draft_extend_metadata_kernel(
     row = tl.program_id(0)
     tile = tl.program_id(1)
     if row < bs:
-        req = tl.load(req_pool_indices + row * req_pool_indices_stride).to(tl.int64)
-        cols = tile * BLOCK_COLS + tl.arange(0, BLOCK_COLS)
-        mask = cols < max_seqlen_k
-        pages = tl.load(req_to_token + req * req_to_token_stride + cols, mask=mask)
+        start = tile * BLOCK_COLS
+        pages = _load_pages(
+            req_pool_indices,
+            req_pool_indices_stride,
+            req_to_token,
+            req_to_token_stride,
+            row,
+            start,
+            max_seqlen_k,
+            BLOCK_COLS,
+        )
         i = tl.arange(0, BLOCK_BS)
         extend_len = tl.load(
             extend_seq_lens + i * extend_seq_lens_stride, mask=i <= row, other=0
@@ -115,13 +122,14 @@ def _draft_extend_metadata_kernel(
             _store_pages(
                 pages,
                 begin + token,
-                cols,
-                mask,
+                start,
+                max_seqlen_k,
                 page_table,
                 page_table_stride,
                 real_page_table,
                 real_page_table_stride,
                 PAGE_SIZE,
+                BLOCK_COLS,
             )
     elif tile == 0:
         if row == bs:

@@ -4,6 +4,7 @@ import triton.language as tl
 from sglang.srt.layers.attention.nsa.triton_metadata_kernel import (
     _BLOCK_COLS,
     _BLOCK_SEQS,
+    _load_pages,
     _page_grid,
     _store_decode_seqlens,
     _store_pages,
@@ -42,10 +43,17 @@ def _fan_out_decode_metadata_kernel(
     row = tl.program_id(0)
     tile = tl.program_id(1)
     if row < bs:
-        req = tl.load(req_pool_indices + row * req_pool_indices_stride).to(tl.int64)
-        cols = tile * BLOCK_COLS + tl.arange(0, BLOCK_COLS)
-        mask = cols < max_seqlen_k
-        pages = tl.load(req_to_token + req * req_to_token_stride + cols, mask=mask)
+        start = tile * BLOCK_COLS
+        pages = _load_pages(
+            req_pool_indices,
+            req_pool_indices_stride,
+            req_to_token,
+            req_to_token_stride,
+            row,
+            start,
+            max_seqlen_k,
+            BLOCK_COLS,
+        )
         # Read once, written once for each backend.
         for backend in tl.static_range(BACKENDS):
             page_table = _fan_out_buffer(fan_out_table, backend, 4)
@@ -56,13 +64,14 @@ def _fan_out_decode_metadata_kernel(
             _store_pages(
                 pages,
                 row,
-                cols,
-                mask,
+                start,
+                max_seqlen_k,
                 page_table,
                 page_table_stride,
                 _fan_out_buffer(fan_out_table, backend, 5),
                 real_page_table_stride,
                 PAGE_SIZE,
+                BLOCK_COLS,
             )
     elif tile == 0:
         backend = row - bs

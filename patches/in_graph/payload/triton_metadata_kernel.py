@@ -4,6 +4,7 @@ import torch
 import triton
 import triton.language as tl
 from sglang.srt.layers.attention.nsa.triton_metadata_kernel import (
+    _BLOCK_COLS,
     _store_decode_seqlens,
     _store_pages,
 )
@@ -15,6 +16,7 @@ def _decode_metadata_in_graph_kernel(
     req_pool_indices,
     req_to_token,
     req_to_token_stride,
+    context_len,
     bs,
     nsa_index_topk,
     cache_seqlens,
@@ -29,35 +31,39 @@ def _decode_metadata_in_graph_kernel(
     BLOCK_COLS: tl.constexpr,
     BLOCK_SEQS: tl.constexpr,
 ):
-    # The host is not there to say how long the batch is.
-    max_seqlen_k = 0
-    for start in range(0, bs, BLOCK_SEQS):
-        i = start + tl.arange(0, BLOCK_SEQS)
-        kv_len = tl.load(seq_lens + i, mask=i < bs, other=0).to(tl.int32)
-        max_seqlen_k = tl.maximum(max_seqlen_k, tl.max(kv_len, 0))
-
-    # A fixed grid walks the live tiles: a graph cannot change its grid.
-    tiles = tl.cdiv(max_seqlen_k, BLOCK_COLS)
-    for index in range(tl.program_id(0), bs * tiles, tl.num_programs(0)):
-        row = index // tiles
-        cols = (index % tiles) * BLOCK_COLS + tl.arange(0, BLOCK_COLS)
-        mask = cols < max_seqlen_k
+    row = tl.program_id(0)
+    if row < bs:
         req = tl.load(req_pool_indices + row).to(tl.int64)
-        pages = tl.load(req_to_token + req * req_to_token_stride + cols, mask=mask)
-        _store_pages(
-            pages,
-            row,
-            cols,
-            mask,
-            page_table,
-            page_table_stride,
-            real_page_table,
-            real_page_table_stride,
-            PAGE_SIZE,
-        )
+        pages_of_req = req_to_token + req * req_to_token_stride
+        begin = tl.program_id(1) * BLOCK_COLS
+        step = tl.num_programs(1) * BLOCK_COLS
+        cols = begin + tl.arange(0, BLOCK_COLS)
+        # The first tile is on its way before it is known whether it is needed.
+        pages = tl.load(pages_of_req + cols, mask=cols < context_len)
 
-    # The last program has the fewest tiles.
-    if tl.program_id(0) == tl.num_programs(0) - 1:
+        # The host is not there to say how long the batch is.
+        i = tl.arange(0, BLOCK_SEQS)
+        kv_len = tl.load(seq_lens + i, mask=i < bs, other=0).to(tl.int32)
+        max_seqlen_k = tl.max(kv_len, 0)
+
+        # A graph cannot change its grid, so the programs of a row walk its live tiles.
+        for start in range(begin, max_seqlen_k, step):
+            cols = start + step + tl.arange(0, BLOCK_COLS)
+            next_pages = tl.load(pages_of_req + cols, mask=cols < max_seqlen_k)
+            _store_pages(
+                pages,
+                row,
+                start,
+                max_seqlen_k,
+                page_table,
+                page_table_stride,
+                real_page_table,
+                real_page_table_stride,
+                PAGE_SIZE,
+                BLOCK_COLS,
+            )
+            pages = next_pages
+    elif tl.program_id(1) == 0:
         _store_decode_seqlens(
             seq_lens,
             1,
@@ -96,16 +102,14 @@ def fill_decode_metadata_in_graph(
     bs = seq_lens.shape[0]
     if real_page_table is None:
         real_page_table = page_table
-    if seq_lens.is_cuda:
-        properties = torch.cuda.get_device_properties(seq_lens.device)
-        programs = 4 * properties.multi_processor_count
-    else:
-        programs = 4
-    _decode_metadata_in_graph_kernel[(programs,)](
+    # Enough programs to fill the GPU with few rows, and 16 a row with many.
+    programs_per_row = max(16, 512 // bs) if seq_lens.is_cuda else 1
+    _decode_metadata_in_graph_kernel[(bs + 1, programs_per_row)](
         seq_lens,
         req_pool_indices,
         req_to_token,
         req_to_token.stride(0),
+        req_to_token.shape[1],
         bs,
         nsa_index_topk,
         cache_seqlens,
@@ -117,7 +121,7 @@ def fill_decode_metadata_in_graph(
         real_page_table,
         real_page_table.stride(0),
         PAGE_SIZE=real_page_size,
-        BLOCK_COLS=1024 if bs <= 64 else 2048,
-        BLOCK_SEQS=min(1024, triton.next_power_of_2(bs)),
-        num_warps=4 if bs <= 64 else 8,
+        BLOCK_COLS=_BLOCK_COLS,
+        BLOCK_SEQS=triton.next_power_of_2(bs),
+        num_warps=8,
     )

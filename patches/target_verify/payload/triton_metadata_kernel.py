@@ -6,6 +6,7 @@ import triton.language as tl
 from sglang.srt.layers.attention.nsa.triton_metadata_kernel import (
     _BLOCK_COLS,
     _BLOCK_SEQS,
+    _load_pages,
     _page_grid,
     _store_pages,
 )
@@ -39,22 +40,30 @@ def _target_verify_metadata_kernel(
     row = tl.program_id(0)
     tile = tl.program_id(1)
     if row < bs:
-        req = tl.load(req_pool_indices + row * req_pool_indices_stride).to(tl.int64)
-        cols = tile * BLOCK_COLS + tl.arange(0, BLOCK_COLS)
-        mask = cols < max_seqlen_k
-        pages = tl.load(req_to_token + req * req_to_token_stride + cols, mask=mask)
+        start = tile * BLOCK_COLS
+        pages = _load_pages(
+            req_pool_indices,
+            req_pool_indices_stride,
+            req_to_token,
+            req_to_token_stride,
+            row,
+            start,
+            max_seqlen_k,
+            BLOCK_COLS,
+        )
         # Read once, written once for each draft token.
         for token in tl.static_range(DRAFT_TOKENS):
             _store_pages(
                 pages,
                 row * DRAFT_TOKENS + token,
-                cols,
-                mask,
+                start,
+                max_seqlen_k,
                 page_table,
                 page_table_stride,
                 real_page_table,
                 real_page_table_stride,
                 PAGE_SIZE,
+                BLOCK_COLS,
             )
     elif tile == 0:
         if row == bs:
