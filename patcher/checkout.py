@@ -16,6 +16,9 @@ from patcher.pins import Pin, pins
 from patcher.results import CheckedOut, Exit, Reason, Refusal
 from patcher.selection import suggest
 
+_PLAIN = ["core.autocrlf=false", "core.hooksPath=/dev/null", "commit.gpgsign=false"]
+"""No setting of the user's may change what is committed."""
+
 _DATE = "2025-01-01T00:00:00+0000"
 
 
@@ -144,11 +147,6 @@ def _commit(folder: Path, release: str) -> str:
         what = "git is not installed"
         raise Refusal(Reason("", "git", what), code=Exit.UNAVAILABLE) from error
 
-    repo = git.Repo.init(folder, template="", initial_branch="main")
-    with repo.config_writer() as config:
-        config.set_value("core", "autocrlf", "false")
-        config.set_value("commit", "gpgsign", "false")
-    repo.git.add("--all", "--force")
     who = {
         f"GIT_{role}_{key}": value
         for role in ("AUTHOR", "COMMITTER")
@@ -158,8 +156,13 @@ def _commit(folder: Path, release: str) -> str:
             ("DATE", _DATE),
         )
     }
-    with repo.git.custom_environment(**who):
-        repo.git.commit("--quiet", "--no-verify", "-m", f"sglang {release}")
-    commit = repo.head.commit.hexsha
-    repo.close()
-    return commit
+    try:
+        with git.Repo.init(folder, initial_branch="main") as repo:
+            run = repo.git(c=_PLAIN)
+            run.add("--all", "--force")
+            with repo.git.custom_environment(**who):
+                run.commit("--quiet", "-m", f"sglang {release}")
+            return repo.head.commit.hexsha
+    except git.GitCommandError as error:
+        what = f"git failed: {error.stderr.strip()}"
+        raise Refusal(Reason("", "git", what), code=Exit.UNAVAILABLE) from error

@@ -33,7 +33,9 @@ Exit codes: 0 done, 1 would change (--check), 2 usage, 3 the tree refuses,
 
 @common.app(HELP)
 def app(
-    tree: Annotated[Path | None, typer.Argument(show_default=False)] = None,
+    tree: Annotated[
+        Path | None, typer.Argument(metavar="TREE", show_default=False)
+    ] = None,
     patch: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only this; repeatable.")
     ] = None,

@@ -28,8 +28,8 @@ Exit codes: 0 done, 2 usage, 4 the environment can't (no network, no git).
 
 @common.app(HELP)
 def app(
-    release: Annotated[str, typer.Argument(show_default=False)],
-    dest: Annotated[Path, typer.Argument(show_default=False)],
+    release: Annotated[str, typer.Argument(metavar="RELEASE")],
+    dest: Annotated[Path, typer.Argument(metavar="DEST")],
     version: Annotated[
         bool,
         typer.Option("--version", callback=common.show_version, is_eager=True),

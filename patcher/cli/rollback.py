@@ -26,7 +26,7 @@ Exit codes: 0 done, 2 usage, 3 the tree refuses, 4 the environment can't.
 
 @common.app(HELP)
 def app(
-    tree: Annotated[Path, typer.Argument(show_default=False)],
+    tree: Annotated[Path, typer.Argument(metavar="TREE")],
     patch: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only this; repeatable.")
     ] = None,
