@@ -6,6 +6,7 @@ A folder with a `recipe.py` is a patch; nothing else has to be edited to add one
 
 from __future__ import annotations
 
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,20 +21,17 @@ SHARED = HERE / "shared" / "payload"
 def all_patches() -> tuple[Patch, ...]:
     """Every patch, in the one order in which patches are ever planned.
 
-    A patch follows those it requires; patches that are free of each other go by name.
+    What more patches build on comes first, so a patch follows those it requires.
     """
     found = {
         patch.name: patch
         for recipe in sorted(HERE.glob("*/recipe.py"))
         for patch in [import_module(f"patches.{recipe.parent.name}.recipe").PATCH]
     }
-    ordered: dict[str, Patch] = {}
 
-    def place(name: str) -> None:
-        for required in found[name].requires:
-            place(required)
-        ordered.setdefault(name, found[name])
+    def needs(name: str) -> set[str]:
+        required = found[name].requires
+        return set(required).union(*map(needs, required))
 
-    for name in sorted(found):
-        place(name)
-    return tuple(ordered.values())
+    built_on = Counter(required for name in found for required in needs(name))
+    return tuple(sorted(found.values(), key=lambda p: (-built_on[p.name], p.name)))
