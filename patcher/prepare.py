@@ -67,7 +67,7 @@ def prepare(
     planned = plan(originals, wanted)
     notes = drift.judge(identity, planned, allowed=allow_drift)
     require_repeatable(planned)
-    new = _manifest(tree, identity.pin.release, planned, old)
+    new = manifest_of(tree, identity.pin.release, planned, old)
     reads = {file: originals.get(file) for file in files_of(wanted)}
     return Prepared(old, new, reads, notes)
 
@@ -86,7 +86,7 @@ def _applied(patches: Sequence[Patch]) -> tuple[AppliedPatch, ...]:
     return tuple(AppliedPatch(name=p.name, version=p.version) for p in patches)
 
 
-def _manifest(
+def manifest_of(
     tree: Tree, release: str, planned: Plan, old: Manifest | None
 ) -> Manifest:
     known = old.patched() if old else {}

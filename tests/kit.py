@@ -1,0 +1,100 @@
+"""The three checks that every step and recipe is tested with."""
+
+from __future__ import annotations
+
+import difflib
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from textwrap import dedent
+
+from patcher import journal
+from patcher.lock import locked
+from patcher.plan import Plan, plan
+from patcher.prepare import manifest_of, require_repeatable
+from patcher.recipe import Patch, Step
+from patcher.results import Reason
+from patcher.tree import Tree
+
+FILE = "sglang/mod.py"
+
+Texts = str | Mapping[str, str]
+
+
+def patch_of(*steps: Step, name: str = "demo") -> Patch:
+    """A patch that consists of these steps."""
+    return Patch(
+        name=name,
+        version="1",
+        summary="A test.",
+        source="tests",
+        gate="SGLANG_DEMO",
+        steps=steps,
+    )
+
+
+def check_transformed(before: Texts, after: Texts, *made_of: Step | Patch) -> Plan:
+    """The steps turn `before` into `after`; planned twice, compiled, and rolled back."""
+    old, new = _files(before), _files(after)
+    patches = _patches(made_of)
+    planned = plan(old, patches)
+    assert planned.conflicts == ()
+    got = {file: data.decode() for file, data in planned.edits.items()}
+    assert got == {file: data.decode() for file, data in new.items()}
+    for file, data in planned.edits.items():
+        compile(data, file, "exec")
+    require_repeatable(planned)
+    _check_way_back(old, planned)
+    return planned
+
+
+def check_noop(before: Texts, *made_of: Step | Patch) -> None:
+    """The steps accept `before` and change nothing in it."""
+    planned = plan(_files(before), _patches(made_of))
+    assert planned.conflicts == ()
+    assert planned.edits == {}
+
+
+def check_refused(before: Texts, *made_of: Step | Patch) -> Reason:
+    """The steps refuse `before` for one reason, which comes back."""
+    planned = plan(_files(before), _patches(made_of))
+    assert planned.edits == {}
+    (reason,) = planned.conflicts
+    return reason
+
+
+def is_insertion(before: str, after: str) -> bool:
+    """Whether every line of `before` stands, in its order, in `after`."""
+    matcher = difflib.SequenceMatcher(
+        None, before.splitlines(), after.splitlines(), autojunk=False
+    )
+    return {tag for tag, *_ in matcher.get_opcodes()} <= {"equal", "insert"}
+
+
+def _files(texts: Texts) -> dict[str, bytes]:
+    named = {FILE: texts} if isinstance(texts, str) else texts
+    return {file: dedent(text).encode() for file, text in named.items()}
+
+
+def _patches(made_of: tuple[Step | Patch, ...]) -> list[Patch]:
+    steps = [one for one in made_of if not isinstance(one, Patch)]
+    patches = [one for one in made_of if isinstance(one, Patch)]
+    return [*patches, patch_of(*steps)] if steps else patches
+
+
+def _check_way_back(old: Mapping[str, bytes], planned: Plan) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Tree(Path(folder), "wheel")
+        for file, data in old.items():
+            tree.path(file).parent.mkdir(parents=True, exist_ok=True)
+            tree.path(file).write_bytes(data)
+        (tree.home / "sglang").mkdir(exist_ok=True)
+        there = journal.between(None, manifest_of(tree, "test", planned, None))
+        with locked(tree):
+            journal.execute(tree, there)
+            for file, data in planned.edits.items():
+                assert tree.read(file) == data
+            journal.execute(tree, there.reversed())
+        left = {p for p in tree.home.rglob("*") if p.is_file()}
+        assert left == {tree.path(file) for file in old}
+        assert {file: tree.read(file) for file in old} == dict(old)
