@@ -1,0 +1,57 @@
+"""The worker process: requests as JSON lines on stdin, replies as JSON lines.
+
+Replies go to the descriptor that stdout was; the tree's own prints go to stderr.
+An error in the tree is a reply; anything worse ends the process and the parent says so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from typing import Any, TextIO
+
+
+def main() -> int:
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
+    sys.dont_write_bytecode = True
+    config = json.loads(sys.stdin.readline())
+    try:
+        from verify.worker.session import Session
+
+        session = Session(config)
+    except BaseException as error:
+        _reply(replies, _failure(error))
+        return 1
+    _reply(replies, {"ok": True, **session.hello()})
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            reply = {"ok": True, **session.handle(request)}
+        except Exception as error:
+            reply = _failure(error)
+        _reply(replies, reply)
+    return 0
+
+
+def _failure(error: BaseException) -> dict[str, Any]:
+    frames = traceback.extract_tb(error.__traceback__)
+    where = [f"{f.filename}:{f.lineno} in {f.name}" for f in frames]
+    return {
+        "ok": False,
+        "kind": type(error).__name__,
+        "message": str(error)[:2000],
+        "where": where[-6:],
+    }
+
+
+def _reply(stream: TextIO, reply: dict[str, Any]) -> None:
+    stream.write(json.dumps(reply) + "\n")
+    stream.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""What a replay really ran: the tree's entry points called, the kernels launched.
+
+A route that falls back quietly would be compared with itself and pass. So a route
+says which calls and kernels it must and must not show (verify.routes), and this
+counts them. Kernels are counted where Triton launches them, in its interpreter too.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+ENTRIES = (
+    "_precompute_replay_metadata",
+    "init_forward_metadata_replay_cuda_graph",
+    "init_forward_metadata_replay_cuda_graph_from_precomputed",
+)
+
+
+class Evidence(logging.Handler):
+    """Counts by phase: "capture", "replay" (the replay call) and "graph" (inside it)."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.phase = "capture"
+        self.counts: dict[str, Counter[str]] = {}
+        self.warnings: list[str] = []
+        self._patched = False
+        logging.getLogger("sglang").addHandler(self)
+        logging.getLogger("sglang").propagate = False
+
+    def reset(self) -> None:
+        self.counts = {}
+        self.phase = "capture"
+
+    def count(self, name: str) -> None:
+        self.counts.setdefault(self.phase, Counter())[name] += 1
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if message not in self.warnings:
+            self.warnings.append(message)
+
+    @contextmanager
+    def during(self, phase: str) -> Iterator[None]:
+        before, self.phase = self.phase, phase
+        try:
+            yield
+        finally:
+            self.phase = before
+
+    def watch_calls(self, backend: type) -> None:
+        """Wrap the entry points that the tree's backend class has."""
+        for name in ENTRIES:
+            method = getattr(backend, name, None)
+            if method is not None and not hasattr(method, "_watched"):
+                setattr(backend, name, self._wrapped(name, method))
+
+    def watch_kernels(self) -> None:
+        """Count launches, once Triton is loaded; harmless to call again."""
+        if self._patched or "triton.runtime.jit" not in sys.modules:
+            return
+        self._patched = True
+        from triton.runtime import interpreter, jit
+
+        for kind in (jit.JITFunction, interpreter.InterpretedFunction):
+            _wrap_run(kind, lambda name: self.count(f"kernel {name}"))
+
+    def _wrapped(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            self.count(f"call {name}")
+            return method(*args, **kwargs)
+
+        counted._watched = True  # type: ignore[attr-defined]
+        return counted
+
+    def found(self) -> dict[str, Any]:
+        return {
+            "counts": {phase: dict(c) for phase, c in self.counts.items()},
+            "warnings": list(self.warnings),
+        }
+
+
+def _wrap_run(kind: Any, seen: Callable[[str], None]) -> None:
+    """Report a launch once it has succeeded: a failed one is a fallback's business."""
+    run = kind.run
+
+    @functools.wraps(run)
+    def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = run(self, *args, **kwargs)
+        if not kwargs.get("warmup"):
+            seen(str(getattr(self.fn, "__name__", self.fn)))
+        return result
+
+    kind.run = counted
+
+
+EVIDENCE = Evidence()

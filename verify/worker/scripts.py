@@ -1,0 +1,103 @@
+"""Named scripts: replays drawn from a seed, the same on both sides.
+
+`tourK` walks K replays over the captured batch sizes: full and padded batches,
+lengths that grow and shrink, the edges (1, 63, 64, 65, 2047, 2048, 2049, the
+context's end) and rows that move and are reused. `recaptureK` is the same tour
+with a full re-capture in the middle and one of a single batch size after it.
+"""
+
+from __future__ import annotations
+
+import random
+
+from verify.worker.scenario import (
+    Replay,
+    Scenario,
+    ScenarioError,
+    is_named,
+    parse_replays,
+)
+
+EDGES = (1, 63, 64, 65, 127, 2047, 2048, 2049)
+
+
+def replays(scenario: Scenario, seed: int) -> tuple[Replay, ...]:
+    """The replays of a scenario. Raises ScenarioError for an unknown name."""
+    if not is_named(scenario.script):
+        return parse_replays(scenario.script)
+    for name in ("tour", "recapture"):
+        count = scenario.script.removeprefix(name)
+        if count != scenario.script and count.isdigit() and int(count) >= 1:
+            tour = _tour(scenario, seed, int(count))
+            return tour if name == "tour" else _with_recaptures(scenario, tour)
+    raise ScenarioError(f"unknown script {scenario.script!r}; known: tourK, recaptureK")
+
+
+def _tour(scenario: Scenario, seed: int, count: int) -> tuple[Replay, ...]:
+    draw = random.Random(f"{seed}:{scenario.text()}")
+    edges = [n for n in EDGES if n <= scenario.max_length]
+    edges += [scenario.max_length, max(1, scenario.max_length - 1)]
+    return tuple(
+        _one(scenario, draw, _raw_bs(scenario, draw, step), _style(step), edges, step)
+        for step in range(count)
+    )
+
+
+def _style(step: int) -> str:
+    return ("edges", "short", "long", "edges", "mixed", "one", "mixed")[step % 7]
+
+
+def _raw_bs(scenario: Scenario, draw: random.Random, step: int) -> int:
+    """Full, then padded, then any: the largest captured size comes first."""
+    if step == 0:
+        return scenario.max_bs
+    size = scenario.capture[draw.randrange(len(scenario.capture))]
+    if step % 3 == 1:
+        smaller = [c for c in scenario.capture if c < size]
+        return draw.randint(max(smaller, default=0) + 1, size)
+    return size
+
+
+def _one(
+    scenario: Scenario,
+    draw: random.Random,
+    raw_bs: int,
+    style: str,
+    edges: list[int],
+    step: int,
+) -> Replay:
+    lengths = [_length(scenario, draw, style, edges) for _ in range(raw_bs)]
+    if style == "edges":
+        for i in range(min(raw_bs, len(edges))):
+            lengths[(i + step) % raw_bs] = edges[(i + step) % len(edges)]
+    rows = draw.sample(range(scenario.pool_rows), raw_bs)
+    if step % 4 == 3 and raw_bs > 1:
+        rows[-1] = rows[0]
+    if not scenario.mode.startswith("draft_extend"):
+        return Replay(tuple(lengths), tuple(rows))
+    accepts = [draw.randint(1, scenario.draft) for _ in range(raw_bs)]
+    lengths = [max(n, a) for n, a in zip(lengths, accepts, strict=True)]
+    return Replay(tuple(lengths), tuple(rows), tuple(accepts))
+
+
+def _length(
+    scenario: Scenario, draw: random.Random, style: str, edges: list[int]
+) -> int:
+    end = scenario.max_length
+    if style == "short":
+        return draw.randint(1, min(end, 200))
+    if style == "long":
+        return draw.randint(max(1, end - 300), end)
+    if style == "one":
+        return 1
+    if style == "edges":
+        return draw.choice(edges)
+    return draw.choice(edges) if draw.random() < 0.5 else draw.randint(1, end)
+
+
+def _with_recaptures(
+    scenario: Scenario, tour: tuple[Replay, ...]
+) -> tuple[Replay, ...]:
+    half = (len(tour) + 1) // 2
+    one = Replay(recapture=scenario.capture[-1])
+    return (*tour[:half], Replay(recapture=0), *tour[half:], one, tour[0])
