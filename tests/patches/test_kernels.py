@@ -1,0 +1,88 @@
+"""Every kernel against the definition of its metadata, every byte of every buffer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import example, given, settings
+
+from tests.patches import run
+from tests.patches.kernels import DEVICE, kernels
+from tests.patches.reference import Buffers, Case, cases, expanded_lens
+
+KERNELS = [
+    run.fused_decode,
+    run.fan_out,
+    run.in_graph,
+    run.target_verify,
+    run.draft_extend,
+]
+Kernel = Callable[[Case], None]
+
+# The interpreter takes milliseconds a program; the GPU does not notice.
+EXAMPLES = 25 if DEVICE == "cpu" else 200
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: k.__name__)
+def test_writes_its_metadata_and_nothing_else(kernel: Kernel) -> None:
+    @settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+    @example(Case(seq_lens=(1,), context=1, accept=(0,)))
+    @example(Case(seq_lens=(2049, 1, 2047), context=2049, accept=(4, 0, 1)))
+    @given(cases())
+    def check(case: Case) -> None:
+        try:
+            kernel(case)
+        except AssertionError as wrong:
+            raise AssertionError(f"{kernel.__name__}, {case}: {wrong}") from None
+
+    check()
+
+
+@pytest.mark.parametrize("bs", [1, 255, 256, 257, 1000, 4096])
+def test_fused_decode_takes_any_batch_size(bs: int) -> None:
+    lens = torch.randint(1, 71, (bs,), generator=torch.Generator().manual_seed(bs))
+    run.fused_decode(Case(seq_lens=tuple(lens.tolist()), context=70))
+
+
+@pytest.mark.parametrize("kernel", KERNELS[1:], ids=lambda k: k.__name__)
+def test_scans_carry_over_blocks(kernel: Kernel) -> None:
+    bs = 300 if DEVICE == "cpu" else 4096
+    lens = torch.randint(1, 6, (bs,), generator=torch.Generator().manual_seed(bs))
+    accept = tuple((torch.arange(bs) % 5).tolist())
+    kernel(Case(seq_lens=tuple(lens.tolist()), context=5, accept=accept))
+
+
+@pytest.mark.parametrize("backends", range(1, 9))
+def test_fan_out_reaches_every_backend(backends: int) -> None:
+    run.fan_out(Case(seq_lens=(3, 130), context=130), backends)
+
+
+def test_fan_out_writes_page_tables_that_are_not_aligned() -> None:
+    # An odd row length leaves every second row off 16 bytes.
+    run.fan_out(Case(seq_lens=(67, 66, 65), context=67, draft_tokens=2), 2)
+
+
+@pytest.mark.parametrize("accept", [(3,), (0, 0, 4), (4, 0, 1, 2), (0, 0)])
+def test_draft_extend_expansion_alone(accept: tuple[int, ...]) -> None:
+    kv_lens = [7 + 5 * i for i in range(len(accept))]
+    case = Case(seq_lens=tuple(kv_lens), context=64, accept=accept, topk=9)
+    expected = expanded_lens(kv_lens, list(accept))
+
+    buffers = Buffers()
+    out, nsa = buffers.new("expanded", 20), buffers.new("nsa", 20)
+    kernels().fill_draft_extend_metadata_inplace(
+        case.accepted, case.lens, case.topk, out, nsa
+    )
+    buffers.expect("expanded", out, expected)
+    buffers.expect("nsa", nsa, expected.clamp(max=9))
+    buffers.check()
+
+    simple = kernels().fill_draft_extend_metadata_fused_simple(
+        case.accepted, case.lens, case.topk
+    )
+    assert [t.tolist() for t in simple] == [
+        expected.tolist(),
+        expected.clamp(max=9).tolist(),
+    ]
