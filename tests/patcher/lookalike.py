@@ -1,0 +1,191 @@
+"""Small made-up trees, releases and patches; nothing here is sglang's text."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import zipfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from patcher.add_release import with_release
+from patcher.recipe import Patch
+from patcher.steps import AddDefinitions, AddEnvFlag, AddModule, PrependToBody
+from patcher.tree import Tree
+
+BACKEND = "sglang/srt/layers/attention/nsa_backend.py"
+ENVIRON = "sglang/srt/environ.py"
+RUNNER = "sglang/srt/speculative/eagle_draft_cuda_graph_runner.py"
+VERSION = "sglang/version.py"
+KERNEL = "sglang/srt/layers/attention/nsa/kernel.py"
+
+FILES = {
+    BACKEND: '''\
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import List
+
+import numpy
+
+from sglang.srt.environ import envs
+
+
+@dataclass
+class Metadata:
+    lens: List[int]
+
+
+class Backend:
+    def __init__(self, size):
+        self.size = size
+
+    def replay(self, lens):
+        """Fill the metadata."""
+        total = sum(lens)
+        # The longest row.
+        longest = max(lens)
+        return Metadata([total, longest])
+
+    def forward(self, rows):
+        return numpy.asarray(rows)
+''',
+    ENVIRON: """\
+class EnvBool:
+    def __init__(self, default):
+        self.default = default
+
+
+class Envs:
+    # fmt: off
+
+    # Logging
+    LOG_STEPS = EnvBool(False)
+
+    # fmt: on
+
+
+envs = Envs()
+""",
+    RUNNER: """\
+class Runner:
+    def capture(self, size):
+        def run_once():
+            prepared = size + 1
+            return self.draft(prepared)
+
+        return run_once
+""",
+    VERSION: '__version__ = "1.0"\n',
+    "sglang/__init__.py": "",
+}
+
+PAYLOAD = '''\
+from sglang.srt.layers.attention.nsa.kernel import fill
+from sglang.srt.layers.attention.nsa_backend import Metadata
+from sglang.srt.environ import envs
+
+
+class Extra(Metadata):
+    """What the replay computes once."""
+
+
+class Dispatch:
+    def replay(self, lens):
+        if envs.FAST.get():
+            return fill(lens)
+
+    def forward(self, rows):
+        if envs.WIDE.get():
+            return rows
+'''
+
+MODULE = '''\
+"""Fills metadata."""
+
+
+def fill(lens):
+    return list(lens)
+'''
+
+
+@cache
+def _payload_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="nsa-opt-tests-"))
+    (folder / "backend.py").write_text(PAYLOAD)
+    (folder / "kernel.py").write_text(MODULE)
+    return folder
+
+
+@cache
+def patches() -> tuple[Patch, ...]:
+    """`once`, then `fast` and `wide`, which require it or stand alone."""
+    folder = _payload_folder()
+    backend = folder / "backend.py"
+    return (
+        _patch("once", AddDefinitions(BACKEND, "Metadata", backend, ("Extra",))),
+        _patch(
+            "fast",
+            AddEnvFlag(ENVIRON, "Envs", "FAST", True, "Speed"),
+            AddModule(KERNEL, folder / "kernel.py"),
+            PrependToBody(BACKEND, "Backend.replay", backend, "Dispatch.replay"),
+            requires=("once",),
+        ),
+        _patch(
+            "wide",
+            AddEnvFlag(ENVIRON, "Envs", "WIDE", True, "Speed"),
+            PrependToBody(BACKEND, "Backend.forward", backend, "Dispatch.forward"),
+            unfit={"0.9": "rows are narrow there"},
+        ),
+    )
+
+
+def _patch(name: str, *steps: Any, **more: Any) -> Patch:
+    return Patch(name, "1", f"Make it {name}.", "tests", "GATE", steps, **more)
+
+
+def pins_data() -> dict[str, Any]:
+    """`pins.json` of made-up releases: 0.9 and 1.0 patchable, 0.8 and 2.0 not."""
+    data: dict[str, Any] = {"releases": {}, "outlines": {}}
+    old = {**FILES, VERSION: '__version__ = "0.9"\n'}
+    old[BACKEND] = old[BACKEND].replace("total = sum(lens)", "total = len(lens)")
+    bare = {VERSION: '__version__ = "0.8"\n', BACKEND: "class Backend: ...\n"}
+    new = {VERSION: '__version__ = "2.0"\n', BACKEND: "class NewBackend: ...\n"}
+    with tempfile.TemporaryDirectory() as folder:
+        for release, files, family, why in (
+            ("0.8", bare, "too-old", "has nothing to patch"),
+            ("0.9", old, "patchable", ""),
+            ("1.0", FILES, "patchable", ""),
+            ("2.0", new, "upstream", "upstream has it since 2.0"),
+        ):
+            wheel = Path(folder) / f"sglang-{release}-py3-none-any.whl"
+            with zipfile.ZipFile(wheel, "w") as archive:
+                for path, text in files.items():
+                    archive.writestr(path, text)
+            data = with_release(data, wheel, family, why)
+    return data
+
+
+def write_tree(home: Path, files: dict[str, str] = FILES) -> Tree:
+    """A tree of these files, some of them with unusual modes."""
+    for rel, text in files.items():
+        path = home / rel
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode())
+    (home / "sglang/srt/layers/attention/nsa").mkdir(parents=True, exist_ok=True)
+    if ENVIRON in files:
+        (home / ENVIRON).chmod(0o640)
+    return Tree(home.resolve(), "wheel")
+
+
+def snapshot(folder: Path) -> dict[str, tuple[str, int]]:
+    """Every file's hash and mode, every folder, every link: what must come back."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if "__pycache__" in path.parts:
+            continue
+        data = path.read_bytes() if path.is_file() else b"folder"
+        digest = hashlib.sha256(data).hexdigest()
+        found[str(path.relative_to(folder))] = (digest, path.lstat().st_mode)
+    return found
