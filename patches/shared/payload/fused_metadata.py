@@ -1,13 +1,14 @@
 """Launch the Triton metadata kernels, or say once why that is not possible."""
 
 import logging
+from typing import Set
 
 from sglang.srt.environ import envs
 
 logger = logging.getLogger(__name__)
 
 _kernels = None
-_unavailable = set()
+_unavailable: Set[str] = set()
 
 
 def run_fused_metadata(kernel: str, **kwargs) -> bool:
