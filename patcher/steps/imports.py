@@ -70,7 +70,7 @@ def _place(body: Body, one: Import) -> list[cst.BaseStatement]:
     start, end = _import_run(statements)
     at = start
     for index in range(start, end):
-        if _key(_first(statements[index])) < _key(one):
+        if _key(_first(statements[index])) <= _key(one):
             at = index + 1
     before = statements[at - 1] if at > start else None
     after = statements[at] if at < end else None

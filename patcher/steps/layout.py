@@ -65,10 +65,17 @@ def insert(
 ) -> list[cst.BaseStatement]:
     """`body` with a marked region before `index`, `gap` blank lines around it.
 
-    At the head of a block nothing stands above, so there is no gap there.
+    At the head of a block nothing stands above, so there is no gap there. A comment that
+    touches what stands above, and not what stands below, stays above.
     """
     before, after = list(body[:index]), list(body[index:])
-    region = mark(statements, patch, [BLANK] * (gap if before else 0))
+    above: list[cst.EmptyLine] = []
+    if before and after:
+        lines = leading(after[0])
+        count = next((i for i, line in enumerate(lines) if not line.comment), 0)
+        above = lines[:count]
+        after[0] = with_leading(after[0], lines[count:])
+    region = mark(statements, patch, above + [BLANK] * (gap if before else 0))
     if after:
         after[0] = set_apart(after[0], gap)
     return before + region + after

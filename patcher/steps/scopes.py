@@ -189,7 +189,8 @@ class _Anchor(cst.CSTTransformer):
         body: Sequence[cst.BaseStatement] = updated_node.body
         hits = []
         for index, statement in enumerate(original_node.body):
-            self.seen.append(_EMPTY.code_for_node(statement).strip())
+            bare = statement.with_changes(leading_lines=())
+            self.seen.append(_EMPTY.code_for_node(bare).strip())
             if shape(statement) == self._anchor:
                 hits.append(index)
         self.hits += len(hits)
