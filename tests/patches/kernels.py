@@ -38,7 +38,8 @@ def load(name: str, text: str) -> ModuleType:
     path = Path(tempfile.mkdtemp(prefix="nsa-opt-test-")) / f"{name}.py"
     path.write_text(text)
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
