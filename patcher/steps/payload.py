@@ -8,11 +8,12 @@ from pathlib import Path
 
 import libcst as cst
 
-from patcher.steps import scopes
+from patcher.steps import layout, scopes
 from patcher.steps.adapt import Adapt, adapted
 from patcher.steps.bindings import (
     Import,
     bindings,
+    defined,
     definitions,
     imports,
     is_type_checking,
@@ -27,11 +28,19 @@ Statements = Sequence[cst.BaseStatement]
 
 @cache
 def read(path: Path) -> cst.Module:
-    """The payload file, parsed once a process."""
+    """The payload file, parsed once a process.
+
+    A comment at its top belongs to the first definition, if it starts with one.
+    """
     try:
-        return cst.parse_module(path.read_text(encoding="utf-8"))
+        module = cst.parse_module(path.read_text(encoding="utf-8"))
     except (OSError, cst.ParserSyntaxError) as error:
         raise RecipeError(f"payload {path.name}: {error}") from error
+    if not module.body or not defined(module.body[0]):
+        return module
+    first, *rest = module.body
+    owned = layout.with_leading(first, [*module.header, *layout.leading(first)])
+    return module.with_changes(header=[], body=[owned, *rest])
 
 
 def fitted(path: Path, adapt: Sequence[Adapt], target: cst.Module) -> cst.Module:
