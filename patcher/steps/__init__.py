@@ -7,6 +7,7 @@ from patcher.steps.adapt import (
     Drop,
     HasGlobal,
     HasMethod,
+    HasStatement,
     LacksGlobal,
     LacksMethod,
     Rename,
@@ -19,6 +20,7 @@ from patcher.steps.bodies import (
     ReplaceStatement,
 )
 from patcher.steps.checks import RequireNeverRead
+from patcher.steps.choice import Choose
 from patcher.steps.definitions import AddDefinitions, AddMethods
 from patcher.steps.environ import AddEnvFlag
 from patcher.steps.modules import AddModule
@@ -31,10 +33,12 @@ __all__ = [
     "AddMethods",
     "AddModule",
     "AppendToBody",
+    "Choose",
     "Conflict",
     "Drop",
     "HasGlobal",
     "HasMethod",
+    "HasStatement",
     "InsertAfter",
     "InsertBefore",
     "LacksGlobal",

@@ -66,6 +66,21 @@ class LacksMethod:
 
 
 @dataclass(frozen=True)
+class HasStatement:
+    """The target's `function` has this statement."""
+
+    function: str
+    statement: str
+
+    def __call__(self, module: cst.Module) -> bool:
+        try:
+            function = scopes.find_definition(module, self.function)
+        except Conflict:
+            return False
+        return scopes.contains(function, [cst.parse_statement(self.statement)])
+
+
+@dataclass(frozen=True)
 class Rename:
     """Expression `old` becomes `new` wherever the payload has it."""
 

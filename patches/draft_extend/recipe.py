@@ -8,7 +8,13 @@ from __future__ import annotations
 from patcher.recipe import Patch
 from patcher.steps import AddMethods, PrependToBody
 from patches import HERE
-from patches.shared.anchors import NSA_BACKEND, OLDER_NSA_BACKEND, REPLAY
+from patches.shared.anchors import (
+    DRAFT_EXTEND_BY_REQUEST,
+    NSA_BACKEND,
+    OLDER_NSA_BACKEND,
+    RELEASES_BY_REQUEST,
+    REPLAY,
+)
 from patches.shared.fused import FUSED_GATE, FUSED_METADATA, kernels
 
 PAYLOAD = HERE / "draft_extend" / "payload"
@@ -20,6 +26,7 @@ PATCH = Patch(
     source="document 004",
     requires=(),
     gate=FUSED_GATE,
+    unfit=dict.fromkeys(RELEASES_BY_REQUEST, DRAFT_EXTEND_BY_REQUEST),
     steps=(
         *FUSED_METADATA,
         kernels(PAYLOAD),

@@ -6,12 +6,29 @@ Source: document 000; the idea is sgl-project/sglang#14781.
 from __future__ import annotations
 
 from patcher.recipe import Patch
-from patcher.steps import AddDefinitions, AddMethods, PrependToBody
+from patcher.steps import AddDefinitions, AddMethods, Choose, PrependToBody
 from patches import HERE
-from patches.shared.anchors import NSA_BACKEND, OLDER_NSA_BACKEND, REPLAY, gate
+from patches.shared.anchors import (
+    DRAFT_EXTEND_BY_TOKEN,
+    NSA_BACKEND,
+    OLDER_NSA_BACKEND,
+    REPLAY,
+    gate,
+)
 
 GATE = "SGLANG_NSA_ENABLE_MTP_PRECOMPUTE_METADATA"
 PAYLOAD = HERE / "precompute" / "payload" / "nsa_backend.py"
+
+
+def draft_extend_mode(source: str) -> AddMethods:
+    return AddMethods(
+        file=NSA_BACKEND,
+        cls="NativeSparseAttnBackend",
+        after="_precompute_target_verify_mode",
+        payload=PAYLOAD,
+        source=source,
+    )
+
 
 PATCH = Patch(
     name="precompute",
@@ -35,6 +52,12 @@ PATCH = Patch(
             payload=PAYLOAD,
             source="PrecomputedReplay",
             adapt=OLDER_NSA_BACKEND,
+        ),
+        Choose(
+            file=NSA_BACKEND,
+            when=DRAFT_EXTEND_BY_TOKEN,
+            then=draft_extend_mode("DraftExtendByToken"),
+            otherwise=draft_extend_mode("DraftExtendByRequest"),
         ),
         PrependToBody(
             file=NSA_BACKEND,

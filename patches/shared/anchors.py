@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from patcher.steps import AddEnvFlag, Drop, HasGlobal, LacksMethod, Rename
+from patcher.steps import (
+    AddEnvFlag,
+    Drop,
+    HasGlobal,
+    HasStatement,
+    LacksMethod,
+    Rename,
+)
 
 NSA_BACKEND = "sglang/srt/layers/attention/nsa_backend.py"
 INIT_STATE = "init_cuda_graph_state"
@@ -22,6 +29,15 @@ OLDER_NSA_BACKEND = (
         when=LacksMethod("NativeSparseAttnBackend", "set_nsa_prefill_impl"),
     ),
 )
+
+# Up to 0.5.5 draft_extend keeps one page table row a request, not one a token, and
+# counts all draft tokens into a sequence's length.
+DRAFT_EXTEND_BY_TOKEN = HasStatement(
+    function=f"NativeSparseAttnBackend.{REPLAY}",
+    statement="extend_seq_lens = spec_info.accept_length[:bs]",
+)
+DRAFT_EXTEND_BY_REQUEST = "its draft_extend metadata has one row a request"
+RELEASES_BY_REQUEST = ("0.5.4", "0.5.4.post3", "0.5.5")
 
 
 def gate(name: str) -> AddEnvFlag:

@@ -89,5 +89,4 @@ class FusedDecode(NativeSparseAttnBackend):
                 else None
             ),
             seqlens_expanded_size=bs,
-            max_seqlen_k=max_len,
         )

@@ -43,7 +43,6 @@ class PrecomputedMetadata:
     # only with flashmla_kv
     flashmla_metadata: Optional[NSAFlashMLAMetadata]
     seqlens_expanded_size: int
-    max_seqlen_k: int
 
 
 class PrecomputedReplay(NativeSparseAttnBackend):
@@ -105,7 +104,6 @@ class PrecomputedReplay(NativeSparseAttnBackend):
                 else None
             ),
             seqlens_expanded_size=seqlens_expanded.shape[0],
-            max_seqlen_k=max_seqlen_k,
         )
 
     def _precompute_decode_mode(
@@ -131,6 +129,47 @@ class PrecomputedReplay(NativeSparseAttnBackend):
         )
         return cache_seqlens, seqlens_expanded, page_indices
 
+    def init_forward_metadata_replay_cuda_graph_from_precomputed(
+        self,
+        bs: int,
+        precomputed: PrecomputedMetadata,
+        forward_mode: ForwardMode,
+    ):
+        """Copy precomputed metadata into this backend's CUDA graph buffers.
+
+        Writes what `init_forward_metadata_replay_cuda_graph` writes, and no more.
+        """
+        self.set_nsa_prefill_impl(forward_batch=None)
+
+        metadata: NSAMetadata = self.decode_cuda_graph_metadata[bs]
+        expanded = precomputed.seqlens_expanded_size
+
+        metadata.cache_seqlens_int32.copy_(precomputed.cache_seqlens)
+        metadata.cu_seqlens_k[1:].copy_(precomputed.cu_seqlens_k)
+        rows, cols = precomputed.page_indices.shape
+        metadata.page_table_1[:rows, :cols].copy_(precomputed.page_indices)
+        if not forward_mode.is_decode_or_idle():
+            # In decode this is `cache_seqlens_int32` itself.
+            metadata.nsa_seqlens_expanded[:expanded].copy_(precomputed.seqlens_expanded)
+        metadata.nsa_cache_seqlens_int32[:expanded].copy_(precomputed.nsa_cache_seqlens)
+        metadata.nsa_cu_seqlens_k[1 : 1 + expanded].copy_(precomputed.nsa_cu_seqlens_k)
+
+        assert self.real_page_size == metadata.page_size
+        if precomputed.real_page_table is None:
+            assert metadata.real_page_table is metadata.page_table_1
+        else:
+            rows, cols = precomputed.real_page_table.shape
+            metadata.real_page_table[:rows, :cols].copy_(precomputed.real_page_table)
+
+        if precomputed.flashmla_metadata is not None:
+            metadata.flashmla_metadata.slice(slice(0, expanded + 1)).copy_(
+                precomputed.flashmla_metadata
+            )
+
+        self.forward_metadata = metadata
+
+
+class DraftExtendByToken(NativeSparseAttnBackend):
     def _precompute_draft_extend_mode(
         self,
         req_pool_indices: torch.Tensor,
@@ -154,45 +193,26 @@ class PrecomputedReplay(NativeSparseAttnBackend):
         )
         return cache_seqlens, seqlens_expanded, page_indices
 
-    def init_forward_metadata_replay_cuda_graph_from_precomputed(
+
+class DraftExtendByRequest(NativeSparseAttnBackend):
+    def _precompute_draft_extend_mode(
         self,
-        bs: int,
-        precomputed: PrecomputedMetadata,
-        forward_mode: ForwardMode,
+        req_pool_indices: torch.Tensor,
+        seq_lens: torch.Tensor,
+        max_seqlen_k: int,
+        extend_seq_lens: torch.Tensor,
     ):
-        """Copy precomputed metadata into this backend's CUDA graph buffers.
-
-        Writes what `init_forward_metadata_replay_cuda_graph` writes, and no more.
-        """
-        self.set_nsa_prefill_impl(forward_batch=None)
-
-        metadata: NSAMetadata = self.decode_cuda_graph_metadata[bs]
-        expanded = precomputed.seqlens_expanded_size
-
-        metadata.cache_seqlens_int32.copy_(precomputed.cache_seqlens)
-        metadata.cu_seqlens_k[1:].copy_(precomputed.cu_seqlens_k)
-        metadata.page_table_1[:expanded, : precomputed.max_seqlen_k].copy_(
-            precomputed.page_indices
-        )
-        if not forward_mode.is_decode_or_idle():
-            # In decode this is `cache_seqlens_int32` itself.
-            metadata.nsa_seqlens_expanded[:expanded].copy_(precomputed.seqlens_expanded)
-        metadata.nsa_cache_seqlens_int32[:expanded].copy_(precomputed.nsa_cache_seqlens)
-        metadata.nsa_cu_seqlens_k[1 : 1 + expanded].copy_(precomputed.nsa_cu_seqlens_k)
-
-        assert self.real_page_size == metadata.page_size
-        if precomputed.real_page_table is None:
-            assert metadata.real_page_table is metadata.page_table_1
-        else:
-            rows, cols = precomputed.real_page_table.shape
-            metadata.real_page_table[:rows, :cols].copy_(precomputed.real_page_table)
-
-        if precomputed.flashmla_metadata is not None:
-            metadata.flashmla_metadata.slice(slice(0, expanded + 1)).copy_(
-                precomputed.flashmla_metadata
-            )
-
-        self.forward_metadata = metadata
+        """The accepted tokens of a request, counted behind all its draft tokens."""
+        cache_seqlens = seq_lens.to(torch.int32)
+        kv_lens = cache_seqlens + self.speculative_num_draft_tokens
+        ends = torch.cumsum(extend_seq_lens, dim=0, dtype=torch.int32)
+        # The expanded size is needed on the host, for shapes: the one sync here.
+        expanded = int(extend_seq_lens.sum().item())
+        seqlens_expanded = torch.repeat_interleave(
+            kv_lens - ends + 1, extend_seq_lens, output_size=expanded
+        ) + self.get_device_int32_arange(expanded)
+        page_indices = self.req_to_token[req_pool_indices, :max_seqlen_k]
+        return cache_seqlens, seqlens_expanded, page_indices
 
 
 class MultiStepReplay(NativeSparseAttnMultiStepBackend):
