@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 PRECOMPUTE = "SGLANG_NSA_ENABLE_MTP_PRECOMPUTE_METADATA"
 TRITON = "SGLANG_NSA_USE_TRITON_METADATA"
@@ -143,6 +143,21 @@ def baseline_how(mode: str, in_tree: bool) -> str:
     return "runner" if mode == "runner" else "base"
 
 
-def available(gates: frozenset[str]) -> tuple[Route, ...]:
-    """The routes of a candidate that defines these gates."""
-    return tuple(route for route in ROUTES if set(route.needs) <= gates)
+def available(gates: frozenset[str], in_tree: bool = False) -> tuple[Route, ...]:
+    """The routes of a candidate that defines these gates.
+
+    In-tree, a route that would compare code with itself is none, and the draft runner
+    is driven only where a patch of ours is in it: newer releases changed its parts.
+    """
+    found = [route for route in ROUTES if set(route.needs) <= gates]
+    if not in_tree:
+        return tuple(found)
+    foreign = IN_GRAPH not in gates
+    return tuple(
+        replace(route, modes=("decode",))
+        if foreign and "runner" in route.modes
+        else route
+        for route in found
+        if route.pair or route.on or route.modes == DECODE
+        if (route.name, route.pair) != ("original", False)
+    )

@@ -23,14 +23,14 @@ FILLER = 91  # of the bands of what is never poisoned: inputs and constants
 _ALIGN = 128  # elements: keeps the data on a 512-byte boundary, as an allocator would
 
 
-class GuardBands(TorchDispatchMode):
+class GuardBands(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Moves freshly allocated outputs into guarded storages; remembers them.
 
     `guarded` maps a storage's address to its (offset, extent) in elements.
     """
 
     def __init__(self, device: torch.device | str) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.device = torch.device(device)
         self.guarded: dict[int, tuple[int, int]] = {}
         self.paused = False

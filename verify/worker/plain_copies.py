@@ -23,9 +23,12 @@ def _common(
     """cache_seqlens, cu, pages, nsa, nsa_cu, real table, splits, FlashMLA metadata."""
     cache, cu, pages, nsa, nsa_cu, real, splits, flashmla = src
     d_cache, d_cu, d_pages, d_nsa, d_nsa_cu, d_real, d_splits, d_flashmla = dst
-    assert cu is not None and d_cu is not None
-    assert nsa_cu is not None and d_nsa_cu is not None
-    assert pages is not None and d_pages is not None
+    assert cu is not None
+    assert d_cu is not None
+    assert nsa_cu is not None
+    assert d_nsa_cu is not None
+    assert pages is not None
+    assert d_pages is not None
     _flat(d_cache, cache, bs)
     d_cu[1 : bs + 1].copy_(cu[1 : bs + 1])
     _table(d_pages, pages)

@@ -47,7 +47,7 @@ class Captures:
             runner.stream = None
             _capture_all(runner)
             return
-        runner.stream = torch.cuda.Stream()
+        runner.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         runner.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(runner.stream):
             _capture_all(runner)

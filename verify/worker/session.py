@@ -29,7 +29,7 @@ class Session:
         if self.device == "cpu":
             torch.set_num_threads(1)
             _pretend_cuda(torch)
-        torch.compile = _not_compiled  # none of it runs, and importing dynamo is slow
+        setattr(torch, "compile", _not_compiled)  # noqa: B010 (never run; slow to load)
         snapshot = Path(config["snapshot"])
         self.installed: bool = config.get("runtime") == "installed"
         have_mla = self.installed or _importable("sgl_kernel")

@@ -1,0 +1,129 @@
+"""The command `verify-nsa-opt`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from patcher.cli import common
+from patcher.results import Exit
+
+HELP = """Prove that a patched sglang tree leaves the same NSA metadata, bit for bit.
+
+TREE is a git checkout of sglang, a site-packages folder, an unpacked wheel, or the
+sglang package itself; the current directory if left out. Its own originals (from the
+manifest of the apply) are the baseline unless --baseline says otherwise.
+
+\b
+Examples:
+  verify-nsa-opt ~/sglang                             every route, every mode
+  verify-nsa-opt ~/sglang --route fan-out             one route
+  verify-nsa-opt ~/sglang --baseline in-tree          a tree that nobody here patched
+  verify-nsa-opt ~/sglang --baseline 0.5.6.post2      against a release
+  verify-nsa-opt ~/sglang --cases 200 --seed 7        drawn scenarios, shrunk failures
+  verify-nsa-opt ~/sglang --report out                out/report.html, .json, junit.xml
+
+\b
+Exit codes: 0 identical, 1 not identical, 2 usage, 3 the tree refuses,
+4 the environment can't (no GPU, no torch, a worker that died).
+"""
+
+
+@common.app(HELP)
+def app(
+    tree: Annotated[Path, typer.Argument(metavar="[TREE]", show_default=False)] = Path(
+        "."
+    ),
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TREE|RELEASE|in-tree", help="What to compare with; see above."
+        ),
+    ] = None,
+    route: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this route; repeatable."),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="auto|cpu|cuda", help="Where workers run.")
+    ] = "auto",
+    python: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="The workers' interpreter (needs torch)."),
+    ] = None,
+    runtime: Annotated[
+        str,
+        typer.Option(
+            metavar="isolated|installed",
+            help="Stub what metadata does not need, or import the sglang there.",
+        ),
+    ] = "isolated",
+    seed: Annotated[int, typer.Option(help="Seed of inputs and drawn scripts.")] = 0,
+    cases: Annotated[
+        int, typer.Option(metavar="N", help="Draw N scenarios a route instead.")
+    ] = 0,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Only this scenario; repeatable."),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(metavar="S", help="Seconds a scenario may take.")
+    ] = 120.0,
+    sanitize: Annotated[
+        bool,
+        typer.Option("--sanitize", help="Reduced matrix under compute-sanitizer."),
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write every report format here.")
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the JSON report here.")
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write JUnit XML here.")
+    ] = None,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=common.show_version, is_eager=True),
+    ] = False,
+) -> None:
+    from verify.cli import work
+
+    options = work.Options(
+        tree=tree,
+        baseline=baseline,
+        routes=tuple(route or ()),
+        device=device,
+        python=str(python) if python else None,
+        runtime=runtime,
+        seed=seed,
+        cases=cases,
+        scenarios=tuple(scenario or ()),
+        timeout=timeout,
+        sanitize=sanitize,
+        report=report,
+        json=json,
+        junit=junit,
+        arguments=_arguments,
+    )
+    raise typer.Exit(int(work.work(options)))
+
+
+_arguments: tuple[str, ...] = ()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    global _arguments
+    _arguments = tuple(sys.argv[1:] if argv is None else argv)
+    try:
+        return common.run(app, "verify-nsa-opt", _arguments)
+    except KeyboardInterrupt:
+        return int(Exit.UNAVAILABLE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""The report: one schema for the console, JSON, JUnit, HTML and annotations."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+SCHEMA_VERSION = 1
+Verdict = Literal["identical", "different", "unverified"]
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Grid(Model):
+    """Where in a buffer elements differ: counts in a grid squeezed to fit a page."""
+
+    shape: list[int]
+    cells: list[list[int]]
+
+
+class Found(Model):
+    """One buffer, or one fact of layout or state, that differs."""
+
+    what: str
+    group: str
+    field: str
+    replay: int
+    bs: int
+    index: list[int]
+    old: str
+    new: str
+    count: int
+    total: int
+    note: str
+    line: str
+    grid: Grid | None
+
+
+class Failure(Model):
+    """A case that is not identical. kind: "different", or how it broke down."""
+
+    route: str
+    mode: str
+    scenario: str
+    seed: int
+    poison: int
+    kind: str
+    line: str
+    detail: list[str]
+    reproduce: str
+    found: list[Found]
+
+
+class Cell(Model):
+    """One route in one mode."""
+
+    route: str
+    mode: str
+    identical: int
+    different: int
+    broken: int
+    not_run: int
+    replays: int
+    seconds: float
+    reasons: list[str]
+    notes: list[str]
+
+
+class SideReport(Model):
+    """A side: where it came from, and the sha256 of every file it ran."""
+
+    label: str
+    release: str
+    files: dict[str, str]
+    edited: list[str]
+
+
+class Worker(Model):
+    """What a worker process said of itself."""
+
+    side: str
+    gates: dict[str, str]
+    blocked: list[str]
+    python: str
+    torch: str
+    triton: str | None
+    device: str
+    standins: list[str]
+
+
+class Counters(Model):
+    """CUDA only: per replay, of one scenario a route."""
+
+    route: str
+    mode: str
+    side: str
+    scenario: str
+    launches: float
+    syncs: float
+    kernels: dict[str, int]
+
+
+class Device(Model):
+    kind: str
+    name: str
+    logic_only: bool
+
+
+class Totals(Model):
+    cases: int
+    identical: int
+    different: int
+    broken: int
+    not_run: int
+    replays: int
+    buffers: int
+    bytes: int
+    seconds: float
+
+
+class Report(Model):
+    """Everything a verification found."""
+
+    schema_version: int
+    tool: str
+    verdict: Verdict
+    exit_code: int
+    summary: str
+    command: str
+    started: str
+    device: Device
+    runtime: str
+    baseline: SideReport
+    candidate: SideReport
+    workers: list[Worker]
+    seed: int
+    poisons: list[int]
+    matrix: list[Cell]
+    failures: list[Failure]
+    counters: list[Counters]
+    not_run: list[str]
+    standins: list[str]
+    notes: list[str]
+    totals: Totals
+
+
+def schema() -> dict[str, object]:
+    """The JSON schema that ships as report.schema.json."""
+    return Report.model_json_schema()
