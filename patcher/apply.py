@@ -7,9 +7,23 @@ from collections.abc import Sequence
 from patcher import journal
 from patcher.lock import locked
 from patcher.pins import Pin
-from patcher.prepare import prepare
+from patcher.prepare import Prepared, prepare
 from patcher.recipe import Patch
-from patcher.results import AlreadyApplied, Applied, Result, WouldApply
+from patcher.repository import (
+    Repository,
+    apply_message,
+    repository,
+    require_clean,
+)
+from patcher.results import (
+    AlreadyApplied,
+    Applied,
+    Exit,
+    Reason,
+    Refusal,
+    Result,
+    WouldApply,
+)
 from patcher.selection import choose
 from patcher.state import finish_cut_off, require_unchanged
 from patcher.texts import diff, edits
@@ -23,6 +37,8 @@ def apply(
     *,
     dry: bool = False,
     allow_drift: bool = False,
+    allow_dirty: bool = False,
+    commit: bool = False,
 ) -> Result:
     """Applies the named ones of `patches` (none named: all that fit) to the tree.
 
@@ -41,11 +57,43 @@ def apply(
         return AlreadyApplied(where, release, prepared.new.names, notes)
     changes = journal.between(prepared.old, prepared.new)
     files = edits(changes)
+    repo = _repository(tree, prepared, commit=commit, allow_dirty=allow_dirty)
     if dry:
         return WouldApply(
             where, release, prepared.new.names, files, diff(changes), notes
         )
+    sha = None
     with locked(tree):
         require_unchanged(tree, prepared.old, prepared.before)
         journal.execute(tree, changes)
-    return Applied(where, release, prepared.new.names, files, notes)
+        if commit and repo is not None:
+            try:
+                message = apply_message(prepared.new)
+                sha = repo.commit([file.path for file in prepared.new.files], message)
+            except Refusal:
+                journal.execute(tree, changes.reversed())
+                raise
+    return Applied(where, release, prepared.new.names, files, notes, sha)
+
+
+def _repository(
+    tree: Tree, prepared: Prepared, *, commit: bool, allow_dirty: bool
+) -> Repository | None:
+    """The repository, checked: clean where it must be, ready to commit if asked."""
+    if allow_dirty and not commit:
+        return None
+    files = [file.path for file in prepared.new.files]
+    repo = repository(tree, files)
+    if repo is None:
+        if commit:
+            what = "no git repository tracks this tree: --commit cannot be done"
+            raise Refusal(Reason("", "", what), code=Exit.USAGE)
+        return None
+    own = prepared.old.patched() if prepared.old else {}
+    advice = "commit or stash them first"
+    if not commit:
+        advice += ", or --allow-dirty to patch on top of them"
+    require_clean(repo, [file for file in files if file not in own], advice=advice)
+    if commit:
+        repo.require_identity()
+    return repo

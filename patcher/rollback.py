@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 from patcher import journal, manifest
 from patcher.lock import locked
 from patcher.manifest import Manifest
-from patcher.results import NothingToDo, Reason, Refusal, Result, RolledBack
+from patcher.repository import repository, rollback_message
+from patcher.results import (
+    Exit,
+    NothingToDo,
+    Reason,
+    Refusal,
+    Result,
+    RolledBack,
+)
 from patcher.state import finish_cut_off, require_intact, require_unchanged
 from patcher.texts import edits
 from patcher.tree import Tree
@@ -18,11 +26,15 @@ if TYPE_CHECKING:
 
 
 def rollback(
-    tree: Tree, names: Sequence[str] = (), patches: Sequence[Patch] = ()
+    tree: Tree,
+    names: Sequence[str] = (),
+    patches: Sequence[Patch] = (),
+    *,
+    revert: bool = False,
 ) -> Result:
     """Takes the named ones of `patches` (none named: all) out of the tree.
 
-    Raises `Refusal`.
+    With `revert` the rollback of a committed apply is committed too. Raises `Refusal`.
     """
     notes = finish_cut_off(tree)
     old = manifest.load(tree)
@@ -35,14 +47,35 @@ def rollback(
         if new is not None and new.patches == old.patches:
             what = f"not in this tree: {', '.join(names)}"
             return NothingToDo(str(tree.home), what, notes)
+    paths = [file.path for file in old.files]
+    repo = repository(tree, paths)
+    applied_in = repo.commit_of(old) if repo else ""
+    if revert and not applied_in:
+        what = "this apply was not committed: there is nothing to revert"
+        todo = "without --revert the files are restored"
+        raise Refusal(Reason("", "", what, todo), code=Exit.USAGE)
     changes = journal.between(old, new)
+    sha = None
     with locked(tree):
         require_unchanged(tree, old, {})
         journal.execute(tree, changes)
         _prove(tree, old, new)
+        if revert and repo is not None:
+            try:
+                sha = repo.commit(paths, rollback_message(old, new, applied_in))
+            except Refusal:
+                journal.execute(tree, changes.reversed())
+                raise
+    if applied_in and not revert:
+        notes += (
+            f"the patches are still in commit {applied_in}; --revert would have "
+            "committed this rollback",
+        )
     left = new.names if new else ()
     gone = tuple(name for name in old.names if name not in left)
-    return RolledBack(str(tree.home), old.release, gone, left, edits(changes), notes)
+    return RolledBack(
+        str(tree.home), old.release, gone, left, edits(changes), notes, sha
+    )
 
 
 def _nothing(tree: Tree, notes: tuple[str, ...]) -> NothingToDo:

@@ -23,6 +23,7 @@ Examples:
   apply-nsa-opt ~/sglang                       all patches that fit
   apply-nsa-opt ~/sglang --diff                show the change, write nothing
   apply-nsa-opt ~/sglang --patch precompute    one patch, and what it requires
+  apply-nsa-opt ~/sglang --commit              and commit it
   apply-nsa-opt --list                         patches, releases, what fits what
 
 \b
@@ -48,6 +49,13 @@ def app(
     allow_drift: Annotated[
         bool,
         typer.Option("--allow-drift", help="Patch a tree that is near a release."),
+    ] = False,
+    allow_dirty: Annotated[
+        bool,
+        typer.Option("--allow-dirty", help="Patch files with uncommitted edits."),
+    ] = False,
+    commit: Annotated[
+        bool, typer.Option("--commit", help="Commit the change with git.")
     ] = False,
     list_: Annotated[
         bool, typer.Option("--list", help="List releases and patches; TREE not needed.")
@@ -78,6 +86,8 @@ def app(
             common.patches(),
             dry=diff or check,
             allow_drift=allow_drift,
+            allow_dirty=allow_dirty,
+            commit=commit,
         )
         if diff and isinstance(result, WouldApply):
             typer.echo(result.diff, nl=False)

@@ -30,6 +30,10 @@ def app(
     patch: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only this; repeatable.")
     ] = None,
+    revert: Annotated[
+        bool,
+        typer.Option("--revert", help="Commit the rollback of a committed apply."),
+    ] = False,
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a report here.")
     ] = None,
@@ -43,7 +47,8 @@ def app(
         from patcher.tree import find_tree
 
         names = patch or ()
-        return rollback(find_tree(tree), names, common.patches() if names else ())
+        known = common.patches() if names else ()
+        return rollback(find_tree(tree), names, known, revert=revert)
 
     common.finish(make, json)
 
