@@ -110,12 +110,13 @@ def differences(outline: Outline, data: bytes) -> list[Difference]:
         if tag == "equal":
             continue
         added = tuple(line.decode("utf-8", "replace") for line in text[b0:b1])
-        symbol = _around(outline.symbols, a0 + 1) if a1 > a0 else ""
-        symbol = symbol or _around(own, b0 + 1)
+        symbol = symbol_at(outline.symbols, a0 + 1) if a1 > a0 else ""
+        symbol = symbol or symbol_at(own, b0 + 1)
         found.append(Difference(symbol, b0 + 1, a1 - a0, added))
     return found
 
 
-def _around(spans: Mapping[str, tuple[int, int]], line: int) -> str:
+def symbol_at(spans: Mapping[str, tuple[int, int]], line: int) -> str:
+    """The innermost symbol around a line; empty when there is none."""
     inside = [name for name, (start, end) in spans.items() if start <= line <= end]
     return inside[-1] if inside else ""

@@ -63,6 +63,19 @@ def plan(originals: Mapping[str, bytes], patches: Sequence[Patch]) -> Plan:
     )
 
 
+def refuses_again(planned: Plan, file: str) -> bool:
+    """Whether some step refuses to be done to the plan's own result for this file."""
+    work = Workspace({**planned.originals, **planned.edits})
+    for patch in planned.patches:
+        for step in patch.steps:
+            if step.file == file:
+                try:
+                    step.apply(work, patch.name)
+                except Conflict:
+                    return True
+    return False
+
+
 def _uncompilable(edits: Mapping[str, bytes]) -> list[Reason]:
     reasons = []
     for file, data in edits.items():

@@ -9,7 +9,7 @@ from patcher import __version__, drift, manifest, records
 from patcher.digest import sha256
 from patcher.manifest import AppliedPatch, Manifest, PatchedFile
 from patcher.pins import Pin, identify
-from patcher.plan import Plan, files_of, plan
+from patcher.plan import Plan, files_of, plan, refuses_again
 from patcher.recipe import Patch
 from patcher.results import Reason, Refusal
 from patcher.selection import require_known
@@ -74,9 +74,7 @@ def prepare(
 
 def require_repeatable(planned: Plan) -> None:
     """Raises `Refusal` if the plan would do an edit again to its own result."""
-    again = plan({**planned.originals, **planned.edits}, planned.patches)
-    refused = {reason.file for reason in again.conflicts}
-    doubled = [file for file in planned.edits if file not in refused]
+    doubled = [file for file in planned.edits if not refuses_again(planned, file)]
     if doubled:
         what = "a second apply would change it again: a bug in nsa-opt"
         raise Refusal(*(Reason(file, "", what) for file in doubled))

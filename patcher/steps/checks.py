@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
+from typing import TypeGuard
 
+from patcher.digest import symbol_at, symbols
 from patcher.steps.workspace import Conflict, Workspace
 
 
 @dataclass(frozen=True)
 class RequireNeverRead:
-    """No code in the file reads `<expression>.attribute`; assigning it is fine."""
+    """No code of the tree's own file reads `<expression>.attribute`; assigning it is fine."""
 
     file: str
     attribute: str
@@ -21,33 +23,23 @@ class RequireNeverRead:
 
     def apply(self, work: Workspace, patch: str) -> None:
         """Raises `Conflict` naming the definition that reads the attribute."""
-        tree = ast.parse(work.module(self.file).code)
-        readers = list(_readers(tree, self.attribute, ()))
-        if readers:
-            symbol, line = readers[0]
+        data = work.original(self.file)
+        try:
+            tree = ast.parse(data)
+        except (SyntaxError, ValueError) as error:
+            raise Conflict("", f"not valid Python: {error}") from error
+        read = next((n for n in ast.walk(tree) if _reads(n, self.attribute)), None)
+        if read is not None:
+            symbol = symbol_at(symbols(data), read.lineno)
             raise Conflict(
                 symbol,
                 f"{symbol or 'the module'} reads .{self.attribute}, which the patch "
                 "relies on nobody reading",
-                lines=(f"+ {line}",),
+                lines=(f"+ {ast.unparse(read)}",),
             )
 
 
-def _readers(
-    node: ast.AST, attribute: str, scope: tuple[str, ...]
-) -> list[tuple[str, str]]:
-    found = []
-    for child in ast.iter_child_nodes(node):
-        inner = scope
-        if isinstance(child, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            inner = (*scope, child.name)
-        if _reads(child, attribute):
-            found.append((".".join(inner), ast.unparse(child)))
-        found += _readers(child, attribute, inner)
-    return found
-
-
-def _reads(node: ast.AST, attribute: str) -> bool:
+def _reads(node: ast.AST, attribute: str) -> TypeGuard[ast.stmt | ast.expr]:
     if isinstance(node, ast.AugAssign):
         target = node.target
         return isinstance(target, ast.Attribute) and target.attr == attribute

@@ -95,14 +95,14 @@ def settle(
     Raises `Conflict` when it needs a name of the target that is not there.
     """
     known = bindings(edited)
+    used = used_names(inserted)
     wanted = []
-    for one in _needs(payload, used_names(inserted)):
+    for one in _needs(payload, used):
         if one.module != module_name(file):
             wanted.append(one)
         elif one.name not in known:
             symbol = str(one.name)
             raise Conflict(symbol, f"{symbol}, which the patch uses, is not defined")
-    used = used_names(inserted)
     for name in definitions(payload):
         if name in used and name not in known:
             raise RecipeError(f"{name} of the payload is used but not inserted")

@@ -51,14 +51,18 @@ class Workspace:
         """Whether an earlier step created the file."""
         return file in self._edited and file not in self._originals
 
+    def original(self, file: str) -> bytes:
+        """The tree's own bytes. Raises `Conflict` when it has no such file."""
+        if file not in self._originals:
+            raise Conflict("", "the tree has no such file")
+        return self._originals[file]
+
     def module(self, file: str) -> cst.Module:
         """The file as the steps so far have left it. Raises `Conflict`."""
         if file in self._edited:
             return self._edited[file]
         if file not in self._parsed:
-            if file not in self._originals:
-                raise Conflict("", "the tree has no such file")
-            self._parsed[file] = parse(self._originals[file])
+            self._parsed[file] = parse(self.original(file))
         return self._parsed[file]
 
     def put(self, file: str, module: cst.Module) -> None:
