@@ -9,6 +9,7 @@ import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from patcher.results import Exit, Reason, Refusal
 from verify import console, engine, outputs, routes, sources, summary
@@ -49,11 +50,16 @@ def work(options: Options) -> Exit:
             if reason.todo:
                 print(f"  {reason.todo}", file=sys.stderr)
         return refusal.code
-    from rich.console import Console
-
-    console.render(report, Console(soft_wrap=True))
+    console.render(report, _console())
     outputs.write(report, options.report, options.json, options.junit)
     return Exit(report.exit_code)
+
+
+def _console() -> Any:
+    """As wide as a terminal; in a pipe wide enough that nothing is cut."""
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=120)
 
 
 def verify(options: Options) -> Report:

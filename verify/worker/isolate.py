@@ -12,6 +12,7 @@ import enum
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,15 @@ from typing import Any
 from verify.worker.evidence import EVIDENCE
 from verify.worker.stubs import Record, StubModule
 
-STUBBED = ("sglang", "sgl_kernel", "flashinfer", "aiter", "transformers", "deep_gemm")
+STUBBED = (
+    "sglang",
+    "sgl_kernel",
+    "flash_mla",
+    "flashinfer",
+    "aiter",
+    "transformers",
+    "deep_gemm",
+)
 FORWARD_BATCH = "sglang.srt.model_executor.forward_batch_info"
 
 
@@ -38,11 +47,13 @@ class Isolated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         standins: dict[str, ModuleType],
         overrides: dict[str, dict[str, Any]],
         blocked: Sequence[str] = (),
+        on_cpu: bool = True,
     ) -> None:
         self.snapshot = snapshot
         self.standins = standins
         self.overrides = overrides
         self.blocked = frozenset(blocked)
+        self.on_cpu = on_cpu
         self.stubbed: list[str] = []
         self.stood_in: list[str] = []
         self.real: dict[str, Path] = {}
@@ -69,7 +80,8 @@ class Isolated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             self.real[fullname] = file
             if "triton" not in self.blocked and b"import triton" in file.read_bytes():
                 _count_launches()
-            return importlib.util.spec_from_file_location(fullname, file)
+            loader = _Loader(fullname, str(file), self.on_cpu)
+            return importlib.util.spec_from_loader(fullname, loader)
         self.stubbed.append(fullname)
         return self._spec(fullname)
 
@@ -92,6 +104,21 @@ class Isolated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """A stub has no code to run."""
+
+
+class _Loader(importlib.machinery.SourceFileLoader):
+    """A tree's module as it is; on a CPU without asserts where it asserts CUDA (0.5.4)."""
+
+    def __init__(self, fullname: str, path: str, on_cpu: bool) -> None:
+        super().__init__(fullname, path)
+        self.on_cpu = on_cpu
+
+    def source_to_code(  # type: ignore[override]
+        self, data: Any, path: Any, *, _optimize: int = -1
+    ) -> Any:
+        asserts_cuda = re.search(rb"^ *assert .*\.is_cuda\b", data, re.MULTILINE)
+        level = 1 if self.on_cpu and asserts_cuda else _optimize
+        return compile(data, path, "exec", dont_inherit=True, optimize=level)
 
 
 def _count_launches() -> None:

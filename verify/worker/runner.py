@@ -2,40 +2,25 @@
 
 The consumer stands where the draft model's attention would: inside the captured
 graph it copies every metadata tensor of every step backend into tensors of its own.
-What it copied is the evidence of what a step would have read. On a CPU the graph is
-replaced by running the captured function again.
+What it copied is the evidence of what a step would have read. Graphs: see
+verify.worker.graphs.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from verify.worker import fakes
+from verify.worker import fakes, graphs
 from verify.worker.drivers import MultiStep, NotApplicable
-from verify.worker.evidence import EVIDENCE
 from verify.worker.observe import metadata_tensors
 from verify.worker.scenario import Replay
 from verify.worker.stubs import Record, nothing
 
 RUNNER = "sglang.srt.speculative.eagle_draft_cuda_graph_runner"
 CUDA_GRAPH_RUNNER = "sglang.srt.model_executor.cuda_graph_runner"
-
-
-class Rerun:
-    """A CPU's stand-in for a CUDA graph: replaying runs the function again."""
-
-    run_once: Callable[[], Any] | None = None
-
-    def replay(self) -> None:
-        assert self.run_once is not None
-        self.run_once()
-
-    def pool(self) -> None:
-        return None
 
 
 class Captures:
@@ -59,6 +44,16 @@ def _capture_all(runner: Any) -> None:
         runner.graphs[bs], runner.output_buffers[bs] = runner.capture_one_batch_size(
             bs, None
         )
+
+
+class OnCpu:
+    """`torch`, for a runner that puts its inputs on `torch.device("cuda")` (0.5.4)."""
+
+    def device(self, *args: Any) -> torch.device:
+        return torch.device("cpu")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
 
 
 _pool: list[Any] = [None]
@@ -104,7 +99,13 @@ class Runner(MultiStep):
 
     def build(self) -> None:
         super().build()
-        self.runner_class = _guarded(importlib.import_module(RUNNER), self)
+        module = importlib.import_module(RUNNER)
+        self.runner_class: Any = getattr(module, "EAGLEDraftCudaGraphRunner", None)
+        if self.runner_class is None:
+            raise NotApplicable("this tree has no EAGLEDraftCudaGraphRunner")
+        graphs.use(self.guards, self.device)
+        if torch.device(self.device).type == "cpu":
+            module.torch = OnCpu()  # type: ignore[attr-defined]
         self.model_runner.capture = self.scenario.capture
         self.model_runner.draft_attn_backend = self.multi
 
@@ -147,35 +148,3 @@ class Runner(MultiStep):
             for bs, pairs in sorted(self.consumer.pairs.items())
             for path, (_, copy) in pairs.items()
         }
-
-
-def _guarded(module: Any, driver: Runner) -> Any:
-    base = getattr(module, "EAGLEDraftCudaGraphRunner", None)
-    if base is None:
-        raise NotApplicable("this tree has no EAGLEDraftCudaGraphRunner")
-    on_cuda = torch.device(driver.device).type == "cuda"
-
-    class Driven(base):  # type: ignore[misc, valid-type]
-        """The tree's runner; guard bands pause where a graph would record them."""
-
-        def _capture_init(self, run_once: Callable[[], Any]) -> None:
-            with driver.guards.pause():
-                super()._capture_init(run_once)
-
-        def _create_graph(self) -> Any:
-            return super()._create_graph() if on_cuda else Rerun()
-
-        def _capture_graph(
-            self, graph: Any, pool: Any, stream: Any, run_once: Callable[[], Any]
-        ) -> Any:
-            with driver.guards.pause(), EVIDENCE.during("graph"):
-                if on_cuda:
-                    return super()._capture_graph(graph, pool, stream, run_once)
-                graph.run_once = run_once
-                return run_once()
-
-        def _replay(self, forward_batch: Any) -> None:
-            with EVIDENCE.during("graph"):
-                super()._replay(forward_batch)
-
-    return Driven

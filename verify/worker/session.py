@@ -39,7 +39,13 @@ class Session:
         self.standins = standins.modules(self.device, have_mla)
         modules = dict(self.standins)
         modules[FORWARD_BATCH] = forward_batch_info(snapshot)
-        self.finder = Isolated(snapshot, modules, overrides, config.get("blocked", ()))
+        self.finder = Isolated(
+            snapshot,
+            modules,
+            overrides,
+            config.get("blocked", ()),
+            self.device == "cpu",
+        )
         self.finder.install()
         self.observer: Any = None
 

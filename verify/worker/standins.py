@@ -91,9 +91,9 @@ def modules(device: str, have_flash_mla: bool) -> dict[str, ModuleType]:
             fused_metadata_copy_multi_cuda=plain_copies.three,
         ),
     }
-    if not have_flash_mla:
-        found["sgl_kernel.flash_mla"] = _module(
-            "sgl_kernel.flash_mla",
+    for name in () if have_flash_mla else ("sgl_kernel.flash_mla", "flash_mla"):
+        found[name] = _module(
+            name,
             get_mla_metadata=get_mla_metadata,
             flash_mla_with_kvcache=None,
             flash_mla_sparse_fwd=None,
@@ -103,6 +103,7 @@ def modules(device: str, have_flash_mla: bool) -> dict[str, ModuleType]:
 
 DESCRIPTIONS = {
     "sgl_kernel.flash_mla": "get_mla_metadata: a deterministic stand-in of the same shapes",
+    "flash_mla": "get_mla_metadata: a deterministic stand-in of the same shapes",
     "deep_gemm": "get_paged_mqa_logits_metadata: a deterministic stand-in of the same shape",
     "sglang.jit_kernel.fused_metadata_copy": "the tree's JIT CUDA copy kernels: plain copies",
     "sglang.srt.layers.attention.utils": "seqlens_expand_triton: plain tensor operations",

@@ -1,0 +1,77 @@
+"""Measures one side: prepare a point, time rounds of it, profile it, hash its buffers.
+
+The state of a point lives from `prepare` to the next `prepare`. Nothing here decides
+anything: the parent shuffles the sides and compares what comes back.
+"""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+from typing import Any
+
+from verify.worker import bench_clock, bench_drive, bench_outputs
+from verify.worker.bench_inputs import Point
+from verify.worker.drivers import NotApplicable
+from verify.worker.evidence import EVIDENCE
+
+Json = dict[str, Any]
+
+
+@dataclass
+class _State:
+    """What is measured now; `turn` counts calls, so that the input sets take turns."""
+
+    driver: bench_drive.Timed
+    calls: list[Any]
+    turn: int = 0
+
+
+_now: list[_State] = []
+
+
+def handle(request: Json, device: str) -> Json:
+    """Answer one `bench-*` request."""
+    op = request["op"]
+    if op == "bench-rates":
+        return bench_clock.rates(device)
+    if op == "bench-prepare":
+        return _prepare(request, device)
+    state = _now[0]
+    clock = bench_clock.clock(device)
+    if op == "bench-round":
+        host, total = clock.round(state.calls, state.turn, request["calls"])
+        state.turn += request["calls"]
+        return {"host": host, "total": total}
+    if op == "bench-graph":
+        return clock.graph(state.driver.graph_replay, request["replays"])
+    if op == "bench-profile":
+        return clock.profile(state.calls, request["calls"])
+    if op == "bench-outputs":
+        return {"digests": bench_outputs.digests(state.driver)}
+    raise ValueError(f"unknown request {op!r}")
+
+
+def _prepare(request: Json, device: str) -> Json:
+    """Build and capture the point's state, then call it until everything is compiled."""
+    EVIDENCE.rest()
+    _now.clear()
+    gc.collect()
+    bench_clock.release(device)
+    point = Point(**request["point"])
+    try:
+        driver = bench_drive.make(point, request["seed"], device, request["graph"])
+    except NotApplicable as error:
+        return {"not_applicable": str(error)}
+    state = _State(driver, [driver.call(inputs) for inputs in driver.inputs_sets])
+    for call in state.calls[: request["warmup"]]:
+        call()
+    bench_clock.clock(device).sync()
+    _now.append(state)
+    return {
+        "backends": len(driver.backends),
+        "destinations": driver.destinations(),
+        "memory_bytes": driver.memory_bytes,
+        "bytes_least": driver.bytes_least(),
+        "warnings": list(EVIDENCE.warnings),
+    }
