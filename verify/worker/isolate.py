@@ -59,10 +59,13 @@ class Isolated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self.real: dict[str, Path] = {}
 
     def install(self) -> None:
-        """Go first on sys.meta_path; modules already loaded stay."""
-        for name in self.blocked:
-            if name in sys.modules:
-                raise RuntimeError(f"{name} was imported before it could be blocked")
+        """Go first on sys.meta_path; modules already loaded stay.
+
+        Not so blocked ones: a CUDA build of torch has imported Triton by now.
+        """
+        for name in list(sys.modules):
+            if name.partition(".")[0] in self.blocked:
+                sys.modules[name] = None  # type: ignore[assignment]
         sys.meta_path.insert(0, self)
 
     def find_spec(
