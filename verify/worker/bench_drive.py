@@ -133,16 +133,22 @@ class Rotation:
     """The draft model's place: moves the runner's static inputs on to the next set.
 
     It does so inside the graph, so that graphs can be replayed back to back, each on
-    other inputs, without a launch in between. Reads no metadata.
+    other inputs, without a launch in between. Reads no metadata. `hold` makes it write
+    the inputs of one set, whatever the turn.
     """
 
     def __init__(self, sets: list[InputSet]) -> None:
         self.lengths = torch.stack([s.lengths for s in sets])
         self.rows = torch.stack([s.rows for s in sets])
         self.turn = torch.zeros(1, dtype=torch.int64, device=self.rows.device)
+        self.step = torch.ones_like(self.turn)
+
+    def hold(self, index: int) -> None:
+        self.turn.fill_(index)
+        self.step.zero_()
 
     def draft_forward(self, forward_batch: Any) -> tuple[torch.Tensor, ...]:
-        self.turn.add_(1).remainder_(self.rows.shape[0])
+        self.turn.add_(self.step).remainder_(self.rows.shape[0])
         forward_batch.seq_lens.copy_(self.lengths.index_select(0, self.turn)[0])
         forward_batch.req_pool_indices.copy_(self.rows.index_select(0, self.turn)[0])
         if self.rows.is_cuda:
@@ -168,6 +174,7 @@ class TimedRunner(TimedMultiStep, Runner):
         """The runner captured everything when it was made."""
 
     def run(self, inputs: InputSet) -> None:
+        self.rotation.hold(self.inputs_sets.index(inputs))
         self.runner.seq_lens[: self.point.bs].copy_(inputs.lengths)
         self.runner.req_pool_indices[: self.point.bs].copy_(inputs.rows)
         self.call(inputs)()

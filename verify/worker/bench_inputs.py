@@ -41,7 +41,7 @@ class Point:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class InputSet:
     """What one replay is given. lengths, rows: [bs] int64 on the device."""
 

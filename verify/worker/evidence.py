@@ -34,6 +34,10 @@ class Evidence(logging.Handler):
         logging.getLogger("sglang").addHandler(self)
         logging.getLogger("sglang").propagate = False
 
+    def rest(self) -> None:
+        """Watch no launches from now on: what is timed must not be counted too."""
+        self._patched = True
+
     def reset(self) -> None:
         self.counts = {}
         self.phase = "capture"

@@ -69,6 +69,10 @@ class Session:
             return self._bytes(request)
         if op == "used":
             return self._used()
+        if op.startswith("bench-"):
+            from verify.worker import bench
+
+            return bench.handle(request, self.device)
         raise ValueError(f"unknown request {op!r}")
 
     def _play(self, request: Json) -> Json:
