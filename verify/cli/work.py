@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from patcher.results import Exit, Reason, Refusal
-from verify import console, engine, outputs, routes, sources, summary
+from verify import console, counting, engine, outputs, routes, sources, summary
 from verify.matrix import Matrix, matrix
 from verify.report import Report
 from verify.worker import scenario as scenarios
@@ -88,6 +88,7 @@ def verify(options: Options) -> Report:
         )
         with console.Progress(len(plan.jobs) * len(setup.poisons)) as bar:
             ran = engine.run(setup, list(plan.jobs), bar)
+        counters = list(counting.count(setup, chosen)) if device == "cuda" else []
     context = summary.Context(
         pair=pair,
         hashes=hashes,
@@ -97,7 +98,7 @@ def verify(options: Options) -> Report:
         started=started.isoformat(timespec="seconds"),
         seconds=time.monotonic() - began,
     )
-    return summary.build(context, ran)
+    return summary.build(context, ran, counters)
 
 
 def _plan(

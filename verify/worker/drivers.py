@@ -11,6 +11,7 @@ runner   EAGLEDraftCudaGraphRunner (see verify.worker.runner)
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -30,6 +31,13 @@ _MODES = {
     "draft_extend": "DRAFT_EXTEND",
     "draft_extend_v2": "DRAFT_EXTEND_V2",
 }
+
+
+Around = Callable[[Callable[[], None]], None]
+
+
+def plainly(call: Callable[[], None]) -> None:
+    call()
 
 
 class NotApplicable(Exception):
@@ -71,8 +79,11 @@ class Driver:
     def capture(self, bs: int) -> None:
         raise NotImplementedError
 
-    def replay(self, replay: Replay) -> int:
-        """Run one replay; returns the captured batch size that it used."""
+    def replay(self, replay: Replay, around: Around = plainly) -> int:
+        """Run one replay; returns the captured batch size that it used.
+
+        `around` is handed the tree's metadata call, alone, and must call it once.
+        """
         raise NotImplementedError
 
     def recapture(self, bs: int) -> None:
@@ -159,20 +170,24 @@ class MultiStep(Driver):
     def capture(self, bs: int) -> None:
         self.multi.init_forward_metadata_capture_cuda_graph(self.capture_batch(bs))
 
-    def replay(self, replay: Replay) -> int:
+    def replay(self, replay: Replay, around: Around = plainly) -> int:
         batch = self.batch(replay)
         bs: int = batch.batch_size
-        self.multi.init_forward_metadata_replay_cuda_graph(batch, bs)
+        around(lambda: self.multi.init_forward_metadata_replay_cuda_graph(batch, bs))
         return bs
 
 
 class Loop(MultiStep):
     """Decode through each step backend's own replay: nothing shared between steps."""
 
-    def replay(self, replay: Replay) -> int:
+    def replay(self, replay: Replay, around: Around = plainly) -> int:
         batch = self.batch(replay)
-        for backend in self.backends:
-            replay_base(backend, batch, self.mode)
+
+        def each() -> None:
+            for backend in self.backends:
+                replay_base(backend, batch, self.mode)
+
+        around(each)
         return int(batch.batch_size)
 
 
@@ -198,9 +213,9 @@ class Base(Driver):
             spec_info=batch.spec_info,
         )
 
-    def replay(self, replay: Replay) -> int:
+    def replay(self, replay: Replay, around: Around = plainly) -> int:
         batch = self.batch(replay)
-        replay_base(self.backends[0], batch, self.mode)
+        around(lambda: replay_base(self.backends[0], batch, self.mode))
         return int(batch.batch_size)
 
 
@@ -212,20 +227,24 @@ class Pair(Base):
         if not hasattr(self.backends[0], "_precompute_replay_metadata"):
             raise NotApplicable("this tree has no _precompute_replay_metadata")
 
-    def replay(self, replay: Replay) -> int:
+    def replay(self, replay: Replay, around: Around = plainly) -> int:
         batch, backend = self.batch(replay), self.backends[0]
         bs: int = batch.batch_size
-        precomputed = backend._precompute_replay_metadata(
-            bs=bs,
-            req_pool_indices=batch.req_pool_indices,
-            seq_lens=batch.seq_lens,
-            seq_lens_cpu=batch.seq_lens_cpu,
-            forward_mode=self.mode,
-            spec_info=batch.spec_info,
-        )
-        backend.init_forward_metadata_replay_cuda_graph_from_precomputed(
-            bs=bs, precomputed=precomputed, forward_mode=self.mode
-        )
+
+        def both() -> None:
+            precomputed = backend._precompute_replay_metadata(
+                bs=bs,
+                req_pool_indices=batch.req_pool_indices,
+                seq_lens=batch.seq_lens,
+                seq_lens_cpu=batch.seq_lens_cpu,
+                forward_mode=self.mode,
+                spec_info=batch.spec_info,
+            )
+            backend.init_forward_metadata_replay_cuda_graph_from_precomputed(
+                bs=bs, precomputed=precomputed, forward_mode=self.mode
+            )
+
+        around(both)
         return bs
 
 

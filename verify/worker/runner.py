@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from verify.worker import fakes, graphs
-from verify.worker.drivers import MultiStep, NotApplicable
+from verify.worker.drivers import Around, MultiStep, NotApplicable, plainly
 from verify.worker.observe import metadata_tensors
 from verify.worker.scenario import Replay
 from verify.worker.stubs import Record, nothing
@@ -131,10 +131,19 @@ class Runner(MultiStep):
             graph, out = self.runner.capture_one_batch_size(bs, None)
             self.runner.graphs[bs], self.runner.output_buffers[bs] = graph, out
 
-    def replay(self, replay: Replay) -> int:
+    def replay(self, replay: Replay, around: Around = plainly) -> int:
         batch = fakes.eagle_batch(self.scenario, self.pools, replay, self.mode)
-        self.runner.replay(batch)
-        return int(self.runner.bs)
+        call = self.multi.init_forward_metadata_replay_cuda_graph
+
+        def wrapped(*args: Any, **kwargs: Any) -> None:
+            around(lambda: call(*args, **kwargs))
+
+        self.multi.init_forward_metadata_replay_cuda_graph = wrapped
+        try:
+            self.runner.replay(batch)
+        finally:
+            del self.multi.init_forward_metadata_replay_cuda_graph
+        return int(getattr(self.runner, "bs", 0) or self.padded_bs(replay.raw_bs))
 
     def inputs(self) -> dict[str, torch.Tensor]:
         return {

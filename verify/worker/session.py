@@ -65,6 +65,8 @@ class Session:
         op = request["op"]
         if op == "play":
             return self._play(request)
+        if op == "measure":
+            return self._measure(request)
         if op == "bytes":
             return self._bytes(request)
         if op == "used":
@@ -94,6 +96,18 @@ class Session:
         except NotApplicable as error:
             return {"not_applicable": str(error)}
         return result
+
+    def _measure(self, request: Json) -> Json:
+        from verify.worker import scenario as scenarios
+        from verify.worker.drivers import NotApplicable
+        from verify.worker.measure import measure
+
+        scenario = scenarios.parse(request["scenario"])
+        self.topk = scenario.topk
+        try:
+            return measure(scenario, request["how"], request["seed"], self.device)
+        except NotApplicable as error:
+            return {"not_applicable": str(error)}
 
     def _bytes(self, request: Json) -> Json:
         """Save the kept buffers with these digests to a file, as a dict of tensors."""

@@ -1,0 +1,73 @@
+"""CUDA only: launches and host synchronisations of one replay call, counted.
+
+Launches are what the profiler sees the host submit: kernels, copies, memsets. A sync
+is what torch warns of (`torch.cuda.set_sync_debug_mode`).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from verify.worker import guards, scripts
+from verify.worker.play import DRIVERS
+from verify.worker.scenario import Scenario
+
+_LAUNCHES = ("cudaLaunch", "cuLaunch", "cudaMemcpy", "cudaMemset", "cudaGraphLaunch")
+_WARM = 2
+
+
+def measure(scenario: Scenario, how: str, seed: int, device: str) -> dict[str, Any]:
+    """Counts over the script's replays after two warm ones: launches, syncs, kernels."""
+    guards.release_all()
+    driver = DRIVERS[how](scenario, seed, device)
+    launches: Counter[str] = Counter()
+    kernels: Counter[str] = Counter()
+    syncs = counted = 0
+
+    def profiled(call: Callable[[], None]) -> None:
+        torch.cuda.synchronize()
+        activities = [
+            torch.profiler.ProfilerActivity.CPU,
+            torch.profiler.ProfilerActivity.CUDA,
+        ]
+        with torch.profiler.profile(activities=activities) as profile:
+            call()
+            torch.cuda.synchronize()
+        for event in profile.events():
+            if event.name.startswith(_LAUNCHES):
+                launches[event.name] += 1
+            elif str(event.device_type).endswith("CUDA"):
+                kernels[event.name.split("(")[0][:80]] += 1
+
+    def watched(call: Callable[[], None]) -> None:
+        nonlocal syncs
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            try:
+                call()
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+        syncs += sum("synchroniz" in str(w.message) for w in caught)
+
+    for number, replay in enumerate(scripts.replays(scenario, seed)):
+        if replay.recapture is not None:
+            continue
+        if number < _WARM:
+            driver.replay(replay)
+        elif number % 2:
+            driver.replay(replay, profiled)
+            counted += 1
+        else:
+            driver.replay(replay, watched)
+    watches = max(1, len(scripts.replays(scenario, seed)) - _WARM - counted)
+    return {
+        "launches": round(sum(launches.values()) / max(1, counted), 2),
+        "syncs": round(syncs / watches, 2),
+        "kernels": dict(kernels),
+    }
