@@ -64,3 +64,14 @@ def sync(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def claim(path: Path) -> int:
+    """Opens the file for a lock, making it if there is none; returns its handle."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+
+
+def sign(handle: int, text: str) -> None:
+    """Makes `text` all that stands in the open file."""
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, text.encode(), 0)

@@ -14,7 +14,8 @@ from patcher.tree import STATE, Tree
 
 _LOCK = "lock"
 _IGNORE = ".gitignore"
-_TEMPORARY = ("journal.json.tmp", "manifest.json.tmp")
+_LEFTOVERS = {_LOCK, "journal.json.tmp", ".manifest.json.nsa-opt.tmp"}
+_MEANINGFUL = {"manifest.json", "journal.json"}
 
 
 @contextlib.contextmanager
@@ -52,7 +53,7 @@ def _acquire(tree: Tree) -> int:
         fs.mkdir(tree.state)
         if not (tree.state / _IGNORE).exists():
             fs.write(tree.state / _IGNORE, b"*\n", 0o644)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        handle = fs.claim(path)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -61,8 +62,7 @@ def _acquire(tree: Tree) -> int:
             what = f"another nsa-opt command (process {holder or '?'}) holds the tree"
             raise Refusal(Reason(STATE, "", what, "wait for it to end")) from None
         if _still_there(path, handle):
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            fs.sign(handle, f"{os.getpid()}\n")
             return handle
         os.close(handle)
 
@@ -75,16 +75,27 @@ def _still_there(path: os.PathLike[str], handle: int) -> bool:
         return False
 
 
+def has_leftovers(tree: Tree) -> bool:
+    """Whether a command that was cut off left something that means nothing any more."""
+    try:
+        names = {entry.name for entry in tree.state.iterdir()}
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return bool(names & _LEFTOVERS) or not names & _MEANINGFUL
+
+
 def _dissolve(tree: Tree) -> None:
-    """Removes the state folder unless it holds a manifest or a journal.
+    """Removes what means nothing any more, and the state folder if nothing is left.
 
     What an error leaves here is harmless, and goes with the next command.
     """
     with contextlib.suppress(OSError):
-        for name in _TEMPORARY:
+        for name in _LEFTOVERS - {_LOCK}:
             fs.unlink(tree.state / name)
         if {entry.name for entry in tree.state.iterdir()} <= {_LOCK, _IGNORE}:
             fs.unlink(tree.state / _IGNORE)
             fs.unlink(tree.state / _LOCK)
             fs.rmdir(tree.state)
             fs.sync(tree.state.parent)
+        else:
+            fs.unlink(tree.state / _LOCK)

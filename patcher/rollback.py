@@ -39,7 +39,8 @@ def rollback(
     notes = finish_cut_off(tree)
     old = manifest.load(tree)
     if old is None:
-        return _nothing(tree, notes)
+        what = "no patches of nsa-opt are in this tree"
+        return NothingToDo(str(tree.home), what, notes)
     require_intact(tree, old)
     new = None
     if names:
@@ -76,13 +77,6 @@ def rollback(
     return RolledBack(
         str(tree.home), old.release, gone, left, edits(changes), notes, sha
     )
-
-
-def _nothing(tree: Tree, notes: tuple[str, ...]) -> NothingToDo:
-    if tree.state.exists():
-        with locked(tree):
-            pass  # letting go removes the empty folder that a cut-off command left
-    return NothingToDo(str(tree.home), "no patches of nsa-opt are in this tree", notes)
 
 
 def _without(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from patcher import journal, manifest, records, texts
-from patcher.lock import locked
+from patcher.lock import has_leftovers, locked
 from patcher.manifest import Manifest
 from patcher.results import Reason, Refusal
 from patcher.tree import STATE, Tree
@@ -19,6 +19,9 @@ def finish_cut_off(tree: Tree, *, dry: bool = False) -> tuple[str, ...]:
     Raises `Refusal` in a dry run, which must not write.
     """
     if journal.pending(tree) is None:
+        if has_leftovers(tree) and not dry:
+            with locked(tree):
+                pass  # letting go of the tree removes them
         return ()
     if dry:
         what = "a command was cut off half way: the tree is half patched"
