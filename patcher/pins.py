@@ -25,6 +25,8 @@ PINNED = (
 )
 """Every file that a recipe edits or the verifier imports, and the version."""
 
+_VERSION = PINNED[-1]
+
 Read = Callable[[str], bytes | None]
 Family = Literal["patchable", "too-old", "upstream"]
 
@@ -112,19 +114,25 @@ def identify(read: Read) -> Identity:
     """
     found = {file: read(file) for file in PINNED}
     hashes = {file: sha256(data) for file, data in found.items() if data is not None}
-    stated = _version(found["sglang/version.py"] or b"")
+    stated = _version(found[_VERSION] or b"")
     best = max(
         pins().values(),
-        key=lambda pin: (_shared(pin, hashes), pin.release == stated, pin.patchable),
+        key=lambda pin: (*_likeness(pin, hashes), pin.release == stated),
     )
-    if not _shared(best, hashes) and best.release != stated:
+    if not any(_likeness(best, hashes)) and best.release != stated:
         return Identity(None)
     changed = [f for f, digest in best.files.items() if hashes.get(f) != digest]
     return Identity(best, tuple(_change(best, file, found[file]) for file in changed))
 
 
-def _shared(pin: Pin, hashes: Mapping[str, str]) -> int:
-    return sum(hashes.get(file) == digest for file, digest in pin.files.items())
+def _likeness(pin: Pin, hashes: Mapping[str, str]) -> tuple[int, ...]:
+    """How many files a tree has of a release, then which, the telling ones first."""
+    same = [
+        file in pin.files and hashes.get(file) == pin.files[file]
+        for file in PINNED
+        if file != _VERSION
+    ]
+    return (sum(same), *same)
 
 
 def _change(pin: Pin, file: str, data: bytes | None) -> Change:

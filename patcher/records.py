@@ -45,7 +45,7 @@ def _unpack(value: object) -> bytes:
 
 def _safe(path: str) -> str:
     parts = PurePosixPath(path).parts
-    if path != "/".join(parts) or "\0" in path or "\\" in path:
+    if not parts or path != "/".join(parts) or "\0" in path or "\\" in path:
         raise ValueError("is not a plain path")
     if parts[0] != "sglang" or ".." in parts or len(parts) < 2:
         raise ValueError("leaves the package")
@@ -55,7 +55,7 @@ def _safe(path: str) -> str:
 Packed = Annotated[bytes, PlainValidator(_unpack), PlainSerializer(_pack)]
 """Bytes; in JSON compressed and in base64."""
 
-SafePath = Annotated[str, AfterValidator(_safe), Field(min_length=1)]
+SafePath = Annotated[str, AfterValidator(_safe)]
 """A posix path below `sglang/`."""
 
 Mode = Annotated[int, Field(ge=0, le=0o777)]

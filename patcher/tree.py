@@ -47,15 +47,9 @@ def find_tree(path: Path) -> Tree:
         what = "is not a directory" if path.exists() else "does not exist"
         raise Refusal(Reason(str(path), "", what), code=Exit.USAGE)
     base = path.resolve()
-    if _is_package(base / "python" / "sglang"):
-        return Tree(base / "python", "checkout")
-    if _is_package(base / "sglang"):
-        if base.name in ("site-packages", "dist-packages"):
-            return Tree(base, "installed")
-        is_checkout = base.name == "python" and (base.parent / ".git").exists()
-        return Tree(base, "checkout" if is_checkout else "wheel")
-    if base.name == "sglang" and _is_package(base):
-        return Tree(base.parent, "package")
+    for package in (base / "python/sglang", base / "sglang", base):
+        if _is_package(package):
+            return Tree(package.resolve().parent, _layout(package, base))
     raise Refusal(
         Reason(
             str(path),
@@ -68,4 +62,16 @@ def find_tree(path: Path) -> Tree:
 
 
 def _is_package(path: Path) -> bool:
-    return (path / "srt").is_dir() and (path / "version.py").is_file()
+    named = path.resolve().name == "sglang"
+    return named and (path / "srt").is_dir() and (path / "version.py").is_file()
+
+
+def _layout(package: Path, given: Path) -> Layout:
+    home = package.parent
+    if home.name in ("site-packages", "dist-packages"):
+        return "installed"
+    if home != given and package != given:
+        return "checkout"
+    if home.name == "python" and (home.parent / ".git").exists():
+        return "checkout"
+    return "package" if package == given else "wheel"
