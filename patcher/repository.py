@@ -106,6 +106,8 @@ def repository(tree: Tree, files: Iterable[str]) -> Repository | None:
     run = git.Git(tree.home)
     try:
         run.execute(["git", "rev-parse", "--verify", "--quiet", "HEAD"])
+    except git.GitCommandNotFound:
+        return None
     except git.GitCommandError as error:
         if "dubious ownership" in error.stderr:
             raise _refusal("rev-parse", error) from error

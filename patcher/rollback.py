@@ -49,8 +49,13 @@ def rollback(
             what = f"not in this tree: {', '.join(names)}"
             return NothingToDo(str(tree.home), what, notes)
     paths = [file.path for file in old.files]
-    repo = repository(tree, paths)
-    applied_in = repo.commit_of(old) if repo else ""
+    repo, applied_in = None, ""
+    try:
+        repo = repository(tree, paths)
+        applied_in = repo.commit_of(old) if repo else ""
+    except Refusal:
+        if revert:
+            raise  # else git has no say in a rollback
     if revert and not applied_in:
         what = "this apply was not committed: there is nothing to revert"
         todo = "without --revert the files are restored"

@@ -1,0 +1,313 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from patcher import manifest
+from patcher.apply import apply
+from patcher.results import Applied, Exit, Refusal, RolledBack
+from patcher.rollback import rollback
+from patcher.tree import Tree
+from tests.patcher.lookalike import (
+    BACKEND,
+    ENVIRON,
+    KERNEL,
+    patches,
+    snapshot,
+    write_tree,
+)
+
+Git = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def _plain_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of the machine's counts; a committer is known."""
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    config = tmp_path / "gitconfig"
+    config.write_text(
+        '[user]\n\tname = A\n\temail = a@b\n[protocol "file"]\n\tallow = always\n'
+    )
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+
+def git(folder: Path, *command: str) -> str:
+    done = subprocess.run(
+        ["git", *command], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def make_repository(folder: Path, home: str = "python") -> Tree:
+    """A git checkout of the look-alike."""
+    tree = write_tree(folder / home)
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "-m", "Start")
+    return tree
+
+
+@pytest.fixture
+def repo(tmp_path: Path, known: None) -> Path:
+    folder = tmp_path / "repo"
+    make_repository(folder)
+    return folder
+
+
+def tree_of(repo: Path) -> Tree:
+    return Tree(repo / "python", "checkout")
+
+
+def test_the_state_folder_is_no_change_to_git(repo: Path) -> None:
+    apply(tree_of(repo), (), patches())
+    changed = git(repo, "status", "--porcelain").splitlines()
+    assert [line.split()[-1] for line in changed] == [
+        f"python/{ENVIRON}",
+        f"python/{BACKEND}",
+        f"python/{Path(KERNEL).parent}/",
+    ]
+    rollback(tree_of(repo))
+    assert git(repo, "status", "--porcelain", "--ignored") == ""
+
+
+@pytest.mark.parametrize("staged", [False, True])
+def test_dirty_files_that_the_plan_touches_are_refused(
+    repo: Path, staged: bool
+) -> None:
+    tree = tree_of(repo)
+    clean = tree.path(ENVIRON).read_text()
+    tree.path(ENVIRON).write_text(clean + "# mine\n")
+    if staged:
+        git(repo, "add", "--all")
+    with pytest.raises(Refusal) as refusal:
+        apply(tree, (), patches(), allow_drift=True)
+    (reason,) = refusal.value.reasons
+    assert (reason.file, reason.what) == (
+        ENVIRON,
+        "has edits that are not committed",
+    )
+    assert "--allow-dirty" in reason.todo
+    assert not tree.state.exists()
+    allowed = apply(tree, (), patches(), allow_drift=True, allow_dirty=True)
+    assert isinstance(allowed, Applied)
+    rollback(tree)
+    assert tree.path(ENVIRON).read_text() == clean + "# mine\n"
+
+
+def test_other_dirty_files_do_not_matter(repo: Path) -> None:
+    (repo / "python/sglang/__init__.py").write_text("x = 1\n")
+    (repo / "note.txt").write_text("untracked\n")
+    assert isinstance(apply(tree_of(repo), (), patches()), Applied)
+
+
+def test_what_an_apply_left_is_not_dirt(repo: Path) -> None:
+    apply(tree_of(repo), ["once"], patches())
+    assert isinstance(apply(tree_of(repo), ["fast"], patches()), Applied)
+
+
+def test_commit_makes_one_commit_that_tells_all(repo: Path) -> None:
+    tree = tree_of(repo)
+    (repo / "staged.txt").write_text("mine\n")
+    git(repo, "add", "staged.txt")
+    result = apply(tree, (), patches(), commit=True)
+    assert isinstance(result, Applied)
+    assert result.commit == git(repo, "rev-parse", "HEAD")
+    assert git(repo, "rev-list", "--count", "HEAD") == "2"
+    applied = manifest.load(tree)
+    assert applied is not None
+    message = git(repo, "log", "-1", "--format=%B")
+    assert message.splitlines()[0] == "Apply nsa-opt: once, fast, wide"
+    for patch in applied.patches:
+        assert f"{patch.name} {patch.version}" in message
+    for file in applied.files:
+        assert f"{file.sha256_after}  {file.path}" in message
+    assert git(repo, "status", "--porcelain") == "A  staged.txt"
+
+
+def test_revert_is_a_commit_that_takes_it_back(repo: Path) -> None:
+    tree = tree_of(repo)
+    before = git(repo, "rev-parse", "HEAD^{tree}")
+    applied = apply(tree, (), patches(), commit=True)
+    assert isinstance(applied, Applied)
+    (repo / "later.txt").write_text("x\n")
+    git(repo, "add", "--all")
+    git(repo, "commit", "--quiet", "-m", "Later")
+    result = rollback(tree, revert=True)
+    assert isinstance(result, RolledBack)
+    assert result.commit == git(repo, "rev-parse", "HEAD")
+    assert git(repo, "rev-parse", "HEAD:python") == git(
+        repo, "rev-parse", "HEAD~3:python"
+    )
+    message = git(repo, "log", "-1", "--format=%B")
+    assert message.startswith("Roll back nsa-opt: once, fast, wide\n")
+    assert f"This reverts commit {applied.commit}." in message
+    assert git(repo, "status", "--porcelain", "--ignored") == ""
+    assert before
+
+
+def test_restore_leaves_the_commit_and_says_so(repo: Path) -> None:
+    applied = apply(tree_of(repo), (), patches(), commit=True)
+    assert isinstance(applied, Applied)
+    result = rollback(tree_of(repo))
+    assert isinstance(result, RolledBack)
+    assert result.commit is None
+    assert str(applied.commit) in result.notes[0]
+    assert git(repo, "rev-list", "--count", "HEAD") == "2"
+    assert git(repo, "diff", "--stat", "HEAD~1") == ""
+
+
+def test_one_patch_can_be_reverted(repo: Path) -> None:
+    apply(tree_of(repo), (), patches(), commit=True)
+    rollback(tree_of(repo), ["wide"], patches(), revert=True)
+    assert git(repo, "log", "-1", "--format=%s") == "Roll back nsa-opt: wide"
+    result = rollback(tree_of(repo), revert=True)
+    assert isinstance(result, RolledBack)
+    assert git(repo, "diff", "--stat", "HEAD~3") == ""
+
+
+def test_what_was_not_committed_cannot_be_reverted(repo: Path) -> None:
+    apply(tree_of(repo), (), patches())
+    with pytest.raises(Refusal, match="not committed") as refusal:
+        rollback(tree_of(repo), revert=True)
+    assert refusal.value.code == Exit.USAGE
+
+
+def test_commit_refuses_to_mix_in_edits(repo: Path) -> None:
+    tree = tree_of(repo)
+    tree.path(ENVIRON).write_text(tree.path(ENVIRON).read_text() + "# mine\n")
+    with pytest.raises(Refusal, match="not committed"):
+        apply(tree, (), patches(), allow_drift=True, allow_dirty=True, commit=True)
+
+
+def test_commit_without_git_is_refused(tree: Tree) -> None:
+    with pytest.raises(Refusal, match="no git repository") as refusal:
+        apply(tree, (), patches(), commit=True)
+    assert refusal.value.code == Exit.USAGE
+
+
+def test_an_unknown_committer_is_found_out_before_anything(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = Path(os.environ["GIT_CONFIG_GLOBAL"])
+    config.write_text("[user]\n\tuseConfigOnly = true\n")
+    before = snapshot(repo)
+    with pytest.raises(Refusal, match="git var failed") as refusal:
+        apply(tree_of(repo), (), patches(), commit=True)
+    assert refusal.value.code == Exit.UNAVAILABLE
+    assert snapshot(repo) == before
+
+
+def test_a_commit_that_fails_takes_the_apply_back(repo: Path) -> None:
+    before = snapshot(repo / "python")
+    (repo / ".git/index.lock").touch()
+    with pytest.raises(Refusal, match="git add failed"):
+        apply(tree_of(repo), (), patches(), commit=True)
+    (repo / ".git/index.lock").unlink()
+    assert snapshot(repo / "python") == before
+    assert git(repo, "status", "--porcelain") == ""
+
+
+def test_hooks_that_reformat_are_left_out(repo: Path) -> None:
+    hook = repo / ".git/hooks/pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    assert isinstance(apply(tree_of(repo), (), patches(), commit=True), Applied)
+
+
+def bigger(folder: Path) -> Tree:
+    return make_repository(folder, "vendor/deep down/sglang-src")
+
+
+def worktree(folder: Path) -> Tree:
+    make_repository(folder / "main")
+    git(folder / "main", "worktree", "add", "--quiet", "../other")
+    return Tree(folder / "other/python", "checkout")
+
+
+def submodule(folder: Path) -> Tree:
+    make_repository(folder / "inner")
+    make_repository(folder / "outer", "unrelated")
+    git(folder / "outer", "submodule", "--quiet", "add", "../inner", "third_party/x")
+    git(folder / "outer", "commit", "--quiet", "-m", "Submodule")
+    return Tree(folder / "outer/third_party/x/python", "checkout")
+
+
+def shallow(folder: Path) -> Tree:
+    make_repository(folder / "full")
+    git(folder, "clone", "--quiet", "--depth=1", f"file://{folder}/full", "clone")
+    return Tree(folder / "clone/python", "checkout")
+
+
+def detached(folder: Path) -> Tree:
+    tree = make_repository(folder)
+    git(folder, "checkout", "--quiet", "--detach")
+    return tree
+
+
+@pytest.mark.parametrize("layout", [bigger, worktree, submodule, shallow, detached])
+def test_every_kind_of_repository_works(
+    tmp_path: Path, known: None, layout: Callable[[Path], Tree]
+) -> None:
+    folder = tmp_path / "place"
+    folder.mkdir()
+    tree = layout(folder)
+    before = snapshot(tree.home)
+    assert isinstance(apply(tree, (), patches(), commit=True), Applied)
+    assert git(tree.home, "status", "--porcelain") == ""
+    assert isinstance(rollback(tree, revert=True), RolledBack)
+    assert git(tree.home, "diff", "--stat", "HEAD~2") == ""
+    assert snapshot(tree.home) == before
+
+
+def test_a_repository_without_commits_is_no_repository(
+    tmp_path: Path, known: None
+) -> None:
+    tree = write_tree(tmp_path / "repo")
+    git(tree.home, "init", "--quiet")
+    assert isinstance(apply(tree, (), patches()), Applied)
+
+
+def test_a_package_that_git_ignores_is_no_repository(
+    tmp_path: Path, known: None
+) -> None:
+    make_repository(tmp_path / "repo", "src")
+    tree = write_tree(tmp_path / "repo/.venv/site-packages")
+    with pytest.raises(Refusal, match="no git repository"):
+        apply(tree, (), patches(), commit=True)
+    assert isinstance(apply(tree, (), patches()), Applied)
+
+
+def test_without_the_git_program_everything_else_works(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import git as library
+
+    def missing(*arguments: object, **more: object) -> str:
+        raise library.GitCommandNotFound("git", "no such program")
+
+    monkeypatch.setattr(library.Git, "execute", missing)
+    before = snapshot(repo / "python")
+    assert isinstance(apply(tree_of(repo), (), patches()), Applied)
+    assert isinstance(rollback(tree_of(repo)), RolledBack)
+    assert snapshot(repo / "python") == before
+
+
+def test_a_repository_of_another_owner_says_what_git_says(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(Refusal) as refusal:
+        apply(tree_of(repo), (), patches())
+    assert "dubious ownership" in refusal.value.reasons[0].lines[0]
+    allowed = apply(tree_of(repo), (), patches(), allow_dirty=True)
+    assert isinstance(allowed, Applied)
+    with pytest.raises(Refusal, match="git rev-parse failed"):
+        rollback(tree_of(repo), revert=True)
+    assert isinstance(rollback(tree_of(repo)), RolledBack)
