@@ -71,7 +71,7 @@ class CudaClock(Clock):
         torch.cuda.synchronize()
 
     def graph(self, replay: Call, replays: int) -> Json:
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start, end = _event(), _event()
         for _ in range(WARM_GRAPHS):
             replay()
         start.record()
@@ -102,6 +102,10 @@ class CudaClock(Clock):
         }
 
 
+def _event() -> Any:
+    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+
+
 def clock(device: str) -> Clock:
     return Clock() if device == "cpu" else CudaClock()
 
@@ -116,6 +120,7 @@ def _records(
     calls: Sequence[Call], count: int, sync: Call
 ) -> list[tuple[float, str, float]]:
     """(start, name, µs) of every kernel, copy and fill, in the order they ran."""
+    from torch.autograd import DeviceType  # type: ignore[attr-defined]
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CUDA]) as profiler:
@@ -126,8 +131,7 @@ def _records(
     return sorted(
         (event.time_range.start, event.name, event.time_range.elapsed_us())
         for event in profiler.events() or ()
-        if event.device_type == torch.autograd.DeviceType.CUDA
-        and not event.name.endswith("Sync")
+        if event.device_type == DeviceType.CUDA and not event.name.endswith("Sync")
     )
 
 
@@ -176,7 +180,7 @@ def _copy_seconds(source: torch.Tensor, target: torch.Tensor, device: str) -> fl
         began = time.perf_counter()
         target.copy_(source)
         return time.perf_counter() - began
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start, end = _event(), _event()
     target.copy_(source)
     start.record()
     target.copy_(source)

@@ -41,12 +41,13 @@ class Timed(Driver):
         self.point = point
         self.scenario = point.scenario(graph)
         self.device = device
-        self.pools: Any = pools
+        shared: Any = pools  # has all that drivers use of the verifier's own
+        self.pools = shared
         self.guards: Any = _NoGuards()
         self.module = importlib.import_module(BACKEND)
         modes = importlib.import_module(FORWARD_BATCH).ForwardMode
         self.mode = getattr(modes, _MODES.get(point.mode, "DECODE"))
-        self.model_runner = fakes.model_runner(self.scenario, self.pools)
+        self.model_runner = fakes.model_runner(self.scenario, shared)
         self.model_runner.req_to_token_pool.size = pools.size
         self.build()
         if not self.backends:
@@ -152,7 +153,7 @@ class Rotation:
         forward_batch.seq_lens.copy_(self.lengths.index_select(0, self.turn)[0])
         forward_batch.req_pool_indices.copy_(self.rows.index_select(0, self.turn)[0])
         if self.rows.is_cuda:
-            torch.cuda._sleep(BALLAST_CYCLES)
+            torch.cuda._sleep(BALLAST_CYCLES)  # type: ignore[no-untyped-call]
         hidden = forward_batch.spec_info.hidden_states
         return hidden[:, :1], hidden[:, :1], hidden[:, :1]
 

@@ -1,0 +1,1 @@
+"""Times the replay calls of several trees and routes, interleaved in one run."""

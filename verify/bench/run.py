@@ -1,0 +1,230 @@
+"""The run: every side of a point prepared, timed in shuffled rounds, then counted.
+
+Two passes over the points. The first times, with nothing attached; the second
+profiles, since a profiler that has been attached once is never quite gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from verify.bench import stats
+from verify.bench.points import Job
+from verify.bench.sides import ORIGINAL, Side, of_point
+from verify.results import Broken
+from verify.session import Session, WorkerDied
+
+Json = dict[str, Any]
+Progress = Callable[[str], None]
+MAX_DEATHS = 2
+WARMUP = 5
+
+
+@dataclass
+class Data:
+    """What one side gave at one point; times are µs, one median a round.
+
+    problem: (status, reason) where there is nothing to show.
+    """
+
+    side: Side
+    host: list[float] = field(default_factory=list)
+    total: list[float] = field(default_factory=list)
+    graph: list[float] = field(default_factory=list)
+    launch: list[float] = field(default_factory=list)
+    facts: Json = field(default_factory=dict)
+    profile: Json = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    problem: tuple[str, str] | None = None
+
+
+@dataclass
+class Measured:
+    """One point: the data of its sides, in the order of the report."""
+
+    job: Job
+    sets: int
+    data: list[Data]
+
+    def of(self, name: str) -> Data | None:
+        return next((d for d in self.data if d.side.name == name), None)
+
+    @property
+    def running(self) -> list[Data]:
+        return [d for d in self.data if d.problem is None]
+
+
+class Runner:
+    """Owns the worker processes; every one lives until the run ends."""
+
+    def __init__(
+        self,
+        sides: Sequence[Side],
+        device: str,
+        seed: int,
+        python: str | None,
+        progress: Progress,
+    ) -> None:
+        self.sides = sides
+        self.device = device
+        self.seed = seed
+        self.progress = progress
+        self.rates: Json = {}
+        self._deaths: dict[str, int] = {}
+        self._sessions: dict[Any, Session] = {}
+        for side in sides:
+            if side.process not in self._sessions:
+                self._sessions[side.process] = Session(
+                    side.name,
+                    side.snapshot,
+                    device=device,
+                    env=dict(side.env),
+                    blocked=side.blocked,
+                    python=python,
+                    timeout=300.0,
+                )
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for session in self._sessions.values():
+            session.close()
+
+    def start(self) -> Json:
+        """Start every worker. Returns what the original's says of its machine.
+
+        Raises WorkerDied where the original's cannot be started.
+        """
+        self.progress(f"starting {len(self._sessions)} workers")
+        with ThreadPoolExecutor(len(self._sessions)) as pool:
+            list(pool.map(_started, self._sessions.values()))
+        original = self._session(self.sides[0])
+        about = original.start()
+        self.rates = original.ask(op="bench-rates")
+        return about
+
+    def times(self, job: Job) -> Measured:
+        """The first pass over a point: its times, and the hashes of its buffers."""
+        chosen = of_point(self.sides, job.point.mode, job.every_side)
+        sets = job.point.sets(int(self.rates.get("l2_bytes", 0)))
+        measured = Measured(job, sets, [Data(side) for side in chosen])
+        self._prepare(measured)
+        order = random.Random(f"{self.seed}:{job.point}")
+        for _ in range(job.effort.rounds):
+            self._round(measured, order)
+        for data, reply in self._together(measured.running, op="bench-outputs"):
+            data.digests = reply["digests"]
+        return measured
+
+    def counts(self, measured: Measured) -> None:
+        """The second pass: launches, kernels and synchronisations, one side at a time."""
+        if self.device == "cpu":
+            return
+        self._prepare(measured)
+        for data in measured.running:
+            if data.side.kind != "twin":
+                calls = measured.job.effort.profiled
+                reply = self._ask(data, op="bench-profile", calls=calls)
+                data.profile = reply or {}
+
+    def used(self, side: Side) -> Json:
+        """Which modules the side's worker ran, and what stood in for others."""
+        try:
+            return self._session(side).ask(op="used")
+        except WorkerDied:
+            return {}
+
+    def _prepare(self, measured: Measured) -> None:
+        requests = [
+            (data, {**self._request(measured), "graph": data.side.graph})
+            for data in measured.running
+        ]
+        for data, reply in self._all(requests):
+            if "not_applicable" in reply:
+                data.problem = "not applicable", reply["not_applicable"]
+            data.facts = reply
+
+    def _request(self, measured: Measured) -> Json:
+        point = measured.job.point.request(measured.sets)
+        return {
+            "op": "bench-prepare", "point": point, "seed": self.seed, "warmup": WARMUP,
+        }  # fmt: skip
+
+    def _round(self, measured: Measured, order: random.Random) -> None:
+        """Every side once, in a new order; then the graphs, next to each other."""
+        effort = measured.job.effort
+        running = [d for d in measured.running if d.side.kind != "twin"]
+        for data in order.sample(running, len(running)):
+            if reply := self._ask(data, op="bench-round", calls=effort.calls):
+                data.host.append(stats.median(reply["host"]))
+                data.total.append(stats.median(reply["total"]))
+        graphs = [d for d in measured.running if d.side.graph]
+        for data in order.sample(graphs, len(graphs)):
+            if reply := self._ask(data, op="bench-graph", replays=effort.replays):
+                data.graph.append(reply["graph"])
+                data.launch.append(reply["launch"])
+
+    def _together(
+        self, data: Iterable[Data], **request: Any
+    ) -> list[tuple[Data, Json]]:
+        return self._all([(d, request) for d in data])
+
+    def _all(self, requests: list[tuple[Data, Json]]) -> list[tuple[Data, Json]]:
+        """Ask all sides at once: for what is not timed."""
+        with ThreadPoolExecutor(max(1, len(requests))) as pool:
+            replies = pool.map(lambda pair: self._ask(pair[0], **pair[1]), requests)
+        answered = zip(requests, replies, strict=True)
+        return [(data, reply) for (data, _), reply in answered if reply is not None]
+
+    def _ask(self, data: Data, **request: Any) -> Json | None:
+        """The reply, or None where the side failed; the data then says so."""
+        name = data.side.name
+        if self._deaths.get(name, 0) >= MAX_DEATHS:
+            data.problem = "failed", f"its worker failed {MAX_DEATHS} times before"
+            return None
+        try:
+            return self._session(data.side).ask(**request)
+        except WorkerDied as death:
+            self._deaths[name] = self._deaths.get(name, 0) + 1
+            data.problem = "failed", _line(death.broken)
+            self.progress(f"{name}: {data.problem[1]}")
+            return None
+
+    def _session(self, side: Side) -> Session:
+        return self._sessions[side.process]
+
+
+def run(runner: Runner, jobs: Sequence[Job]) -> list[Measured]:
+    """Both passes over all points. Raises WorkerDied where the original never ran."""
+    found = []
+    for number, job in enumerate(jobs, 1):
+        runner.progress(f"timing {number}/{len(jobs)}: {job.point}")
+        found.append(runner.times(job))
+    for number, measured in enumerate(found, 1):
+        if runner.device != "cpu":
+            point = measured.job.point
+            runner.progress(f"counting {number}/{len(jobs)}: {point}")
+        runner.counts(measured)
+    return found
+
+
+def original(measured: Measured) -> Data:
+    data = measured.of(ORIGINAL)
+    assert data is not None
+    return data
+
+
+def _started(session: Session) -> None:
+    with contextlib.suppress(WorkerDied):  # said again when it is asked for something
+        session.start()
+
+
+def _line(broken: Broken) -> str:
+    where = f" ({broken.where[-1]})" if broken.where else ""
+    return f"{broken.message}{where}"

@@ -1,0 +1,136 @@
+"""The command `bench-nsa-opt`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from patcher.cli import common
+from patcher.results import Exit
+
+HELP = """Time the replay of a patched sglang tree against its originals, in one run.
+
+TREE must have patches applied. Every side (the originals, each route of the tree, and
+whatever --against names) has a process of its own; they take turns in shuffled rounds,
+on inputs in rotation. Buffers are compared after the timing: a side whose output
+differs has no figures. The route in-graph is timed inside the tree's own draft runner.
+
+\b
+Examples:
+  bench-nsa-opt ~/sglang --quick                         a first look, under a minute
+  bench-nsa-opt ~/sglang --against 0.5.7 --report out    the table, page and plots
+  bench-nsa-opt ~/sglang --curves --report out           steps, batch sizes, lengths
+  bench-nsa-opt ~/sglang --route fan-out --bs 32 --len 16k --min-speedup 15
+
+\b
+Exit codes: 0 done; 1 an output differs, or slower than --min-speedup; 2 usage;
+3 the tree refuses; 4 the environment can't (no GPU, no torch, a worker that died).
+"""
+
+
+@common.app(HELP)
+def app(
+    tree: Annotated[Path, typer.Argument(metavar="TREE", show_default=False)],
+    against: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RELEASE|PATH", help="Another side; repeatable."),
+    ] = None,
+    mode: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="decode, target_verify or draft_extend."),
+    ] = None,
+    route: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this route; repeatable."),
+    ] = None,
+    steps: Annotated[
+        list[str] | None, typer.Option(metavar="N,...", help="Draft steps of decode.")
+    ] = None,
+    bs: Annotated[
+        list[str] | None, typer.Option(metavar="N,...", help="Batch sizes.")
+    ] = None,
+    length: Annotated[
+        list[str] | None,
+        typer.Option("--len", metavar="N,...", help="Longest lengths; 16k is 16384."),
+    ] = None,
+    decode_kernel: Annotated[
+        str,
+        typer.Option(metavar="fa3|flashmla_kv", help="The backend's decode kernel."),
+    ] = "fa3",
+    rounds: Annotated[
+        int, typer.Option(metavar="N", help="Rounds a point; 0: as many as usual.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of inputs, order and intervals.")] = 0,
+    device: Annotated[
+        str, typer.Option(metavar="auto|cpu|cuda", help="Where workers run.")
+    ] = "auto",
+    python: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="The workers' interpreter (needs torch)."),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Two sizes, four steps, fewer rounds.")
+    ] = False,
+    curves: Annotated[
+        bool, typer.Option("--curves", help="Also along steps, batch sizes, lengths.")
+    ] = False,
+    min_speedup: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="Exit 1 if any route's lower bound is less."),
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the JSON report here.")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write page, plots and JSON here."),
+    ] = None,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=common.show_version, is_eager=True),
+    ] = False,
+) -> None:
+    from verify.bench import work
+
+    options = work.Options(
+        tree=tree,
+        against=tuple(against or ()),
+        modes=tuple(mode or ()),
+        routes=tuple(route or ()),
+        steps=tuple(steps or ()),
+        bs=tuple(bs or ()),
+        lengths=tuple(length or ()),
+        impl=decode_kernel,
+        rounds=rounds,
+        seed=seed,
+        device=device,
+        python=str(python) if python else None,
+        quick=quick,
+        curves=curves,
+        min_speedup=min_speedup,
+        json=json,
+        report=report,
+        arguments=_arguments,
+    )
+    raise typer.Exit(int(work.work(options)))
+
+
+_arguments: tuple[str, ...] = ()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    global _arguments
+    _arguments = tuple(sys.argv[1:] if argv is None else argv)
+    try:
+        return common.run(app, "bench-nsa-opt", _arguments)
+    except KeyboardInterrupt:
+        return int(Exit.UNAVAILABLE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
