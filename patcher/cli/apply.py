@@ -38,7 +38,12 @@ def app(
         Path | None, typer.Argument(metavar="TREE", show_default=False)
     ] = None,
     patch: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only this; repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Only this patch; repeatable.",
+            autocompletion=common.patch_names,
+        ),
     ] = None,
     diff: Annotated[
         bool, typer.Option("--diff", help="Show the change as a diff; write nothing.")
@@ -60,6 +65,9 @@ def app(
     list_: Annotated[
         bool, typer.Option("--list", help="List releases and patches; TREE not needed.")
     ] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="With --list: the table for a README.")
+    ] = False,
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a report here.")
     ] = None,
@@ -71,7 +79,8 @@ def app(
     if list_:
         from patcher.cli import table
 
-        typer.echo(table.text(common.patches()))
+        show = table.markdown if markdown else table.text
+        typer.echo(show(common.patches()))
         return
 
     def make() -> Result:
@@ -89,13 +98,11 @@ def app(
             allow_dirty=allow_dirty,
             commit=commit,
         )
-        if diff and isinstance(result, WouldApply):
-            typer.echo(result.diff, nl=False)
         if isinstance(result, WouldApply) and not check:
             return replace(result, exit=Exit.DONE)
         return result
 
-    common.finish(make, json)
+    common.finish(make, json, show_diff=diff)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

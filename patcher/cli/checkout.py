@@ -28,8 +28,13 @@ Exit codes: 0 done, 2 usage, 4 the environment can't (no network, no git).
 
 @common.app(HELP)
 def app(
-    release: Annotated[str, typer.Argument(metavar="RELEASE")],
+    release: Annotated[
+        str, typer.Argument(metavar="RELEASE", autocompletion=common.releases)
+    ],
     dest: Annotated[Path, typer.Argument(metavar="DEST")],
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a report here.")
+    ] = None,
     version: Annotated[
         bool,
         typer.Option("--version", callback=common.show_version, is_eager=True),
@@ -40,7 +45,7 @@ def app(
 
         return checkout(release, dest, common.progress)
 
-    common.finish(make, None)
+    common.finish(make, json)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

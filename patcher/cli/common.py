@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -58,6 +58,18 @@ def show_version(asked: bool) -> None:
         raise typer.Exit
 
 
+def patch_names() -> list[str]:
+    """What the shell may complete after `--patch`."""
+    return [patch.name for patch in patches()]
+
+
+def releases() -> list[str]:
+    """What the shell may complete for a release."""
+    from patcher.pins import pins
+
+    return list(pins())
+
+
 def patches() -> tuple[Patch, ...]:
     """All patches, in canonical order; loading them takes libcst along."""
     from patches import all_patches
@@ -65,27 +77,56 @@ def patches() -> tuple[Patch, ...]:
     return all_patches()
 
 
-def finish(make: Callable[[], Result], json_file: Path | None) -> None:
+def finish(
+    make: Callable[[], Result], json_file: Path | None, *, show_diff: bool = False
+) -> None:
     """Makes the result, prints it, writes the report, and ends with its exit code."""
     try:
         result = make()
     except Refusal as refusal:
         result = Refused(refusal.reasons, refusal.code)
-    typer.echo(render(result), err=isinstance(result, Refused))
+    except OSError as error:
+        result = _unavailable(error)
+    _print(result, show_diff)
     if json_file is not None:
-        write_report(result, json_file)
+        from patcher.report import report
+
+        text = json.dumps(report(result), indent=1) + "\n"
+        try:
+            json_file.write_text(text, encoding="utf-8")
+        except OSError as error:
+            result = _unavailable(error)
+            _print(result, show_diff)
     raise typer.Exit(int(result.exit))
+
+
+def _unavailable(error: OSError) -> Refused:
+    what = f"cannot be used: {error.strerror or error}"
+    return Refused((Reason(str(error.filename or ""), "", what),), Exit.UNAVAILABLE)
+
+
+def _print(result: Result, show_diff: bool) -> None:
+    """Results on stdout; refusals, and what stands beside a diff, on stderr."""
+    beside = show_diff and isinstance(result, WouldApply)
+    if beside and isinstance(result, WouldApply):
+        typer.echo(coloured(result.diff), nl=False)
+    typer.echo(render(result), err=beside or isinstance(result, Refused))
+
+
+def coloured(diff: str) -> str:
+    """The diff in colour on a terminal, unless NO_COLOR is set."""
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return diff
+    colours = {"+": typer.colors.GREEN, "-": typer.colors.RED, "@": typer.colors.CYAN}
+    return "".join(
+        typer.style(line, fg=colours.get(line[:1]))
+        for line in diff.splitlines(keepends=True)
+    )
 
 
 def progress(line: str) -> None:
     """One line of progress, on stderr."""
     typer.echo(line, err=True)
-
-
-def write_report(result: Result, path: Path) -> None:
-    """The result as JSON; `report.schema.json` describes it."""
-    report = {"result": type(result).__name__, **dataclasses.asdict(result)}
-    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 def render(result: Result) -> str:
@@ -105,7 +146,7 @@ def render(result: Result) -> str:
             rows = []
         case RolledBack():
             head = f"rolled back {_names(result.patches)}"
-            rest = f"; {_names(result.left)} stay" if result.left else ""
+            rest = f"; still there: {_names(result.left)}" if result.left else ""
             head += rest or f": sglang {result.release} has its original bytes, by hash"
             rows = [*_files(result.files), *_commit(result.commit)]
         case NothingToDo():
@@ -116,7 +157,7 @@ def render(result: Result) -> str:
             )
             rows = []
         case Refused():
-            return "\n".join(_reason(reason) for reason in result.reasons)
+            return _reasons(result.reasons)
     notes = getattr(result, "notes", ())
     return "\n".join(
         [head, *(f"  {row}" for row in rows), *(f"note: {n}" for n in notes)]
@@ -140,12 +181,19 @@ def _files(files: Sequence[FileEdit]) -> list[str]:
     return rows
 
 
-def _reason(reason: Reason) -> str:
-    place = reason.file
-    if reason.symbol and reason.symbol not in reason.what:
-        place += f": {reason.symbol}" if place else reason.symbol
-    head = f"error: {place}: {reason.what}" if place else f"error: {reason.what}"
+def _reasons(reasons: Sequence[Reason]) -> str:
+    """Every reason with its lines; advice that several share stands once, last."""
+    rows: list[str] = []
+    for reason, following in zip(reasons, [*reasons[1:], None], strict=True):
+        rows.append(f"error: {_what(reason)}")
+        rows += [f"    {line}" for line in reason.lines]
+        if reason.todo and (following is None or following.todo != reason.todo):
+            rows.append(f"  {reason.todo}")
+    return "\n".join(rows)
+
+
+def _what(reason: Reason) -> str:
+    symbol = "" if reason.symbol in reason.what else reason.symbol
     if reason.file and not reason.symbol:
-        head = f"error: {place} {reason.what}"
-    rows = [head, *(f"    {line}" for line in reason.lines)]
-    return "\n".join([*rows, *([f"  {reason.todo}"] if reason.todo else [])])
+        return f"{reason.file} {reason.what}"
+    return ": ".join(part for part in (reason.file, symbol, reason.what) if part)

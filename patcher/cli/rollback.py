@@ -28,7 +28,12 @@ Exit codes: 0 done, 2 usage, 3 the tree refuses, 4 the environment can't.
 def app(
     tree: Annotated[Path, typer.Argument(metavar="TREE")],
     patch: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only this; repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Only this patch; repeatable.",
+            autocompletion=common.patch_names,
+        ),
     ] = None,
     revert: Annotated[
         bool,
