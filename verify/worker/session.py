@@ -46,6 +46,8 @@ class Session:
             config.get("blocked", ()),
             self.device == "cpu",
         )
+        if self.device != "cpu":
+            torch.cuda.init()  # some of it is put off, and imports what is blocked
         self.finder.install()
         self.observer: Any = None
 

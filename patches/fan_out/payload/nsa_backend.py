@@ -92,9 +92,6 @@ class FanOut(NativeSparseAttnMultiStepBackend):
 
     def _fan_out_metadata(self, forward_batch: ForwardBatch, bs: int) -> bool:
         """Rewrite the metadata of every step in one launch, if that is possible."""
-        if not envs.SGLANG_NSA_USE_TRITON_METADATA.get():
-            return False
-
         first = self.attn_backends[0]
         table = self._get_fan_out_table(bs)
         if not run_fused_metadata(

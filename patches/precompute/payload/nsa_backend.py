@@ -144,27 +144,43 @@ class PrecomputedReplay(NativeSparseAttnBackend):
         metadata: NSAMetadata = self.decode_cuda_graph_metadata[bs]
         expanded = precomputed.seqlens_expanded_size
 
-        metadata.cache_seqlens_int32.copy_(precomputed.cache_seqlens)
-        metadata.cu_seqlens_k[1:].copy_(precomputed.cu_seqlens_k)
-        rows, cols = precomputed.page_indices.shape
-        metadata.page_table_1[:rows, :cols].copy_(precomputed.page_indices)
+        outputs = [
+            metadata.cache_seqlens_int32,
+            metadata.cu_seqlens_k[1:],
+            metadata.nsa_cache_seqlens_int32[:expanded],
+            metadata.nsa_cu_seqlens_k[1 : 1 + expanded],
+        ]
+        inputs = [
+            precomputed.cache_seqlens,
+            precomputed.cu_seqlens_k,
+            precomputed.nsa_cache_seqlens,
+            precomputed.nsa_cu_seqlens_k,
+        ]
         if not forward_mode.is_decode_or_idle():
             # In decode this is `cache_seqlens_int32` itself.
-            metadata.nsa_seqlens_expanded[:expanded].copy_(precomputed.seqlens_expanded)
-        metadata.nsa_cache_seqlens_int32[:expanded].copy_(precomputed.nsa_cache_seqlens)
-        metadata.nsa_cu_seqlens_k[1 : 1 + expanded].copy_(precomputed.nsa_cu_seqlens_k)
+            outputs.append(metadata.nsa_seqlens_expanded[:expanded])
+            inputs.append(precomputed.seqlens_expanded)
+        if precomputed.flashmla_metadata is not None:
+            flashmla_metadata = metadata.flashmla_metadata.slice(slice(0, expanded + 1))
+            outputs += [
+                flashmla_metadata.flashmla_metadata,
+                flashmla_metadata.num_splits,
+            ]
+            inputs += [
+                precomputed.flashmla_metadata.flashmla_metadata,
+                precomputed.flashmla_metadata.num_splits,
+            ]
+        # One launch for everything that is contiguous.
+        torch._foreach_copy_(outputs, inputs)
 
+        rows, cols = precomputed.page_indices.shape
+        metadata.page_table_1[:rows, :cols].copy_(precomputed.page_indices)
         assert self.real_page_size == metadata.page_size
         if precomputed.real_page_table is None:
             assert metadata.real_page_table is metadata.page_table_1
         else:
             rows, cols = precomputed.real_page_table.shape
             metadata.real_page_table[:rows, :cols].copy_(precomputed.real_page_table)
-
-        if precomputed.flashmla_metadata is not None:
-            metadata.flashmla_metadata.slice(slice(0, expanded + 1)).copy_(
-                precomputed.flashmla_metadata
-            )
 
         self.forward_metadata = metadata
 

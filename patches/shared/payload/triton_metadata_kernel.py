@@ -75,4 +75,4 @@ def _load_pages(
 
 
 def _page_grid(rows: int, max_seqlen_k: int):
-    return (rows, max(1, triton.cdiv(max_seqlen_k, _BLOCK_COLS)))
+    return (rows, max(1, -(-max_seqlen_k // _BLOCK_COLS)))
