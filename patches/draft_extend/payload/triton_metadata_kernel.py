@@ -98,8 +98,8 @@ def _draft_extend_metadata_kernel(
     LOG2_BS: tl.constexpr,
     BLOCK_TOKENS: tl.constexpr,
 ):
-    row = tl.program_id(0)
-    tile = tl.program_id(1)
+    tile = tl.program_id(0)
+    row = tl.program_id(1)
     if row < bs:
         start = tile * BLOCK_COLS
         pages = _load_pages(

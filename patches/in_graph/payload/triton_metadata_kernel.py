@@ -31,12 +31,12 @@ def _decode_metadata_in_graph_kernel(
     BLOCK_COLS: tl.constexpr,
     BLOCK_SEQS: tl.constexpr,
 ):
-    row = tl.program_id(0)
+    row = tl.program_id(1)
     if row < bs:
         req = tl.load(req_pool_indices + row).to(tl.int64)
         pages_of_req = req_to_token + req * req_to_token_stride
-        begin = tl.program_id(1) * BLOCK_COLS
-        step = tl.num_programs(1) * BLOCK_COLS
+        begin = tl.program_id(0) * BLOCK_COLS
+        step = tl.num_programs(0) * BLOCK_COLS
         cols = begin + tl.arange(0, BLOCK_COLS)
         # The first tile is on its way before it is known whether it is needed.
         pages = tl.load(pages_of_req + cols, mask=cols < context_len)
@@ -63,7 +63,7 @@ def _decode_metadata_in_graph_kernel(
                 BLOCK_COLS,
             )
             pages = next_pages
-    elif tl.program_id(1) == 0:
+    elif tl.program_id(0) == 0:
         _store_decode_seqlens(
             seq_lens,
             1,
@@ -104,7 +104,7 @@ def fill_decode_metadata_in_graph(
         real_page_table = page_table
     # Enough programs to fill the GPU with few rows, and 16 a row with many.
     programs_per_row = max(16, 512 // bs) if seq_lens.is_cuda else 1
-    _decode_metadata_in_graph_kernel[(bs + 1, programs_per_row)](
+    _decode_metadata_in_graph_kernel[(programs_per_row, bs + 1)](
         seq_lens,
         req_pool_indices,
         req_to_token,

@@ -75,4 +75,5 @@ def _load_pages(
 
 
 def _page_grid(rows: int, max_seqlen_k: int):
-    return (rows, max(1, -(-max_seqlen_k // _BLOCK_COLS)))
+    # Tiles first: programs that run together then write neighbouring addresses.
+    return (max(1, -(-max_seqlen_k // _BLOCK_COLS)), rows)

@@ -37,8 +37,8 @@ def _target_verify_metadata_kernel(
     BLOCK_COLS: tl.constexpr,
     BLOCK_SEQS: tl.constexpr,
 ):
-    row = tl.program_id(0)
-    tile = tl.program_id(1)
+    tile = tl.program_id(0)
+    row = tl.program_id(1)
     if row < bs:
         start = tile * BLOCK_COLS
         pages = _load_pages(
