@@ -181,6 +181,13 @@ class BenchReport(Model):
     notes: list[str]
 
 
+def busy(result: Result) -> float | None:
+    """GPU µs that a side takes: what the call launched, and what it adds to its graph."""
+    if result.device_us is None:
+        return None
+    return result.device_us + (result.added_us.value if result.added_us else 0.0)
+
+
 def schema() -> dict[str, Any]:
     """The JSON schema that ships as bench.schema.json."""
     return BenchReport.model_json_schema()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from verify.bench.points import short
-from verify.bench.report import BenchReport, PointReport, Ratio, Result
+from verify.bench.report import BenchReport, PointReport, Ratio, Result, busy
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,7 +33,7 @@ def render(report: BenchReport, console: Console) -> None:
         console.print()
         console.print(_table(report, mode))
     console.print()
-    for line in _lines(report):
+    for line in findings(report):
         console.print(line, highlight=False)
     style = "bold green" if report.exit_code == 0 else "bold red"
     console.print(report.summary, style=style, highlight=False)
@@ -79,12 +79,9 @@ def _cells(result: Result) -> list[str]:
 
 
 def _figures(result: Result) -> tuple[float | None, ...]:
-    busy = result.device_us
-    if busy is not None and result.added_us is not None:
-        busy += result.added_us.value
     memory = result.memory_bytes
     return (
-        result.host_us, result.total_us, busy, result.launches, result.syncs,
+        result.host_us, result.total_us, busy(result), result.launches, result.syncs,
         result.floor_us, result.over_floor, None if memory is None else memory / 1e6,
     )  # fmt: skip
 
@@ -113,7 +110,7 @@ def number(value: float | None) -> str:
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
-def _lines(report: BenchReport) -> list[str]:
+def findings(report: BenchReport) -> list[str]:
     """Crossovers, what could not be measured, what is wrong, notes on single sides."""
     lines = [
         f"{curve.mode} by {curve.axis}: {c.side} {c.what}"

@@ -41,6 +41,7 @@ class Timed(Driver):
         self.point = point
         self.scenario = point.scenario(graph)
         self.device = device
+        self.bench_pools = pools
         shared: Any = pools  # has all that drivers use of the verifier's own
         self.pools = shared
         self.guards: Any = _NoGuards()
@@ -59,8 +60,7 @@ class Timed(Driver):
 
     @property
     def inputs_sets(self) -> list[InputSet]:
-        sets: list[InputSet] = self.pools.sets
-        return sets
+        return self.bench_pools.sets
 
     def call(self, inputs: InputSet) -> Callable[[], Any]:
         """The replay call on one input set, ready to be timed."""
