@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from patcher.digest import sha256
 from patcher.pins import Pin, pins
 from patcher.results import CheckedOut, Exit, Reason, Refusal
+from patcher.repository import git_refusal
 from patcher.selection import suggest
 
 _PLAIN = ["core.autocrlf=false", "core.hooksPath=/dev/null", "commit.gpgsign=false"]
@@ -164,5 +165,4 @@ def _commit(folder: Path, release: str) -> str:
                 run.commit("--quiet", "-m", f"sglang {release}")
             return repo.head.commit.hexsha
     except git.GitCommandError as error:
-        what = f"git failed: {error.stderr.strip()}"
-        raise Refusal(Reason("", "git", what), code=Exit.UNAVAILABLE) from error
+        raise git_refusal(error) from error

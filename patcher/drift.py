@@ -53,7 +53,9 @@ def _how(pin: Pin, change: Change) -> str:
         return f"is missing; sglang {pin.release} has it"
     where = f", first in {change.symbol}" if change.symbol else ""
     count = len(change.differences)
-    places = f"in {count} place{'s' if count > 1 else ''}" if count else "in its layout"
+    places = (
+        f"in {count} place{'s' if count > 1 else ''}" if count else "in its line ends"
+    )
     return f"differs from sglang {pin.release} {places}{where}"
 
 
@@ -61,7 +63,10 @@ def _reason(pin: Pin, change: Change) -> Reason:
     shown: list[str] = []
     for difference in change.differences or ():
         if difference.removed and not difference.added:
-            shown.append(f"- ({difference.removed} lines of {pin.release})")
+            lines = (
+                "1 line" if difference.removed == 1 else f"{difference.removed} lines"
+            )
+            shown.append(f"- {lines} of sglang {pin.release}")
         shown += [f"+ {line}" for line in difference.added]
     todo = (
         "every anchor of the patches is intact: --allow-drift applies them all the same"

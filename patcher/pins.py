@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -110,19 +110,19 @@ def identify(read: Read) -> Identity:
     """The release whose files `read` gives, by content.
 
     A tree that matches none exactly is compared to the pin that shares most files with
-    it; the version that it states decides only between equals.
+    it, then most lines; the version that it states decides only between equals.
     """
     found = {file: read(file) for file in PINNED}
     hashes = {file: sha256(data) for file, data in found.items() if data is not None}
     stated = _version(found[_VERSION] or b"")
-    best = max(
-        pins().values(),
-        key=lambda pin: (*_likeness(pin, hashes), pin.release == stated),
-    )
-    if not any(_likeness(best, hashes)) and best.release != stated:
+    likeness = {pin.release: _likeness(pin, hashes) for pin in pins().values()}
+    nearest = max(likeness.values())
+    near = [pin for pin in pins().values() if likeness[pin.release] == nearest]
+    changes = {pin.release: _changes(pin, found, hashes) for pin in near}
+    best = min(near, key=lambda p: (_lines(changes[p.release]), p.release != stated))
+    if not any(nearest) and best.release != stated:
         return Identity(None)
-    changed = [f for f, digest in best.files.items() if hashes.get(f) != digest]
-    return Identity(best, tuple(_change(best, file, found[file]) for file in changed))
+    return Identity(best, changes[best.release])
 
 
 def _likeness(pin: Pin, hashes: Mapping[str, str]) -> tuple[int, ...]:
@@ -135,6 +135,18 @@ def _likeness(pin: Pin, hashes: Mapping[str, str]) -> tuple[int, ...]:
     return (sum(same), *same)
 
 
+def _changes(
+    pin: Pin, found: Mapping[str, bytes | None], hashes: Mapping[str, str]
+) -> tuple[Change, ...]:
+    changed = [file for file, digest in pin.files.items() if hashes.get(file) != digest]
+    return tuple(_change(pin, file, found[file]) for file in changed)
+
+
+def _lines(changes: Iterable[Change]) -> int:
+    """How many lines of a release a tree lacks."""
+    return sum(d.removed for change in changes for d in change.differences or ())
+
+
 def _change(pin: Pin, file: str, data: bytes | None) -> Change:
     if data is None:
         return Change(file, None)
@@ -143,5 +155,5 @@ def _change(pin: Pin, file: str, data: bytes | None) -> Change:
 
 
 def _version(data: bytes) -> str:
-    match = re.search(rb'^__version__ = "([^"]+)"', data, re.MULTILINE)
+    match = re.search(rb'^__version__ = "([0-9.]+(?:post\d+)?)', data, re.MULTILINE)
     return match[1].decode() if match else ""

@@ -91,7 +91,7 @@ class Repository:
         try:
             return str(self._run.execute(["git", *command]))
         except git.GitCommandError as error:
-            raise _refusal(command[0], error) from error
+            raise git_refusal(error) from error
 
 
 def repository(tree: Tree, files: Iterable[str]) -> Repository | None:
@@ -110,16 +110,19 @@ def repository(tree: Tree, files: Iterable[str]) -> Repository | None:
         return None
     except git.GitCommandError as error:
         if "dubious ownership" in error.stderr:
-            raise _refusal("rev-parse", error) from error
+            raise git_refusal(error) from error
         return None
     found = Repository(run)
     return found if found.tracks(files) else None
 
 
-def _refusal(command: str, error: git.GitCommandError) -> Refusal:
-    text = error.stderr.strip().removeprefix("stderr:").strip().strip("'")
-    shown = tuple(f"+ {line.strip()}" for line in text.splitlines()[:4])
-    what = f"git {command} failed"
+def git_refusal(error: git.GitCommandError) -> Refusal:
+    """The refusal for a git command that failed, with what git said."""
+    text = str(error.stderr).strip().removeprefix("stderr:").strip().strip("'")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    words = [word for word in error.command[1:] if word[0] != "-" and "=" not in word]
+    what = f"git {words[0]} failed"
+    shown = tuple(f"+ {line}" for line in lines[:4])
     return Refusal(Reason("", "git", what, "", shown), code=Exit.UNAVAILABLE)
 
 

@@ -36,6 +36,10 @@ def rollback(
 
     With `revert` the rollback of a committed apply is committed too. Raises `Refusal`.
     """
+    if names:
+        from patcher.selection import require_known
+
+        require_known(names, [patch.name for patch in patches])
     notes = finish_cut_off(tree)
     old = manifest.load(tree)
     if old is None:
@@ -89,9 +93,8 @@ def _without(
 ) -> Manifest | None:
     """The manifest of the tree that never had the named patches; None: had none."""
     from patcher.prepare import prepare
-    from patcher.selection import dependents, require_known
+    from patcher.selection import dependents
 
-    require_known(names, [patch.name for patch in patches])
     needing = [n for n in dependents(names, patches) if n in old.names]
     if needing:
         what = f"{', '.join(needing)} cannot be without {', '.join(names)}"

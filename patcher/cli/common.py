@@ -194,6 +194,4 @@ def _reasons(reasons: Sequence[Reason]) -> str:
 
 def _what(reason: Reason) -> str:
     symbol = "" if reason.symbol in reason.what else reason.symbol
-    if reason.file and not reason.symbol:
-        return f"{reason.file} {reason.what}"
     return ": ".join(part for part in (reason.file, symbol, reason.what) if part)

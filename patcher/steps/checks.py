@@ -27,7 +27,8 @@ class RequireNeverRead:
         try:
             tree = ast.parse(data)
         except (SyntaxError, ValueError) as error:
-            raise Conflict("", f"not valid Python: {error}") from error
+            line = getattr(error, "lineno", None)
+            raise Conflict("", f"not valid Python at line {line}") from error
         read = next((n for n in ast.walk(tree) if _reads(n, self.attribute)), None)
         if read is not None:
             symbol = symbol_at(symbols(data), read.lineno)

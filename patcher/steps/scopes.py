@@ -156,6 +156,7 @@ class _Anchor(cst.CSTTransformer):
         self._edit = edit
         self._depth = 0
         self.hits = 0
+        self.inline = False
         self.seen: list[str] = []
 
     def _enter(self) -> bool:
@@ -181,6 +182,12 @@ class _Anchor(cst.CSTTransformer):
         return updated_node
 
     def visit_SimpleStatementLine(self, node: cst.SimpleStatementLine) -> bool:
+        return False
+
+    def visit_SimpleStatementSuite(self, node: cst.SimpleStatementSuite) -> bool:
+        if shape(_EMPTY.code_for_node(node).strip()) == self._anchor:
+            self.hits += 1
+            self.inline = True
         return False
 
     def leave_IndentedBlock(
@@ -218,10 +225,15 @@ def edit_at(
         return edited
 
     edited = edit_definition(module, function, walk)
-    if walker.hits == 1:
+    if walker.hits == 1 and not walker.inline:
         return edited
-    if walker.hits > 1:
-        what = f"the statement to anchor on stands {walker.hits} times in {function}"
+    if walker.hits:
+        if walker.hits == 1:
+            what = f"the statement to anchor on shares a line in {function}"
+        else:
+            what = (
+                f"the statement to anchor on stands {walker.hits} times in {function}"
+            )
         raise Conflict(function, what, lines=_quote("- ", anchor))
     close = difflib.get_close_matches(anchor.strip(), walker.seen, n=1, cutoff=0.5)
     found = _quote("+ ", close[0]) if close else ()

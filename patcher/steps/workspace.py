@@ -90,9 +90,7 @@ def parse(data: bytes) -> cst.Module:
     except SyntaxError as error:
         raise Conflict("", f"not readable as UTF-8 Python: {error.msg}") from error
     except cst.ParserSyntaxError as error:
-        raise Conflict(
-            "", f"not valid Python at line {error.editor_line}: {error.message}"
-        ) from error
+        raise Conflict("", f"not valid Python at line {error.editor_line}") from error
     if module.code != text:
         raise Conflict("", "its text cannot be reproduced byte for byte")
     return module

@@ -159,12 +159,20 @@ def pins_data() -> dict[str, Any]:
             ("1.0", FILES, "patchable", ""),
             ("2.0", new, "upstream", "upstream has it since 2.0"),
         ):
-            wheel = Path(folder) / f"sglang-{release}-py3-none-any.whl"
-            with zipfile.ZipFile(wheel, "w") as archive:
-                for path, text in files.items():
-                    archive.writestr(path, text)
+            wheel = write_wheel(Path(folder), release, files)
             data = with_release(data, wheel, family, why)
     return data
+
+
+def write_wheel(folder: Path, release: str, files: dict[str, str]) -> Path:
+    """A release's wheel, the same bytes whenever it is made."""
+    wheel = folder / f"sglang-{release}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for path, text in files.items():
+            member = zipfile.ZipInfo(path)
+            member.external_attr = 0o644 << 16
+            archive.writestr(member, text)
+    return wheel
 
 
 def write_tree(home: Path, files: dict[str, str] = FILES) -> Tree:

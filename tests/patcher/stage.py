@@ -1,0 +1,65 @@
+"""A stage on which the commands are run, and what they say is written down."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from patcher.cli import apply, checkout, rollback
+from tests.patcher.lookalike import write_tree
+
+
+class Stage:
+    """A folder with a look-alike at `tree`, and a transcript of what was run there."""
+
+    def __init__(
+        self,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str],
+    ) -> None:
+        self.folder = folder
+        self.monkeypatch = monkeypatch
+        self.transcript: list[str] = []
+        self._capfd = capfd
+        self.tree = write_tree(folder / "tree")
+
+    def run(self, line: str) -> None:
+        """Runs a command line and notes all that it says."""
+        name, *arguments = shlex.split(line)
+        main = {"apply": apply, "rollback": rollback, "checkout": checkout}[name].main
+        code = main(arguments)
+        out, err = self._capfd.readouterr()
+        self.transcript.append(f"$ {name}-nsa-opt {shlex.join(arguments)}\n")
+        self.transcript += [self._plain(out), self._plain(err, "! "), f"= {code}\n\n"]
+
+    def _plain(self, text: str, prefix: str = "") -> str:
+        text = text.replace(str(self.folder), "DIR").replace(str(os.getpid()), "PID")
+        text = re.sub(r"\b[0-9a-f]{40}\b", "COMMIT", text)
+        rows = [f"{prefix}{line}".rstrip() for line in text.splitlines()]
+        return "".join(f"{row}\n" for row in rows)
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        path = self.tree.path(file)
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    def git(self, *command: str) -> None:
+        subprocess.run(["git", *command], cwd=self.tree.home, check=True)
+
+
+Scenario = Callable[[Stage], None]
+SCENARIOS: dict[str, Scenario] = {}
+
+
+def scenario(function: Scenario) -> Scenario:
+    """Registers what `messages/NAME.txt` is the transcript of."""
+    SCENARIOS[function.__name__] = function
+    return function
