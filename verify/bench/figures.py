@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from verify.bench.points import short
 from verify.bench.report import BenchReport, CurveReport, PointReport, Result, busy
-from verify.bench.sides import ORIGINAL
 
 FLOOR = "floor: bytes at the copy rate"
 _AXES = {"steps": "draft steps", "bs": "batch size", "length": "longest length, tokens"}
@@ -16,9 +15,10 @@ _MIDDLE = (4, 32, 16 * 1024)
 
 @dataclass(frozen=True)
 class Series:
-    """A line through (x, y) points, by x."""
+    """A line through (x, y) points, by x; `colour` is the side's place in the report."""
 
     name: str
+    colour: int
     points: tuple[tuple[float, float], ...]
 
 
@@ -35,13 +35,22 @@ class Lines:
 
 
 @dataclass(frozen=True)
+class Bar:
+    """One side's value; `colour` as in Series."""
+
+    name: str
+    colour: int
+    value: float
+
+
+@dataclass(frozen=True)
 class Bars:
     """A figure of bars, one a side."""
 
     name: str
     title: str
     unit: str
-    bars: tuple[tuple[str, float], ...]
+    bars: tuple[Bar, ...]
 
 
 Figure = Lines | Bars
@@ -50,6 +59,7 @@ Figure = Lines | Bars
 def figures(report: BenchReport) -> list[Figure]:
     """Those that the report has the numbers for."""
     found: list[Figure] = []
+    colours = _colours(report)
     for mode in dict.fromkeys(point.mode for point in report.points):
         points = [p for p in report.points if p.mode == mode]
         middle = _middle(points)
@@ -58,13 +68,13 @@ def figures(report: BenchReport) -> list[Figure]:
                 f"launches-{mode}",
                 f"Launches of one replay call: {middle.name}",
                 "kernels, copies and fills",
-                _bars(middle, lambda r: r.launches),
+                _bars(middle, colours, lambda r: r.launches),
             ),
             Bars(
                 f"cost-{mode}",
                 f"Time of one replay call: {middle.name}",
                 "µs, host and device",
-                _bars(middle, lambda r: r.cost_us),
+                _bars(middle, colours, lambda r: r.cost_us),
             ),
             _bytes(report, points, mode),
         ]
@@ -72,6 +82,11 @@ def figures(report: BenchReport) -> list[Figure]:
     if not any(curve.axis == "steps" for curve in report.curves):
         found += _steps(report)
     return [figure for figure in found if not _empty(figure)]
+
+
+def _colours(report: BenchReport) -> dict[str, int]:
+    """The same colour for a side in every figure."""
+    return {side.name: i for i, side in enumerate(report.sides)}
 
 
 def _middle(points: Sequence[PointReport]) -> PointReport:
@@ -84,20 +99,24 @@ def _middle(points: Sequence[PointReport]) -> PointReport:
 
 
 def _bars(
-    point: PointReport, value: Callable[[Result], float | None]
-) -> tuple[tuple[str, float], ...]:
+    point: PointReport,
+    colours: dict[str, int],
+    value: Callable[[Result], float | None],
+) -> tuple[Bar, ...]:
     values = [(r.side, value(r)) for r in point.results if r.status == "ok"]
-    return tuple((side, v) for side, v in values if v is not None)
+    return tuple(Bar(side, colours[side], v) for side, v in values if v is not None)
 
 
 def _bytes(report: BenchReport, points: Sequence[PointReport], mode: str) -> Lines:
     """GPU time over bytes, with the line that no copy of them gets below."""
-    series = _series(points, lambda p, r: r.bytes_least, lambda r: busy(r) or None)
+    series = _series(
+        report, points, lambda p, r: r.bytes_least, lambda r: busy(r) or None
+    )
     moved = [x for one in series for x, _ in one.points]
     if moved:
         rate = report.machine.copy_gb_s * 1e3  # bytes a µs
         floor = tuple((x, x / rate) for x in (min(moved), max(moved)))
-        series = (*series, Series(FLOOR, floor))
+        series = (*series, Series(FLOOR, 0, floor))
     return Lines(
         f"bytes-{mode}",
         f"GPU time over the bytes that must move: {mode}",
@@ -117,7 +136,10 @@ def _curve(report: BenchReport, curve: CurveReport) -> Lines:
         _AXES[curve.axis],
         "µs, host and device",
         _series(
-            points, lambda p, r: float(getattr(p, curve.axis)), lambda r: r.cost_us
+            report,
+            points,
+            lambda p, r: float(getattr(p, curve.axis)),
+            lambda r: r.cost_us,
         ),
         plain_x=curve.axis == "steps",
     )
@@ -148,6 +170,7 @@ def _steps(report: BenchReport) -> list[Figure]:
 
 
 def _series(
+    report: BenchReport,
     points: Sequence[PointReport],
     x: Callable[[PointReport, Result], float | None],
     y: Callable[[Result], float | None],
@@ -158,8 +181,11 @@ def _series(
             place, value = x(point, result), y(result)
             if result.status == "ok" and place and value and value > 0:
                 found.setdefault(result.side, []).append((place, value))
-    names = sorted(found, key=lambda name: name != ORIGINAL)
-    return tuple(Series(name, tuple(sorted(found[name]))) for name in names)
+    return tuple(
+        Series(name, colour, tuple(sorted(found[name])))
+        for name, colour in _colours(report).items()
+        if name in found
+    )
 
 
 def _empty(figure: Figure) -> bool:

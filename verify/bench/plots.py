@@ -11,6 +11,12 @@ from verify.bench.figures import FLOOR, Bars, Figure, Lines, figures
 from verify.bench.report import BenchReport
 from verify.bench.table import number
 
+COLOURS = (
+    "#8b949e", "#3b82c4", "#c98a16", "#2f9e6e", "#d1495b",
+    "#8a63d2", "#13a0b0", "#b0609f", "#7a8b1f", "#a0522d",
+)  # fmt: skip
+"""By a side's place in the report; page.css has the same."""
+
 
 def write(report: BenchReport, folder: Path) -> list[str]:
     """The names of the files written below `folder`. Raises ImportError, OSError."""
@@ -58,9 +64,9 @@ def _draw(figure: Figure, axes: Any) -> None:
 
 
 def _bars(figure: Bars, axes: Any) -> None:
-    names = [name for name, _ in figure.bars]
-    values = [value for _, value in figure.bars]
-    colours = [f"C{i}" for i in range(len(names))]
+    names = [bar.name for bar in figure.bars]
+    values = [bar.value for bar in figure.bars]
+    colours = [COLOURS[bar.colour % 10] for bar in figure.bars]
     drawn = axes.barh(names, values, color=colours, height=0.7)
     axes.bar_label(drawn, [number(value) for value in values], padding=4)
     axes.invert_yaxis()
@@ -69,12 +75,12 @@ def _bars(figure: Bars, axes: Any) -> None:
 
 
 def _lines(figure: Lines, axes: Any) -> None:
-    for i, series in enumerate(figure.series):
+    for series in figure.series:
         x, y = zip(*series.points, strict=True)
         if series.name == FLOOR:
             axes.plot(x, y, "--", color="gray", label=series.name)
         else:
-            axes.plot(x, y, ".-", color=f"C{i}", label=series.name)
+            axes.plot(x, y, ".-", color=COLOURS[series.colour % 10], label=series.name)
     if not figure.plain_x:
         axes.set_xscale("log")
     axes.set_yscale("log")

@@ -30,17 +30,17 @@ def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
 
 
 def _bars(figure: Bars) -> str:
-    most = max(value for _, value in figure.bars) or 1
+    most = max(bar.value for bar in figure.bars) or 1
     left, room = 150, _WIDTH - 150 - 90
     parts = []
-    for i, (name, value) in enumerate(figure.bars):
+    for i, bar in enumerate(figure.bars):
         y = 8 + i * _BAR
-        width = max(1.0, value / most * room)
+        width = max(1.0, bar.value / most * room)
         parts += [
-            _text(left - 8, y + 15, name, "end"),
-            f'<rect class="c{i % 10} fill" x="{left}" y="{y}" '
+            _text(left - 8, y + 15, bar.name, "end"),
+            f'<rect class="c{bar.colour % 10} fill" x="{left}" y="{y}" '
             f'width="{width:.1f}" height="{_BAR - 8}"/>',
-            _text(left + width + 6, y + 15, number(value)),
+            _text(left + width + 6, y + 15, number(bar.value)),
         ]
     height = 8 + len(figure.bars) * _BAR + 22
     parts.append(_text(left, height - 6, figure.unit))
@@ -69,7 +69,7 @@ def _lines(figure: Lines) -> str:
         parts.append(f'<path class="grid" d="M{_LEFT} {at:.1f}H{_LEFT + wide}"/>')
         parts.append(_text(_LEFT - 6, at + 4, _short(tick), "end"))
     for i, series in enumerate(figure.series):
-        style = "floor" if series.name == FLOOR else f"c{i % 10}"
+        style = "floor" if series.name == FLOOR else f"c{series.colour % 10}"
         places = [f"{across(x):.1f} {down(y):.1f}" for x, y in series.points]
         parts.append(f'<path class="line {style}" d="M{"L".join(places)}"/>')
         if series.name != FLOOR:
