@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 
 from patcher.digest import sha256
 from patcher.pins import Pin, pins
-from patcher.results import CheckedOut, Exit, Reason, Refusal
 from patcher.repository import git_refusal
+from patcher.results import CheckedOut, Exit, Reason, Refusal
 from patcher.selection import suggest
 
 _PLAIN = ["core.autocrlf=false", "core.hooksPath=/dev/null", "commit.gpgsign=false"]
@@ -159,10 +159,9 @@ def _commit(folder: Path, release: str) -> str:
     }
     try:
         with git.Repo.init(folder, initial_branch="main") as repo:
-            run = repo.git(c=_PLAIN)
-            run.add("--all", "--force")
+            repo.git(c=_PLAIN).add("--all", "--force")
             with repo.git.custom_environment(**who):
-                run.commit("--quiet", "-m", f"sglang {release}")
+                repo.git(c=_PLAIN).commit("--quiet", "-m", f"sglang {release}")
             return repo.head.commit.hexsha
     except git.GitCommandError as error:
         raise git_refusal(error) from error

@@ -18,14 +18,26 @@ def unknown() -> Refusal:
     return Refusal(Reason("", "", what, "apply-nsa-opt --list shows the releases"))
 
 
+def require_patchable(identity: Identity) -> Pin:
+    """The release to patch. Raises `Refusal` when it is not known or not patched."""
+    pin = identity.pin
+    if pin is None:
+        raise unknown()
+    if not pin.patchable:
+        near = "" if identity.exact else "a tree near "
+        in_tree = "verify-nsa-opt --baseline in-tree can check it all the same"
+        todo = in_tree if pin.family == "upstream" else ""
+        raise Refusal(Reason("", "", f"{near}sglang {pin.release}: {pin.why}", todo))
+    return pin
+
+
 def judge(identity: Identity, planned: Plan, *, allowed: bool) -> tuple[str, ...]:
     """Notes on how the tree differs from its release; none when it does not.
 
     Raises `Refusal` with all conflicts at once, or when there are none but the
     differences were not `allowed`.
     """
-    pin = identity.pin
-    assert pin is not None
+    pin = require_patchable(identity)
     if any(_kept(pin, change) < _NEAR for change in identity.changes):
         raise unknown()
     if planned.conflicts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -119,7 +120,9 @@ def identify(read: Read) -> Identity:
     nearest = max(likeness.values())
     near = [pin for pin in pins().values() if likeness[pin.release] == nearest]
     changes = {pin.release: _changes(pin, found, hashes) for pin in near}
-    best = min(near, key=lambda p: (_lines(changes[p.release]), p.release != stated))
+    best = min(
+        near, key=lambda p: (_distance(p, changes[p.release]), p.release != stated)
+    )
     if not any(nearest) and best.release != stated:
         return Identity(None)
     return Identity(best, changes[best.release])
@@ -142,9 +145,18 @@ def _changes(
     return tuple(_change(pin, file, found[file]) for file in changed)
 
 
-def _lines(changes: Iterable[Change]) -> int:
-    """How many lines of a release a tree lacks."""
-    return sum(d.removed for change in changes for d in change.differences or ())
+def _distance(pin: Pin, changes: Iterable[Change]) -> float:
+    """How many lines of a release a tree lacks; infinite where that is not known."""
+    lacking = 0.0
+    for change in changes:
+        known = outline(pin.files[change.file])
+        if known is None:
+            return math.inf
+        if change.differences is None:
+            lacking += len(known.lines)
+        else:
+            lacking += sum(difference.removed for difference in change.differences)
+    return lacking
 
 
 def _change(pin: Pin, file: str, data: bytes | None) -> Change:

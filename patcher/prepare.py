@@ -52,9 +52,8 @@ def prepare(
         return before[file] if file in before else tree.read(file)
 
     identity = identify(read)
-    if identity.pin is None:
-        raise drift.unknown()
-    wanted = pick(identity.pin, old.names if old else ())
+    pin = drift.require_patchable(identity)
+    wanted = pick(pin, old.names if old else ())
     if old is not None and old.patches == _applied(wanted):
         return Prepared(old, old, {})
     originals = {}
@@ -67,7 +66,7 @@ def prepare(
     planned = plan(originals, wanted)
     notes = drift.judge(identity, planned, allowed=allow_drift)
     require_repeatable(planned)
-    new = manifest_of(tree, identity.pin.release, planned, old)
+    new = manifest_of(tree, pin.release, planned, old)
     reads = {file: originals.get(file) for file in files_of(wanted)}
     return Prepared(old, new, reads, notes)
 

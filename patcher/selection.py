@@ -15,13 +15,10 @@ def choose(
 ) -> tuple[Patch, ...]:
     """The named patches (none named: all that fit) and those that they require.
 
-    Raises `Refusal` for a name that is not known, or a patch that the release can't have.
+    Raises `Refusal` for a name that is not known, or a patch that does not fit.
     """
     by_name = {patch.name: patch for patch in patches}
     require_known(names, by_name)
-    if not pin.patchable:
-        todo = "verify-nsa-opt --baseline in-tree can check it all the same"
-        raise Refusal(Reason("", "", f"sglang {pin.release}: {pin.why}", todo))
     if not names:
         return tuple(patch for patch in patches if not unfit(patch, patches, pin))
     chosen = closure(names, patches)
