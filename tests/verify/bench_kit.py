@@ -20,7 +20,14 @@ WRONG = {**EQUAL, "backend 0: page_table": "ff"}
 
 def side(name: str, kind: str = "route", **more: Any) -> Side:
     return Side(
-        name, kind, ("decode",), Path(name), f"tree of {name}", "0.5.6.post2", (), **more
+        name,
+        kind,
+        ("decode",),
+        Path(name),
+        f"tree of {name}",
+        "0.5.6.post2",
+        (),
+        **more,
     )
 
 

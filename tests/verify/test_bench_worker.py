@@ -1,0 +1,92 @@
+"""The worker's arithmetic: bytes that must move, input sets, clocks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from verify.worker.bench_clock import Clock, _parts
+from verify.worker.bench_drive import Rotation
+from verify.worker.bench_floor import bytes_least
+from verify.worker.bench_inputs import InputSet, Point, Pools
+from verify.worker.stubs import Record
+
+
+def point(mode: str = "decode", **more: int) -> Point:
+    values = {
+        "steps": 4, "bs": 4, "length": 128, "page_size": 64, "draft": 4, "context": 256,
+        "sets": 3, **more,
+    }  # fmt: skip
+    return Point(mode, impl="fa3", **values)
+
+
+def inputs(lengths: list[int], accepts: list[int]) -> InputSet:
+    tensor = torch.tensor(lengths)
+    return InputSet(
+        tensor, tensor, tensor, torch.tensor(accepts), sum(accepts), max(lengths)
+    )
+
+
+@pytest.mark.parametrize(
+    ("mode", "destinations", "expected"),
+    [
+        # read: 2 rows of 128 int32, lengths, rows; written: pages, real pages, vectors
+        ("decode", 1, 2 * (128 * 4 + 16) + (2 * 128 + 2 * 2 + 4 + 4) * 4),
+        ("decode", 3, 2 * (128 * 4 + 16) + 3 * (2 * 128 + 2 * 2 + 4 + 4) * 4),
+        # 132 columns, 3 pages, 8 query tokens
+        ("target_verify", 1, 2 * (132 * 4 + 16) + (8 * 132 + 8 * 3 + 4 + 24) * 4),
+        # 5 query tokens, accept lengths read
+        ("draft_extend", 1, 2 * (128 * 4 + 20) + (5 * 128 + 5 * 2 + 4 + 15) * 4),
+    ],
+)
+def test_the_least_bytes_are_counted_from_the_shapes(
+    mode: str, destinations: int, expected: int
+) -> None:
+    found = bytes_least(point(mode, bs=2), inputs([100, 128], [2, 3]), destinations)
+    assert found == expected
+
+
+def test_input_sets_have_rows_of_their_own_and_the_length_asked_for() -> None:
+    pools = Pools(point(), seed=3, device="cpu")
+    rows = [int(row) for s in pools.sets for row in s.rows]
+    assert sorted(rows) == list(range(12))
+    assert pools.req_to_token.shape == (12, 264)
+    for found in pools.sets:
+        assert int(found.lengths.max()) == 128
+        assert int(found.lengths.min()) >= 96
+    again = Pools(point(), seed=3, device="cpu")
+    assert torch.equal(again.req_to_token, pools.req_to_token)
+    assert torch.equal(again.sets[1].lengths, pools.sets[1].lengths)
+
+
+def test_the_rotation_moves_on_unless_it_is_held() -> None:
+    sets = Pools(point(), seed=3, device="cpu").sets
+    rotation = Rotation(sets)
+    batch = Record(
+        seq_lens=torch.zeros(4, dtype=torch.int32),
+        req_pool_indices=torch.zeros(4, dtype=torch.int32),
+        spec_info=Record(hidden_states=torch.ones(4, 2)),
+    )
+    for expected in (1, 2, 0, 1):
+        rotation.draft_forward(batch)
+        assert batch.req_pool_indices.tolist() == sets[expected].rows.tolist()
+    rotation.hold(2)
+    for _ in range(2):
+        rotation.draft_forward(batch)
+        assert batch.seq_lens.tolist() == sets[2].lengths.tolist()
+
+
+def test_a_round_calls_the_sets_in_turn_and_times_each_call() -> None:
+    seen: list[int] = []
+    calls = [lambda i=i: seen.append(i) for i in range(5)]
+    host, total = Clock().round(calls, 0, 10)
+    assert seen == [2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4]
+    assert len(host) == len(total) == 10
+    assert all(0 < h <= t for h, t in zip(host, total, strict=True))
+
+
+def test_records_are_split_by_call_only_where_they_divide() -> None:
+    events = [(float(i), "kernel", 2.0) for i in range(6)]
+    assert [len(part) for part in _parts(events, 3)] == [2, 2, 2]
+    ((_, _, took), *rest) = _parts(events, 4)[0]
+    assert (took, len(rest)) == (0.5, 5)
