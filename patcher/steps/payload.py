@@ -44,8 +44,12 @@ def read(path: Path) -> cst.Module:
 
 
 def fitted(path: Path, adapt: Sequence[Adapt], target: cst.Module) -> cst.Module:
-    """The payload, adapted to the target."""
-    return adapted(read(path), adapt, target)
+    """The payload, adapted to the target and with its line ends."""
+    payload = read(path)
+    if target.default_newline != payload.default_newline:
+        text = payload.code.replace(payload.default_newline, target.default_newline)
+        payload = cst.parse_module(text)
+    return adapted(payload, adapt, target)
 
 
 def pick(payload: cst.Module, names: Sequence[str]) -> list[cst.BaseStatement]:

@@ -25,6 +25,15 @@ def test_line_ends_and_a_bom_are_kept(step: AddDefinitions) -> None:
     )
 
 
+def test_line_ends_inside_inserted_strings_are_the_files_own(
+    payload: WritePayload,
+) -> None:
+    source = payload('def b():\n    """One\n    two."""\n')
+    step = AddDefinitions(FILE, "a", source, ("b",))
+    planned = plan({FILE: b"a = 1\r\n"}, [patch_of(step)])
+    assert planned.edits[FILE].count(b"\n") == planned.edits[FILE].count(b"\r\n") == 7
+
+
 def test_mixed_line_ends_stay_mixed(step: AddDefinitions) -> None:
     before = b"import os\na = 1\r\nz = 2\n"
     planned = plan({FILE: before}, [patch_of(step)])

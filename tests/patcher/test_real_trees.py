@@ -1,0 +1,136 @@
+"""The patcher on the pinned releases themselves, with the patches as they are."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from patcher.apply import apply
+from patcher.checkout import fetch
+from patcher.pins import PINNED, identify, pins
+from patcher.results import Applied, Refusal
+from patcher.rollback import rollback
+from patcher.selection import unfit
+from patcher.tree import Tree, find_tree
+from patches import all_patches
+from tests.kit import is_insertion
+from tests.patcher.lookalike import snapshot
+
+pytestmark = pytest.mark.tree
+
+BACKEND, ENVIRON = PINNED[:2]
+PATCHABLE = [release for release, pin in pins().items() if pin.patchable]
+
+
+def unpack(release: str, folder: Path) -> Tree:
+    """The release's pinned files, as an unpacked wheel."""
+    wheel = fetch(pins()[release], lambda line: None)
+    with zipfile.ZipFile(wheel) as archive:
+        for file in set(PINNED) & set(archive.namelist()):
+            archive.extract(file, folder)
+    return find_tree(folder)
+
+
+def without_imports(text: str) -> str:
+    """The lines that no import statement may touch."""
+    lines = text.splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith(("import ", "from ")))
+
+
+@pytest.mark.parametrize("release", PATCHABLE)
+def test_apply_and_rollback(release: str, tmp_path: Path) -> None:
+    tree = unpack(release, tmp_path)
+    identity = identify(tree.read)
+    assert identity.exact
+    assert identity.pin == pins()[release]
+    before = snapshot(tmp_path)
+    texts = {file: tree.read(file) for file in PINNED}
+    result = apply(tree, (), all_patches())
+    assert isinstance(result, Applied)
+    fitting = [
+        p.name for p in all_patches() if not unfit(p, all_patches(), pins()[release])
+    ]
+    assert list(result.patches) == fitting
+    for file in result.files:
+        new = tree.path(file.path).read_bytes()
+        compile(new, file.path, "exec", dont_inherit=True)
+        old = texts.get(file.path) or b""
+        assert is_insertion(
+            without_imports(old.decode()), without_imports(new.decode())
+        )
+    rollback(tree)
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "release", [release for release, pin in pins().items() if not pin.patchable][:2]
+)
+def test_the_others_are_told_apart_and_left_alone(release: str, tmp_path: Path) -> None:
+    tree = unpack(release, tmp_path)
+    before = snapshot(tmp_path)
+    with pytest.raises(Refusal, match=pins()[release].why):
+        apply(tree, (), all_patches(), allow_drift=True)
+    assert snapshot(tmp_path) == before
+
+
+def test_one_by_one_and_all_at_once_are_the_same(tmp_path: Path) -> None:
+    release = PATCHABLE[-1]
+    together = unpack(release, tmp_path / "together")
+    single = unpack(release, tmp_path / "single")
+    apply(together, (), all_patches())
+    for patch in reversed(all_patches()):
+        apply(single, [patch.name], all_patches())
+    assert snapshot(single.home) == snapshot(together.home)
+    rollback(single, ["in-graph"], all_patches())
+    rollback(together)
+    rest = [patch.name for patch in all_patches() if patch.name != "in-graph"]
+    apply(together, rest, all_patches())
+    assert snapshot(single.home) == snapshot(together.home)
+
+
+def test_edits_elsewhere_in_a_file_are_kept(tmp_path: Path) -> None:
+    tree = unpack(PATCHABLE[-1], tmp_path)
+    path = tree.path(BACKEND)
+    marked = path.read_bytes().replace(b"\nclass ", b"\n# mine\nclass ")
+    path.write_bytes(marked.replace(b"\n", b"\r\n"))
+    before = snapshot(tmp_path)
+    with pytest.raises(Refusal, match="differs from sglang"):
+        apply(tree, (), all_patches())
+    assert snapshot(tmp_path) == before
+    result = apply(tree, (), all_patches(), allow_drift=True)
+    assert isinstance(result, Applied)
+    patched = path.read_bytes()
+    assert patched.count(b"\n") == patched.count(b"\r\n")
+    assert patched.count(b"# mine") == marked.count(b"# mine")
+    rollback(tree)
+    assert snapshot(tmp_path) == before
+
+
+def test_a_commit_between_two_releases_can_be_patched(tmp_path: Path) -> None:
+    older = unpack("0.5.5.post3", tmp_path / "older")
+    tree = unpack("0.5.6", tmp_path / "tree")
+    tree.path(BACKEND).write_bytes(older.path(BACKEND).read_bytes())
+    before = snapshot(tree.home)
+    with pytest.raises(Refusal, match="differs from sglang"):
+        apply(tree, (), all_patches())
+    result = apply(tree, (), all_patches(), allow_drift=True)
+    assert isinstance(result, Applied)
+    assert result.notes
+    rollback(tree)
+    assert snapshot(tree.home) == before
+
+
+def test_a_renamed_anchor_is_refused_by_name(tmp_path: Path) -> None:
+    tree = unpack(PATCHABLE[-1], tmp_path)
+    path = tree.path(BACKEND)
+    name = b"init_forward_metadata_replay_cuda_graph"
+    path.write_bytes(path.read_bytes().replace(name, b"replay_metadata"))
+    before = snapshot(tmp_path)
+    with pytest.raises(Refusal) as refusal:
+        apply(tree, (), all_patches(), allow_drift=True)
+    named = {(reason.file, reason.symbol) for reason in refusal.value.reasons}
+    assert (BACKEND, f"NativeSparseAttnBackend.{name.decode()}") in named
+    assert (BACKEND, f"NativeSparseAttnMultiStepBackend.{name.decode()}") in named
+    assert snapshot(tmp_path) == before
