@@ -63,12 +63,13 @@ def fan_out(case: Case, backends: int = 3) -> None:
     addresses = [[out[name].data_ptr() for name in FAN_OUT_BUFFERS] for out in tables]
     first = tables[0]
     kernels().fan_out_decode_metadata(
+        bs=case.bs,
         **inputs(case),
         **limits(case),
         fan_out_table=torch.tensor(addresses, device=first["page_table"].device),
         page_table_stride=first["page_table"].stride(0),
         real_page_table_stride=first["real_page_table"].stride(0),
-        aligned=all(out["page_table"].data_ptr() % 16 == 0 for out in tables),
+        aligned=kernels()._is_aligned(*(out["page_table"] for out in tables)),
         max_seqlen_k=max(case.seq_lens),
     )
     for buffers, _ in every:
@@ -83,6 +84,7 @@ def target_verify(case: Case) -> None:
     expect_metadata(case, buffers, out, kv_lens, [tokens] * case.bs)
     out.setdefault("real_page_table", None)  # type: ignore[arg-type]
     kernels().fill_target_verify_metadata_inplace(
+        bs=case.bs,
         **inputs(case),
         **out,
         **limits(case),
@@ -98,6 +100,7 @@ def draft_extend(case: Case) -> None:
     expect_metadata(case, buffers, out, list(case.seq_lens), list(case.accept))
     out.setdefault("real_page_table", None)  # type: ignore[arg-type]
     kernels().fill_draft_extend_replay_metadata_inplace(
+        bs=case.bs,
         **inputs(case),
         **out,
         **limits(case),

@@ -88,6 +88,7 @@ class Kernel:
             module.fill_decode_metadata_in_graph(**common, **self.out)
         elif self.name == "fan_out":
             module.fan_out_decode_metadata(
+                bs=case.bs,
                 **common,
                 fan_out_table=self.addresses,
                 page_table_stride=self.out["page_table"].stride(0),
@@ -97,6 +98,7 @@ class Kernel:
             )
         elif self.name == "verify":
             module.fill_target_verify_metadata_inplace(
+                bs=case.bs,
                 **common,
                 **self.out,
                 max_seqlen_k=max_len + case.draft_tokens,
@@ -104,7 +106,11 @@ class Kernel:
             )
         else:
             module.fill_draft_extend_replay_metadata_inplace(
-                **common, **self.out, extend_seq_lens=self.accept, max_seqlen_k=max_len
+                bs=case.bs,
+                **common,
+                **self.out,
+                extend_seq_lens=self.accept,
+                max_seqlen_k=max_len,
             )
 
 

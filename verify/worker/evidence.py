@@ -74,6 +74,7 @@ class Evidence(logging.Handler):
 
         for kind in (jit.JITFunction, interpreter.InterpretedFunction):
             _wrap_run(kind, lambda name: self.count(f"kernel {name}"))
+        _wrap_compiled(lambda name: self.count(f"kernel {name}"))
 
     def _wrapped(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(method)
@@ -103,6 +104,26 @@ def _wrap_run(kind: Any, seen: Callable[[str], None]) -> None:
         return result
 
     kind.run = counted
+
+
+def _wrap_compiled(seen: Callable[[str], None]) -> None:
+    """Report launches of a kernel that the tree compiled before and kept."""
+    from triton.compiler.compiler import CompiledKernel
+
+    getitem = CompiledKernel.__getitem__
+
+    @functools.wraps(getitem)
+    def watched(self: Any, grid: Any) -> Any:
+        launch = getitem(self, grid)
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            result = launch(*args, **kwargs)
+            seen(str(self.name))
+            return result
+
+        return counted
+
+    CompiledKernel.__getitem__ = watched
 
 
 EVIDENCE = Evidence()

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Optional
 
 import torch
+
 from sglang.srt.layers.attention.nsa.fused_metadata import run_fused_metadata
 from sglang.srt.layers.attention.nsa_backend import (
     NativeSparseAttnBackend,
@@ -28,11 +29,7 @@ class FusedDraftExtendDispatch(NativeSparseAttnBackend):
         out_cache_loc: Optional[torch.Tensor] = None,
     ):
         if forward_mode.is_draft_extend() and self._replay_draft_extend_metadata_fused(
-            bs,
-            req_pool_indices[:bs],
-            seq_lens[:bs],
-            seq_lens_cpu[:bs],
-            extend_seq_lens=spec_info.accept_length[:bs],
+            bs, req_pool_indices, seq_lens, seq_lens_cpu, spec_info.accept_length
         ):
             return
 
@@ -50,6 +47,7 @@ class FusedDraftExtend(NativeSparseAttnBackend):
         metadata: NSAMetadata = self.decode_cuda_graph_metadata[bs]
         if not run_fused_metadata(
             "fill_draft_extend_replay_metadata_inplace",
+            bs=bs,
             extend_seq_lens=extend_seq_lens,
             seq_lens=seq_lens,
             req_pool_indices=req_pool_indices,
@@ -63,7 +61,7 @@ class FusedDraftExtend(NativeSparseAttnBackend):
             real_page_table=(
                 metadata.real_page_table if self.real_page_size > 1 else None
             ),
-            max_seqlen_k=int(seq_lens_cpu.max().item()),
+            max_seqlen_k=int(seq_lens_cpu[:bs].max().item()),
             nsa_index_topk=self.nsa_index_topk,
             real_page_size=self.real_page_size,
         ):
@@ -73,7 +71,7 @@ class FusedDraftExtend(NativeSparseAttnBackend):
         assert self.real_page_size == metadata.page_size
         if self.nsa_decode_impl == "flashmla_kv":
             # FlashMLA plans for a batch of this size, so the host has to know it.
-            expanded = int(extend_seq_lens.sum().item())
+            expanded = int(extend_seq_lens[:bs].sum().item())
             metadata.flashmla_metadata.slice(slice(0, expanded + 1)).copy_(
                 self._compute_flashmla_metadata(
                     cache_seqlens=metadata.nsa_cache_seqlens_int32[:expanded],

@@ -3,8 +3,12 @@ from typing import Optional, Tuple
 import torch
 import triton
 import triton.language as tl
+
 from sglang.srt.layers.attention.nsa.triton_metadata_kernel import (
+    _ANY_VALUE,
     _BLOCK_COLS,
+    _is_aligned,
+    _launch,
     _load_pages,
     _page_grid,
     _store_pages,
@@ -46,7 +50,7 @@ def _expand_draft_tokens(
     return kv_len.to(tl.int32) - (end - token) + 1
 
 
-@triton.jit(do_not_specialize=["bs"])
+@triton.jit(do_not_specialize=_ANY_VALUE)
 def _draft_extend_seqlens_kernel(
     extend_seq_lens,
     extend_seq_lens_stride,
@@ -70,7 +74,7 @@ def _draft_extend_seqlens_kernel(
     tl.store(nsa_cache_seqlens + token, tl.minimum(kv_len, nsa_index_topk), mask=mask)
 
 
-@triton.jit(do_not_specialize=["bs", "max_seqlen_k"])
+@triton.jit(do_not_specialize=_ANY_VALUE)
 def _draft_extend_metadata_kernel(
     extend_seq_lens,
     extend_seq_lens_stride,
@@ -92,6 +96,7 @@ def _draft_extend_metadata_kernel(
     page_table_stride,
     real_page_table,
     real_page_table_stride,
+    ALIGNED: tl.constexpr,
     PAGE_SIZE: tl.constexpr,
     BLOCK_COLS: tl.constexpr,
     BLOCK_BS: tl.constexpr,
@@ -110,6 +115,7 @@ def _draft_extend_metadata_kernel(
             row,
             start,
             max_seqlen_k,
+            ALIGNED,
             BLOCK_COLS,
         )
         i = tl.arange(0, BLOCK_BS)
@@ -128,6 +134,7 @@ def _draft_extend_metadata_kernel(
                 page_table_stride,
                 real_page_table,
                 real_page_table_stride,
+                ALIGNED,
                 PAGE_SIZE,
                 BLOCK_COLS,
             )
@@ -163,8 +170,8 @@ def _draft_extend_metadata_kernel(
 
 
 def _block_bs(bs: int):
-    block = max(16, triton.next_power_of_2(bs))
-    return {"BLOCK_BS": block, "LOG2_BS": block.bit_length() - 1}
+    log2_bs = max(4, (bs - 1).bit_length())
+    return 1 << log2_bs, log2_bs
 
 
 def fill_draft_extend_metadata_inplace(
@@ -184,17 +191,23 @@ def fill_draft_extend_metadata_inplace(
     """
     bs = extend_seq_lens.shape[0]
     capacity = out_seqlens_expanded.shape[0]
-    _draft_extend_seqlens_kernel[(max(1, triton.cdiv(capacity, _BLOCK_TOKENS)),)](
-        extend_seq_lens,
-        extend_seq_lens.stride(0),
-        seq_lens,
-        seq_lens.stride(0),
-        bs,
-        nsa_index_topk,
-        out_seqlens_expanded,
-        out_nsa_cache_seqlens,
-        BLOCK_TOKENS=_BLOCK_TOKENS,
-        **_block_bs(bs),
+    _launch(
+        _draft_extend_seqlens_kernel,
+        (max(1, -(-capacity // _BLOCK_TOKENS)), 1, 1),
+        (
+            extend_seq_lens,
+            extend_seq_lens.stride(0),
+            seq_lens,
+            seq_lens.stride(0),
+            bs,
+            nsa_index_topk,
+            out_seqlens_expanded,
+            out_nsa_cache_seqlens,
+        ),
+        (
+            *_block_bs(bs),
+            _BLOCK_TOKENS,
+        ),
     )
 
 
@@ -223,6 +236,7 @@ def fill_draft_extend_metadata_fused_simple(
 
 
 def fill_draft_extend_replay_metadata_inplace(
+    bs: int,
     extend_seq_lens: torch.Tensor,
     seq_lens: torch.Tensor,
     req_pool_indices: torch.Tensor,
@@ -241,7 +255,7 @@ def fill_draft_extend_replay_metadata_inplace(
     """Write a draft_extend batch's metadata into its buffers in one launch, no sync.
 
     Args:
-        extend_seq_lens, seq_lens, req_pool_indices: [bs] int32 or int64, any stride.
+        extend_seq_lens, seq_lens, req_pool_indices: [>= bs] int32 or int64, any stride.
         cache_seqlens: [bs], cu_seqlens_k: [bs + 1], int32.
         seqlens_expanded, nsa_cache_seqlens: [>= sum(extend_seq_lens)] int32.
         nsa_cu_seqlens_k: one longer. Leading zeros are not written.
@@ -249,32 +263,38 @@ def fill_draft_extend_replay_metadata_inplace(
         real_page_table: likewise, ceil(max_seqlen_k / real_page_size) columns; None
             with page size 1.
     """
-    bs = seq_lens.shape[0]
     if real_page_table is None:
         real_page_table = page_table
-    _draft_extend_metadata_kernel[_page_grid(bs + 2, max_seqlen_k)](
-        extend_seq_lens,
-        extend_seq_lens.stride(0),
-        seq_lens,
-        seq_lens.stride(0),
-        req_pool_indices,
-        req_pool_indices.stride(0),
-        req_to_token,
-        req_to_token.stride(0),
-        bs,
-        max_seqlen_k,
-        nsa_index_topk,
-        cache_seqlens,
-        cu_seqlens_k,
-        seqlens_expanded,
-        nsa_cache_seqlens,
-        nsa_cu_seqlens_k,
-        page_table,
-        page_table.stride(0),
-        real_page_table,
-        real_page_table.stride(0),
-        PAGE_SIZE=real_page_size,
-        BLOCK_COLS=_BLOCK_COLS,
-        BLOCK_TOKENS=_BLOCK_TOKENS,
-        **_block_bs(bs),
+    _launch(
+        _draft_extend_metadata_kernel,
+        _page_grid(bs + 2, max_seqlen_k),
+        (
+            extend_seq_lens,
+            extend_seq_lens.stride(0),
+            seq_lens,
+            seq_lens.stride(0),
+            req_pool_indices,
+            req_pool_indices.stride(0),
+            req_to_token,
+            req_to_token.stride(0),
+            bs,
+            max_seqlen_k,
+            nsa_index_topk,
+            cache_seqlens,
+            cu_seqlens_k,
+            seqlens_expanded,
+            nsa_cache_seqlens,
+            nsa_cu_seqlens_k,
+            page_table,
+            page_table.stride(0),
+            real_page_table,
+            real_page_table.stride(0),
+        ),
+        (
+            _is_aligned(req_to_token, page_table),
+            real_page_size,
+            _BLOCK_COLS,
+            *_block_bs(bs),
+            _BLOCK_TOKENS,
+        ),
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Dict, List
 
 import torch
+
 from sglang.srt.environ import envs
 from sglang.srt.layers.attention.nsa.fused_metadata import run_fused_metadata
 from sglang.srt.layers.attention.nsa_backend import (
@@ -29,7 +30,7 @@ class FanOutTable:
     addresses: torch.Tensor
     page_table_stride: int
     real_page_table_stride: int
-    # every page table starts on 16 bytes
+    # every row of the page tables starts on 16 bytes
     aligned: bool
 
     @classmethod
@@ -58,7 +59,8 @@ class FanOutTable:
             ),
             page_table_stride=page_table.stride(0),
             real_page_table_stride=real_page_table.stride(0),
-            aligned=all(m.page_table_1.data_ptr() % 16 == 0 for m in metadata),
+            aligned=page_table.stride(0) % 4 == 0
+            and all(m.page_table_1.data_ptr() % 16 == 0 for m in metadata),
         )
 
 
@@ -96,8 +98,9 @@ class FanOut(NativeSparseAttnMultiStepBackend):
         table = self._get_fan_out_table(bs)
         if not run_fused_metadata(
             "fan_out_decode_metadata",
-            seq_lens=forward_batch.seq_lens[:bs],
-            req_pool_indices=forward_batch.req_pool_indices[:bs],
+            bs=bs,
+            seq_lens=forward_batch.seq_lens,
+            req_pool_indices=forward_batch.req_pool_indices,
             req_to_token=first.req_to_token,
             fan_out_table=table.addresses,
             page_table_stride=table.page_table_stride,

@@ -1,14 +1,20 @@
 import torch
 import triton
 import triton.language as tl
+
 from sglang.srt.layers.attention.nsa.triton_metadata_kernel import (
-    _BLOCK_COLS,
+    _ANY_VALUE,
     _BLOCK_SEQS,
+    _is_aligned,
+    _launch,
     _load_pages,
     _page_grid,
     _store_decode_seqlens,
     _store_pages,
 )
+
+# With this many stores a load, larger tiles are faster.
+_FAN_OUT_BLOCK_COLS = 1024
 
 # Columns of a fan-out table: where one backend's decode buffers are.
 _FAN_OUT_FIELDS = tl.constexpr(6)
@@ -20,7 +26,7 @@ def _fan_out_buffer(fan_out_table, backend, field: tl.constexpr):
     return address.to(tl.pointer_type(tl.int32))
 
 
-@triton.jit(do_not_specialize=["bs", "max_seqlen_k"])
+@triton.jit(do_not_specialize=_ANY_VALUE)
 def _fan_out_decode_metadata_kernel(
     seq_lens,
     seq_lens_stride,
@@ -52,24 +58,21 @@ def _fan_out_decode_metadata_kernel(
             row,
             start,
             max_seqlen_k,
+            ALIGNED,
             BLOCK_COLS,
         )
         # Read once, written once for each backend.
         for backend in tl.static_range(BACKENDS):
-            page_table = _fan_out_buffer(fan_out_table, backend, 4)
-            if ALIGNED:
-                # A loaded address has no known alignment: without this hint the
-                # stores are 4 bytes wide.
-                page_table = tl.multiple_of(page_table, 16)
             _store_pages(
                 pages,
                 row,
                 start,
                 max_seqlen_k,
-                page_table,
+                _fan_out_buffer(fan_out_table, backend, 4),
                 page_table_stride,
                 _fan_out_buffer(fan_out_table, backend, 5),
                 real_page_table_stride,
+                ALIGNED,
                 PAGE_SIZE,
                 BLOCK_COLS,
             )
@@ -89,6 +92,7 @@ def _fan_out_decode_metadata_kernel(
 
 
 def fan_out_decode_metadata(
+    bs: int,
     seq_lens: torch.Tensor,
     req_pool_indices: torch.Tensor,
     req_to_token: torch.Tensor,
@@ -103,30 +107,35 @@ def fan_out_decode_metadata(
     """Write a decode batch's metadata into every backend's buffers in one launch.
 
     Args:
-        seq_lens, req_pool_indices: [bs] int32 or int64, any stride.
+        seq_lens, req_pool_indices: [>= bs] int32 or int64, any stride.
         fan_out_table: [backends, 6] int64, the addresses of each backend's cache_seqlens,
             cu_seqlens_k, nsa_cache_seqlens, nsa_cu_seqlens_k, page_table and
             real_page_table. They are written as `precompute_decode_metadata` does.
-        aligned: every page table starts on 16 bytes.
+        aligned: every row of the page tables starts on 16 bytes.
     """
-    bs = seq_lens.shape[0]
     backends = fan_out_table.shape[0]
-    _fan_out_decode_metadata_kernel[_page_grid(bs + backends, max_seqlen_k)](
-        seq_lens,
-        seq_lens.stride(0),
-        req_pool_indices,
-        req_pool_indices.stride(0),
-        req_to_token,
-        req_to_token.stride(0),
-        bs,
-        max_seqlen_k,
-        nsa_index_topk,
-        fan_out_table,
-        page_table_stride,
-        real_page_table_stride,
-        BACKENDS=backends,
-        ALIGNED=aligned,
-        PAGE_SIZE=real_page_size,
-        BLOCK_COLS=_BLOCK_COLS,
-        BLOCK_SEQS=_BLOCK_SEQS,
+    _launch(
+        _fan_out_decode_metadata_kernel,
+        _page_grid(bs + backends, max_seqlen_k, _FAN_OUT_BLOCK_COLS),
+        (
+            seq_lens,
+            seq_lens.stride(0),
+            req_pool_indices,
+            req_pool_indices.stride(0),
+            req_to_token,
+            req_to_token.stride(0),
+            bs,
+            max_seqlen_k,
+            nsa_index_topk,
+            fan_out_table,
+            page_table_stride,
+            real_page_table_stride,
+        ),
+        (
+            backends,
+            aligned and _is_aligned(req_to_token),
+            real_page_size,
+            _FAN_OUT_BLOCK_COLS,
+            _BLOCK_SEQS,
+        ),
     )

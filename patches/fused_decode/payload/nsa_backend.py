@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Optional
 
 import torch
+
 from sglang.srt.layers.attention.nsa.fused_metadata import run_fused_metadata
 from sglang.srt.layers.attention.nsa_backend import (
     NativeSparseAttnBackend,

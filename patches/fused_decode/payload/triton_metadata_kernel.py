@@ -3,9 +3,13 @@ from typing import Optional
 import torch
 import triton
 import triton.language as tl
+
 from sglang.srt.layers.attention.nsa.triton_metadata_kernel import (
+    _ANY_VALUE,
     _BLOCK_COLS,
     _BLOCK_SEQS,
+    _is_aligned,
+    _launch,
     _load_pages,
     _page_grid,
     _store_pages,
@@ -40,7 +44,7 @@ def _store_decode_seqlens(
         nsa_sum += tl.sum(nsa_len, 0)
 
 
-@triton.jit(do_not_specialize=["bs", "max_seqlen_k"])
+@triton.jit(do_not_specialize=_ANY_VALUE)
 def _decode_metadata_kernel(
     seq_lens,
     seq_lens_stride,
@@ -59,6 +63,7 @@ def _decode_metadata_kernel(
     page_table_stride,
     real_page_table,
     real_page_table_stride,
+    ALIGNED: tl.constexpr,
     PAGE_SIZE: tl.constexpr,
     BLOCK_COLS: tl.constexpr,
     BLOCK_SEQS: tl.constexpr,
@@ -75,6 +80,7 @@ def _decode_metadata_kernel(
             row,
             start,
             max_seqlen_k,
+            ALIGNED,
             BLOCK_COLS,
         )
         _store_pages(
@@ -86,6 +92,7 @@ def _decode_metadata_kernel(
             page_table_stride,
             real_page_table,
             real_page_table_stride,
+            ALIGNED,
             PAGE_SIZE,
             BLOCK_COLS,
         )
@@ -130,25 +137,32 @@ def precompute_decode_metadata(
     bs = seq_lens.shape[0]
     if real_page_table is None:
         real_page_table = page_indices
-    _decode_metadata_kernel[_page_grid(bs + 1, max_len)](
-        seq_lens,
-        seq_lens.stride(0),
-        req_pool_indices,
-        req_pool_indices.stride(0),
-        req_to_token,
-        req_to_token.stride(0),
-        bs,
-        max_len,
-        nsa_index_topk,
-        cache_seqlens,
-        cu_seqlens_k,
-        nsa_cache_seqlens,
-        nsa_cu_seqlens_k,
-        page_indices,
-        page_indices.stride(0),
-        real_page_table,
-        real_page_table.stride(0),
-        PAGE_SIZE=real_page_size,
-        BLOCK_COLS=_BLOCK_COLS,
-        BLOCK_SEQS=_BLOCK_SEQS,
+    _launch(
+        _decode_metadata_kernel,
+        _page_grid(bs + 1, max_len),
+        (
+            seq_lens,
+            seq_lens.stride(0),
+            req_pool_indices,
+            req_pool_indices.stride(0),
+            req_to_token,
+            req_to_token.stride(0),
+            bs,
+            max_len,
+            nsa_index_topk,
+            cache_seqlens,
+            cu_seqlens_k,
+            nsa_cache_seqlens,
+            nsa_cu_seqlens_k,
+            page_indices,
+            page_indices.stride(0),
+            real_page_table,
+            real_page_table.stride(0),
+        ),
+        (
+            _is_aligned(req_to_token, page_indices),
+            real_page_size,
+            _BLOCK_COLS,
+            _BLOCK_SEQS,
+        ),
     )

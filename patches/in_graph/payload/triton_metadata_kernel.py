@@ -3,14 +3,20 @@ from typing import Optional
 import torch
 import triton
 import triton.language as tl
+
 from sglang.srt.layers.attention.nsa.triton_metadata_kernel import (
-    _BLOCK_COLS,
+    _ANY_VALUE,
+    _is_aligned,
+    _launch,
+    _row_of,
     _store_decode_seqlens,
     _store_pages,
 )
 
+_IN_GRAPH_BLOCK_COLS = 1024
 
-@triton.jit(do_not_specialize=["bs"])
+
+@triton.jit(do_not_specialize=_ANY_VALUE)
 def _decode_metadata_in_graph_kernel(
     seq_lens,
     req_pool_indices,
@@ -27,14 +33,15 @@ def _decode_metadata_in_graph_kernel(
     page_table_stride,
     real_page_table,
     real_page_table_stride,
+    ALIGNED: tl.constexpr,
     PAGE_SIZE: tl.constexpr,
     BLOCK_COLS: tl.constexpr,
     BLOCK_SEQS: tl.constexpr,
 ):
     row = tl.program_id(1)
     if row < bs:
-        req = tl.load(req_pool_indices + row).to(tl.int64)
-        pages_of_req = req_to_token + req * req_to_token_stride
+        req = tl.load(req_pool_indices + row)
+        pages_of_req = _row_of(req_to_token, req, req_to_token_stride, ALIGNED)
         begin = tl.program_id(0) * BLOCK_COLS
         step = tl.num_programs(0) * BLOCK_COLS
         cols = begin + tl.arange(0, BLOCK_COLS)
@@ -59,6 +66,7 @@ def _decode_metadata_in_graph_kernel(
                 page_table_stride,
                 real_page_table,
                 real_page_table_stride,
+                ALIGNED,
                 PAGE_SIZE,
                 BLOCK_COLS,
             )
@@ -104,24 +112,31 @@ def fill_decode_metadata_in_graph(
         real_page_table = page_table
     # Enough programs to fill the GPU with few rows, and 16 a row with many.
     programs_per_row = max(16, 512 // bs) if seq_lens.is_cuda else 1
-    _decode_metadata_in_graph_kernel[(programs_per_row, bs + 1)](
-        seq_lens,
-        req_pool_indices,
-        req_to_token,
-        req_to_token.stride(0),
-        req_to_token.shape[1],
-        bs,
-        nsa_index_topk,
-        cache_seqlens,
-        cu_seqlens_k,
-        nsa_cache_seqlens,
-        nsa_cu_seqlens_k,
-        page_table,
-        page_table.stride(0),
-        real_page_table,
-        real_page_table.stride(0),
-        PAGE_SIZE=real_page_size,
-        BLOCK_COLS=_BLOCK_COLS,
-        BLOCK_SEQS=triton.next_power_of_2(bs),
+    _launch(
+        _decode_metadata_in_graph_kernel,
+        (programs_per_row, bs + 1, 1),
+        (
+            seq_lens,
+            req_pool_indices,
+            req_to_token,
+            req_to_token.stride(0),
+            req_to_token.shape[1],
+            bs,
+            nsa_index_topk,
+            cache_seqlens,
+            cu_seqlens_k,
+            nsa_cache_seqlens,
+            nsa_cu_seqlens_k,
+            page_table,
+            page_table.stride(0),
+            real_page_table,
+            real_page_table.stride(0),
+        ),
+        (
+            _is_aligned(req_to_token, page_table),
+            real_page_size,
+            _IN_GRAPH_BLOCK_COLS,
+            1 << (bs - 1).bit_length(),
+        ),
         num_warps=8,
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
 import torch
+
 from sglang.srt.environ import envs
 from sglang.srt.layers.attention.nsa.utils import compute_nsa_seqlens
 from sglang.srt.layers.attention.nsa_backend import (

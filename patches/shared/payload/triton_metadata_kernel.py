@@ -13,12 +13,100 @@ All buffers are int32; `req_to_token` is [requests, context] int32 and contiguou
 along the context. Nothing past `max_seqlen_k` columns is touched.
 """
 
+import torch
 import triton
 import triton.language as tl
 
-_BLOCK_COLS = 1024
+# 4 elements a thread: one 16 byte access.
+_BLOCK_COLS = 512
 # The 1-D buffers are scanned by one program, this many elements at a time.
 _BLOCK_SEQS = 1024
+
+# What a kernel is compiled for is its types and its constexprs, and nothing else: no
+# batch that comes along may start a compiler. See `_launch`.
+_ANY_VALUE = [
+    "seq_lens",
+    "seq_lens_stride",
+    "req_pool_indices",
+    "req_pool_indices_stride",
+    "extend_seq_lens",
+    "extend_seq_lens_stride",
+    "req_to_token",
+    "req_to_token_stride",
+    "context_len",
+    "bs",
+    "max_seqlen_k",
+    "nsa_index_topk",
+    "cache_seqlens",
+    "cu_seqlens_k",
+    "seqlens_expanded",
+    "nsa_cache_seqlens",
+    "nsa_cu_seqlens_k",
+    "page_table",
+    "page_table_stride",
+    "real_page_table",
+    "real_page_table_stride",
+    "fan_out_table",
+]
+
+_compiled = {}
+
+
+def _launch(kernel, grid, args, constexprs, num_warps=4):
+    """`kernel[grid](*args, *constexprs)` at half the cost to the host.
+
+    Triton inspects every argument of every launch to choose a compilation. Here the
+    types and constexprs choose it, and the compiled kernel is launched directly.
+    """
+    key = (
+        kernel.fn,
+        args[0].device,
+        constexprs,
+        *(arg.dtype for arg in args if isinstance(arg, torch.Tensor)),
+    )
+    compiled = _compiled.get(key)
+    if compiled is not None:
+        compiled[grid](*args, *constexprs)
+    else:
+        # None in Triton's interpreter.
+        _compiled[key] = kernel[grid](*args, *constexprs, num_warps=num_warps)
+
+
+def _page_grid(rows: int, max_seqlen_k: int, block_cols: int = _BLOCK_COLS):
+    # Tiles first: programs that run together then write neighbouring addresses.
+    return (max(1, -(-max_seqlen_k // block_cols)), rows, 1)
+
+
+def _is_aligned(*tables: torch.Tensor) -> bool:
+    """Whether every row of the int32 tables starts on 16 bytes."""
+    return all(t.data_ptr() % 16 == 0 and t.stride(0) % 4 == 0 for t in tables)
+
+
+@triton.jit
+def _row_of(table, row, stride, ALIGNED: tl.constexpr):
+    start = table + row.to(tl.int64) * stride
+    if ALIGNED:
+        # Without this hint accesses are 4 bytes wide.
+        start = tl.multiple_of(start, 16)
+    return start
+
+
+@triton.jit
+def _load_pages(
+    req_pool_indices,
+    req_pool_indices_stride,
+    req_to_token,
+    req_to_token_stride,
+    row,
+    start,
+    max_seqlen_k,
+    ALIGNED: tl.constexpr,
+    BLOCK_COLS: tl.constexpr,
+):
+    req = tl.load(req_pool_indices + row * req_pool_indices_stride)
+    cols = start + tl.arange(0, BLOCK_COLS)
+    pages = _row_of(req_to_token, req, req_to_token_stride, ALIGNED)
+    return tl.load(pages + cols, mask=cols < max_seqlen_k)
 
 
 @triton.jit
@@ -31,14 +119,13 @@ def _store_pages(
     page_table_stride,
     real_page_table,
     real_page_table_stride,
+    ALIGNED: tl.constexpr,
     PAGE_SIZE: tl.constexpr,
     BLOCK_COLS: tl.constexpr,
 ):
-    row = row.to(tl.int64)
     cols = start + tl.arange(0, BLOCK_COLS)
-    tl.store(
-        page_table + row * page_table_stride + cols, pages, mask=cols < max_seqlen_k
-    )
+    row_of_pages = _row_of(page_table, row, page_table_stride, ALIGNED)
+    tl.store(row_of_pages + cols, pages, mask=cols < max_seqlen_k)
     if PAGE_SIZE > 1:
         # A page starts on a multiple of 4 columns: keep one in 4, so that a thread has
         # a quarter of the addresses to work out and to mask.
@@ -49,31 +136,9 @@ def _store_pages(
         # // truncates here and floors in PyTorch.
         real_pages = heads // PAGE_SIZE
         real_pages = tl.where(heads % PAGE_SIZE < 0, real_pages - 1, real_pages)
+        row_of_pages = _row_of(real_page_table, row, real_page_table_stride, False)
         tl.store(
-            real_page_table + row * real_page_table_stride + cols // PAGE_SIZE,
+            row_of_pages + cols // PAGE_SIZE,
             real_pages,
             mask=(cols < max_seqlen_k) & (cols % PAGE_SIZE == 0),
         )
-
-
-@triton.jit
-def _load_pages(
-    req_pool_indices,
-    req_pool_indices_stride,
-    req_to_token,
-    req_to_token_stride,
-    row,
-    start,
-    max_seqlen_k,
-    BLOCK_COLS: tl.constexpr,
-):
-    req = tl.load(req_pool_indices + row * req_pool_indices_stride).to(tl.int64)
-    cols = start + tl.arange(0, BLOCK_COLS)
-    return tl.load(
-        req_to_token + req * req_to_token_stride + cols, mask=cols < max_seqlen_k
-    )
-
-
-def _page_grid(rows: int, max_seqlen_k: int):
-    # Tiles first: programs that run together then write neighbouring addresses.
-    return (max(1, -(-max_seqlen_k // _BLOCK_COLS)), rows)

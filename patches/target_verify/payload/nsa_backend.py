@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Optional
 
 import torch
+
 from sglang.srt.environ import envs
 from sglang.srt.layers.attention.nsa.fused_metadata import run_fused_metadata
 from sglang.srt.layers.attention.nsa.utils import compute_nsa_seqlens
@@ -34,7 +35,7 @@ class FusedTargetVerifyDispatch(NativeSparseAttnBackend):
             and envs.SGLANG_NSA_USE_TRITON_METADATA.get()
         ):
             self._replay_target_verify_metadata(
-                bs, req_pool_indices[:bs], seq_lens[:bs], seq_lens_cpu[:bs]
+                bs, req_pool_indices, seq_lens, seq_lens_cpu
             )
             return
 
@@ -53,10 +54,11 @@ class FusedTargetVerify(NativeSparseAttnBackend):
         metadata: NSAMetadata = self.decode_cuda_graph_metadata[bs]
         assert self.real_page_size == metadata.page_size
         draft_tokens = self.speculative_num_draft_tokens
-        max_seqlen_k = int(seq_lens_cpu.max().item()) + draft_tokens
+        max_seqlen_k = int(seq_lens_cpu[:bs].max().item()) + draft_tokens
 
         if not run_fused_metadata(
             "fill_target_verify_metadata_inplace",
+            bs=bs,
             seq_lens=seq_lens,
             req_pool_indices=req_pool_indices,
             req_to_token=self.req_to_token,
@@ -75,7 +77,7 @@ class FusedTargetVerify(NativeSparseAttnBackend):
             real_page_size=self.real_page_size,
         ):
             self._fill_target_verify_metadata(
-                metadata, req_pool_indices, seq_lens, max_seqlen_k
+                metadata, req_pool_indices[:bs], seq_lens[:bs], max_seqlen_k
             )
 
         if self.nsa_decode_impl == "flashmla_kv":

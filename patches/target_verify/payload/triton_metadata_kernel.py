@@ -3,16 +3,20 @@ from typing import Optional
 import torch
 import triton
 import triton.language as tl
+
 from sglang.srt.layers.attention.nsa.triton_metadata_kernel import (
+    _ANY_VALUE,
     _BLOCK_COLS,
     _BLOCK_SEQS,
+    _is_aligned,
+    _launch,
     _load_pages,
     _page_grid,
     _store_pages,
 )
 
 
-@triton.jit(do_not_specialize=["bs", "max_seqlen_k"])
+@triton.jit(do_not_specialize=_ANY_VALUE)
 def _target_verify_metadata_kernel(
     seq_lens,
     seq_lens_stride,
@@ -33,6 +37,7 @@ def _target_verify_metadata_kernel(
     real_page_table,
     real_page_table_stride,
     DRAFT_TOKENS: tl.constexpr,
+    ALIGNED: tl.constexpr,
     PAGE_SIZE: tl.constexpr,
     BLOCK_COLS: tl.constexpr,
     BLOCK_SEQS: tl.constexpr,
@@ -49,6 +54,7 @@ def _target_verify_metadata_kernel(
             row,
             start,
             max_seqlen_k,
+            ALIGNED,
             BLOCK_COLS,
         )
         # Read once, written once for each draft token.
@@ -62,6 +68,7 @@ def _target_verify_metadata_kernel(
                 page_table_stride,
                 real_page_table,
                 real_page_table_stride,
+                ALIGNED,
                 PAGE_SIZE,
                 BLOCK_COLS,
             )
@@ -101,6 +108,7 @@ def _target_verify_metadata_kernel(
 
 
 def fill_target_verify_metadata_inplace(
+    bs: int,
     seq_lens: torch.Tensor,
     req_pool_indices: torch.Tensor,
     req_to_token: torch.Tensor,
@@ -119,7 +127,7 @@ def fill_target_verify_metadata_inplace(
     """Write a target_verify batch's metadata into its buffers in one launch.
 
     Args:
-        seq_lens, req_pool_indices: [bs] int32 or int64, any stride, without the draft
+        seq_lens, req_pool_indices: [>= bs] int32 or int64, any stride, without the draft
             tokens; max_seqlen_k counts them.
         cache_seqlens: [bs], cu_seqlens_k: [bs + 1], int32.
         seqlens_expanded, nsa_cache_seqlens: [bs * draft_tokens] int32.
@@ -128,30 +136,36 @@ def fill_target_verify_metadata_inplace(
         real_page_table: [bs * draft_tokens, >= ceil(max_seqlen_k / real_page_size)]
             int32; None with page size 1.
     """
-    bs = seq_lens.shape[0]
     if real_page_table is None:
         real_page_table = page_table
-    _target_verify_metadata_kernel[_page_grid(bs + 2, max_seqlen_k)](
-        seq_lens,
-        seq_lens.stride(0),
-        req_pool_indices,
-        req_pool_indices.stride(0),
-        req_to_token,
-        req_to_token.stride(0),
-        bs,
-        max_seqlen_k,
-        nsa_index_topk,
-        cache_seqlens,
-        cu_seqlens_k,
-        seqlens_expanded,
-        nsa_cache_seqlens,
-        nsa_cu_seqlens_k,
-        page_table,
-        page_table.stride(0),
-        real_page_table,
-        real_page_table.stride(0),
-        DRAFT_TOKENS=draft_tokens,
-        PAGE_SIZE=real_page_size,
-        BLOCK_COLS=_BLOCK_COLS,
-        BLOCK_SEQS=_BLOCK_SEQS,
+    _launch(
+        _target_verify_metadata_kernel,
+        _page_grid(bs + 2, max_seqlen_k),
+        (
+            seq_lens,
+            seq_lens.stride(0),
+            req_pool_indices,
+            req_pool_indices.stride(0),
+            req_to_token,
+            req_to_token.stride(0),
+            bs,
+            max_seqlen_k,
+            nsa_index_topk,
+            cache_seqlens,
+            cu_seqlens_k,
+            seqlens_expanded,
+            nsa_cache_seqlens,
+            nsa_cu_seqlens_k,
+            page_table,
+            page_table.stride(0),
+            real_page_table,
+            real_page_table.stride(0),
+        ),
+        (
+            draft_tokens,
+            _is_aligned(req_to_token, page_table),
+            real_page_size,
+            _BLOCK_COLS,
+            _BLOCK_SEQS,
+        ),
     )
