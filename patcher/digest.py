@@ -9,6 +9,7 @@ import difflib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 _WIDTH = 3
 """Characters a line: 18 bits, enough to see an edit, too few to matter in size."""
@@ -33,7 +34,8 @@ def fingerprints(data: bytes) -> list[str]:
     ]
 
 
-def symbols(data: bytes) -> dict[str, tuple[int, int]]:
+@lru_cache(maxsize=16)
+def symbols(data: bytes) -> Mapping[str, tuple[int, int]]:
     """Top-level definitions and methods, with their lines (from 1, both included).
 
     Decorators belong to their definition. Empty when the file is not valid Python.
@@ -96,6 +98,13 @@ class Difference:
     line: int
     removed: int
     added: tuple[str, ...]
+
+    def shown(self, release: str) -> tuple[str, ...]:
+        """In diff notation; the release's own lines can only be counted."""
+        if self.added:
+            return tuple(f"+ {line}" for line in self.added)
+        count = "1 line" if self.removed == 1 else f"{self.removed} lines"
+        return (f"- {count} of sglang {release}",)
 
 
 def differences(outline: Outline, data: bytes) -> list[Difference]:

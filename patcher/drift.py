@@ -72,14 +72,8 @@ def _how(pin: Pin, change: Change) -> str:
 
 
 def _reason(pin: Pin, change: Change) -> Reason:
-    shown: list[str] = []
-    for difference in change.differences or ():
-        if difference.removed and not difference.added:
-            lines = (
-                "1 line" if difference.removed == 1 else f"{difference.removed} lines"
-            )
-            shown.append(f"- {lines} of sglang {pin.release}")
-        shown += [f"+ {line}" for line in difference.added]
+    found = change.differences or ()
+    shown = [line for difference in found for line in difference.shown(pin.release)]
     todo = (
         "every anchor of the patches is intact: --allow-drift applies them all the same"
     )

@@ -19,7 +19,7 @@ from patcher.steps.bodies import (
     PrependToBody,
     ReplaceStatement,
 )
-from patcher.steps.checks import RequireNeverRead
+from patcher.steps.checks import RequireKnown, RequireNeverRead
 from patcher.steps.choice import Choose
 from patcher.steps.definitions import AddDefinitions, AddMethods
 from patcher.steps.environ import AddEnvFlag
@@ -47,6 +47,7 @@ __all__ = [
     "RecipeError",
     "Rename",
     "ReplaceStatement",
+    "RequireKnown",
     "RequireNeverRead",
     "Workspace",
 ]

@@ -17,6 +17,7 @@ from patcher.steps import (
     AddModule,
     InsertBefore,
     PrependToBody,
+    RequireKnown,
     RequireNeverRead,
     workspace,
 )
@@ -122,6 +123,9 @@ def places_that_are_not_there(stage: Stage) -> None:
     step = AddDefinitions("sglang/srt/none.py", "x", source, ("draft",))
     attempt(stage, "gone", step)
     read = f"{FILES[BACKEND]}\n\ndef size(backend):\n    return backend.size\n"
+    known = RequireKnown(BACKEND, "Backend.replay")
+    changed = FILES[BACKEND].replace("max(lens)", "7\n        total += 1")
+    attempt(stage, "repeated", known, backend=changed)
     attempt(stage, "read", RequireNeverRead(BACKEND, "size"), backend=read)
 
 

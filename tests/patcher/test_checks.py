@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from patcher.steps import RequireNeverRead
+from patcher.steps import RequireKnown, RequireNeverRead
 from tests.kit import FILE, check_noop, check_refused
+from tests.patcher.lookalike import BACKEND, FILES
 
 STEP = RequireNeverRead(FILE, "step_id")
 
@@ -32,3 +33,25 @@ def test_reading_is_refused_where_it_happens(statement: str) -> None:
     reason = check_refused(module(statement), STEP)
     assert reason.symbol == "A.go"
     assert "step_id" in reason.lines[0]
+
+
+REPLAY = RequireKnown(BACKEND, "Backend.replay")
+
+
+@pytest.mark.parametrize("total", ["sum(lens)", "len(lens)"])
+def test_what_some_release_has_is_known(known: None, total: str) -> None:
+    text = FILES[BACKEND].replace("sum(lens)", total).replace("import numpy\n", "")
+    check_noop({BACKEND: text.replace("\n", "\r\n")}, REPLAY)
+
+
+def test_what_no_release_has_is_refused_with_its_lines(known: None) -> None:
+    text = FILES[BACKEND].replace("sum(lens)", "min(lens)")
+    reason = check_refused({BACKEND: text}, REPLAY)
+    assert reason.symbol == "Backend.replay"
+    assert reason.what.endswith("which the patch repeats, is not as in sglang 1.0")
+    assert reason.lines == ("+         total = min(lens)",)
+
+
+def test_what_is_gone_is_refused(known: None) -> None:
+    reason = check_refused({BACKEND: "class Backend: ...\n"}, REPLAY)
+    assert reason.what == "Backend.replay is not defined"
