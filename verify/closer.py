@@ -99,12 +99,17 @@ def _place(layout: Json, root: str, element: int, bs: int) -> _Place:
         _, path, index = min(candidates)
         _, offset, shape, stride, _ = layout["views"][path]
         return _Place(path, index, offset, tuple(shape), tuple(stride))
-    _, first, _extent = layout["sizes"][root]
-    distance = element - first if element >= first else first - element
-    side = "before" if element < first else "after the start of"
-    return _Place(
-        root, (), 0, (), (), f"guard band: {distance} elements {side} the buffer"
-    )
+    return _Place(root, (), 0, (), (), _outside(element, *layout["sizes"][root]))
+
+
+def _outside(element: int, _total: int, first: int, extent: int) -> str:
+    if first < 0:
+        return f"element {element} of a storage that no field shows"
+    if element < first:
+        return f"guard band: {first - element} elements before the buffer"
+    if element >= first + extent:
+        return f"guard band: {element - first - extent + 1} elements past the buffer"
+    return f"element {element - first} of a buffer, in no field"
 
 
 def _unravel(

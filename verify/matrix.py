@@ -16,6 +16,7 @@ from verify.worker.scenario import Scenario
 _BITS = ((32, 32), (64, 64), (64, 32), (32, 64))
 _PAGES = (64, 1)
 _IMPLS = ("fa3", "flashmla_kv")
+_EXPANDED_FEW = ((1, 64), (2, 1), (3, 64), (4, 1), (8, 64))
 CUDA_CONTEXT = 163_840
 
 
@@ -32,30 +33,18 @@ def matrix(routes: tuple[Route, ...], device: str) -> Matrix:
         Job(route, scenario)
         for route in routes
         for mode in route.modes
-        for scenario in scenarios(mode, device, few=few(route, device))
+        for scenario in scenarios(route, mode, device)
     ]
-    reduced = []
-    slow = sorted({route.label for route in routes if route.kernels})
-    if device == "cpu" and slow:
-        reduced.append(
-            f"{', '.join(slow)}: fewer scenarios, since kernels ran in Triton's "
-            "interpreter"
-        )
-    if device == "cpu":
-        reduced.append(f"contexts over 4,096 (CUDA runs {CUDA_CONTEXT:,} too)")
-    return Matrix(tuple(jobs), tuple(reduced))
+    return Matrix(tuple(jobs), tuple(_reduced(routes, device)))
 
 
-def few(route: Route, device: str) -> bool:
-    return route.brief or (route.kernels and device == "cpu")
-
-
-def scenarios(mode: str, device: str, *, few: bool) -> tuple[Scenario, ...]:
-    """The scenarios of one mode: all of them, or few that have every edge once."""
+def scenarios(route: Route, mode: str, device: str) -> tuple[Scenario, ...]:
+    """The scenarios of one route in one mode."""
+    few = route.brief or (route.kernels and device == "cpu")
     if mode == "decode":
-        found = _decode_few() if few else _decode()
+        found = _decode_few(route) if few else _decode()
     elif mode == "runner":
-        found = _runner_few() if few else _runner()
+        found = _runner(brief=(device == "cpu" and not route.shares) or route.brief)
     else:
         found = _expanded_few(mode) if few else _expanded(mode)
     if device == "cuda":
@@ -63,27 +52,32 @@ def scenarios(mode: str, device: str, *, few: bool) -> tuple[Scenario, ...]:
     return tuple(found)
 
 
+def _reduced(routes: tuple[Route, ...], device: str) -> list[str]:
+    if device != "cpu":
+        return []
+    slow = sorted({route.label for route in routes if route.kernels})
+    words = [f"contexts over 4,096 (CUDA runs {CUDA_CONTEXT:,} too)"]
+    if slow:
+        kernels = "fewer scenarios, since kernels run in Triton's interpreter"
+        words.append(f"{', '.join(slow)}: {kernels}")
+    return words
+
+
 def _decode() -> list[Scenario]:
     """Steps 1..8 x page sizes x decode kernels; integer widths take turns."""
-    cells = list(product(range(1, 9), _PAGES, _IMPLS))
     found = [
         Scenario(
-            "decode",
-            steps,
-            page,
-            impl,
-            *_BITS[(i + steps) % 4],
-            (1, 3, 8),
-            script="tour7",
+            "decode", n, page, impl, *_BITS[(i + n) % 4], (1, 3, 8), script="tour7"
         )
-        for i, (steps, page, impl) in enumerate(cells)
+        for i, (n, page, impl) in enumerate(product(range(1, 9), _PAGES, _IMPLS))
+    ]
+    wide = [
+        Scenario("decode", 2, 64, "fa3", *bits, (1, 32, 128), script="tour6")
+        for bits in _BITS
     ]
     return [
         *found,
-        *(
-            Scenario("decode", 2, 64, "fa3", *bits, (1, 32, 128), script="tour6")
-            for bits in _BITS
-        ),
+        *wide,
         Scenario("decode", 3, 64, "flashmla_kv", 32, 32, (2, 64, 160), script="tour5"),
         Scenario(
             "decode", 4, 64, "flashmla_kv", 64, 64, (1, 4, 8), script="recapture6"
@@ -92,49 +86,15 @@ def _decode() -> list[Scenario]:
         Scenario("decode", 2, 64, "fa3", 32, 64, (1, 5), 2500, 64, script="tour7"),
         Scenario("decode", 2, 64, "fa3", 64, 32, (7,), 4096, 2048, script="tour7"),
         Scenario("decode", 2, 32, "fa3", 32, 32, (1, 8), 200, 50, script="tour7"),
+        _BLOCKS,
     ]
 
 
-def _runner() -> list[Scenario]:
-    cells = list(product((1, 2, 4, 8), _PAGES, _IMPLS))
-    found = [
-        Scenario("runner", steps, page, impl, *_BITS[(i + steps) % 4], (1, 3, 8))
-        for i, (steps, page, impl) in enumerate(cells)
-    ]
-    return [
-        *found,
-        *(
-            Scenario("runner", n, 64, "fa3", 64, 64, (2, 4), script="tour5")
-            for n in (3, 5, 6, 7)
-        ),
-        Scenario("runner", 2, 64, "fa3", 64, 64, (1, 32, 128), script="tour6"),
-        Scenario(
-            "runner", 3, 64, "flashmla_kv", 64, 64, (1, 4, 8), script="recapture6"
-        ),
-        Scenario("runner", 2, 64, "fa3", 32, 64, (1, 5), 2500, 64, script="tour7"),
-    ]
+# More rows than a kernel's block has: sums are carried from block to block.
+_BLOCKS = Scenario("decode", 2, 64, "fa3", 32, 64, (1030,), 80, 64, script="tour1")
 
 
-def _expanded(mode: str) -> list[Scenario]:
-    cells = list(product((1, 2, 4), _PAGES, _IMPLS, _BITS))
-    found = [
-        Scenario(mode, 1, page, impl, *bits, (1, 3, 8), draft=draft, script="tour7")
-        for draft, page, impl, bits in cells
-    ]
-    return [
-        *found,
-        Scenario(mode, 1, 64, "fa3", 32, 32, (1, 32, 128), script="tour6"),
-        Scenario(
-            mode, 1, 64, "flashmla_kv", 32, 64, (2, 64, 160), draft=3, script="tour4"
-        ),
-        Scenario(mode, 1, 64, "flashmla_kv", 32, 32, (1, 4, 8), script="recapture6"),
-        Scenario(mode, 1, 64, "fa3", 32, 32, (1, 5), 2500, 64, 8, script="tour7"),
-        Scenario(mode, 1, 1, "fa3", 64, 32, (7,), 4096, 2048, script="tour7"),
-        Scenario(mode, 1, 32, "fa3", 32, 32, (1, 8), 200, 50, 5, script="tour7"),
-    ]
-
-
-def _decode_few() -> list[Scenario]:
+def _decode_few(route: Route) -> list[Scenario]:
     found = [
         Scenario(
             "decode", n, _PAGES[n % 2], _IMPLS[n // 2 % 2], *_BITS[n % 4], (1, 4),
@@ -142,45 +102,84 @@ def _decode_few() -> list[Scenario]:
         )
         for n in range(1, 9)
     ]  # fmt: skip
+    # `fan-out` sums in the code that `fused-decode` sums in.
+    blocks = [_BLOCKS] if route.name == "fused-decode" else []
     return [
         *found,
-        Scenario("decode", 2, 64, "fa3", 32, 32, (1, 32, 128), 256, 64, script="tour5"),
+        Scenario("decode", 2, 64, "fa3", 32, 32, (1, 24, 128), 256, 64, script="tour4"),
         Scenario("decode", 4, 64, "flashmla_kv", 64, 64, (1, 4), script="recapture6"),
         Scenario("decode", 2, 64, "fa3", 64, 64, (1, 5), 2500, 64, script="tour7"),
         Scenario(
             "decode", 2, 32, "flashmla_kv", 32, 64, (1, 8), 200, 50, script="tour7"
         ),
+        *blocks,
     ]
 
 
-def _runner_few() -> list[Scenario]:
+def _runner(*, brief: bool) -> list[Scenario]:
+    steps = (1, 4) if brief else range(1, 9)
     found = [
         Scenario(
             "runner", n, _PAGES[n // 2 % 2], _IMPLS[n % 2], *_BITS[n % 4], (1, 4),
             script="tour5",
         )
-        for n in range(1, 9)
+        for n in steps
     ]  # fmt: skip
+    if not brief:
+        found += [
+            Scenario(
+                "runner", 2, 64, "flashmla_kv", 32, 32, (3,), 4096, script="tour6"
+            ),
+            Scenario(
+                "runner", 2, 64, "fa3", 64, 64, (1, 24, 128), 256, 64, script="tour4"
+            ),
+        ]
     return [
         *found,
-        Scenario("runner", 2, 64, "fa3", 64, 64, (1, 32, 128), 256, 64, script="tour5"),
         Scenario("runner", 3, 64, "flashmla_kv", 64, 64, (1, 4), script="recapture6"),
         Scenario("runner", 2, 64, "fa3", 32, 64, (1, 5), 2500, 64, script="tour7"),
     ]
 
 
-def _expanded_few(mode: str) -> list[Scenario]:
-    cells = [(1, 64, 0), (2, 1, 1), (3, 64, 2), (4, 1, 3), (4, 64, 1), (8, 64, 0)]
+def _expanded(mode: str) -> list[Scenario]:
+    cells = product((1, 2, 3, 4, 8), _PAGES, _IMPLS)
     found = [
-        Scenario(mode, 1, page, _IMPLS[i % 2], *_BITS[bits], (1, 3), draft=draft)
-        for i, (draft, page, bits) in enumerate(cells)
+        Scenario(
+            mode, 1, page, impl, *_BITS[(i + draft) % 4], (1, 3, 8), draft=draft,
+            script="tour7",
+        )
+        for i, (draft, page, impl) in enumerate(cells)
+    ]  # fmt: skip
+    return [
+        *found,
+        Scenario(mode, 1, 64, "fa3", 32, 32, (1, 32, 128), script="tour6"),
+        Scenario(
+            mode, 1, 64, "flashmla_kv", 32, 64, (2, 64, 160), draft=3, script="tour4"
+        ),
+        Scenario(mode, 1, 64, "flashmla_kv", 32, 32, (1, 4, 8), script="recapture6"),
+        Scenario(mode, 1, 1, "fa3", 64, 32, (7,), 4096, 2048, script="tour7"),
+        *_odd(mode),
+    ]
+
+
+def _expanded_few(mode: str) -> list[Scenario]:
+    found = [
+        Scenario(mode, 1, page, _IMPLS[i % 2], *_BITS[i % 4], (1, 3), draft=draft)
+        for i, (draft, page) in enumerate(_EXPANDED_FEW)
     ]
     return [
         *found,
-        Scenario(mode, 1, 64, "fa3", 32, 32, (1, 32, 128), 256, 64, 2, script="tour4"),
         Scenario(mode, 1, 64, "flashmla_kv", 64, 64, (1, 4), script="recapture6"),
+        *_odd(mode),
+    ]
+
+
+def _odd(mode: str) -> list[Scenario]:
+    """Contexts that are no multiple of a page; tokens that overflow a kernel's block."""
+    return [
         Scenario(mode, 1, 64, "fa3", 32, 32, (1, 5), 2500, 64, 4, script="tour7"),
         Scenario(mode, 1, 32, "fa3", 32, 64, (1, 8), 200, 50, 5, script="tour7"),
+        Scenario(mode, 1, 64, "fa3", 32, 64, (130,), 80, 64, 8, script="tour2"),
     ]
 
 

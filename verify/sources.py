@@ -37,7 +37,7 @@ IF_THERE = (
 )
 _GATE_FILES = ("sglang/srt/environ.py", f"{_ATTENTION}/nsa/utils.py")
 _MARKER = b"# nsa-opt:"
-_STUBBED_FOR_GOOD = (f"{_ATTENTION}/utils.py",)
+_NEW_MODULES = (f"{_ATTENTION}/nsa/", "sglang/srt/speculative/")
 
 Read = Callable[[str], bytes | None]
 
@@ -176,7 +176,7 @@ def snapshot(source: Source, other: Source, folder: Path) -> Mapping[str, str]:
     """Write the modules a worker imports for real; returns their sha256 by path.
 
     Besides the usual modules: what the manifest lists, what carries our marker, and
-    any module that these import and that the other side does not have.
+    any module beside them that these import and that the other side does not have.
     Raises `Refusal` where a needed module is missing.
     """
     hashes: dict[str, str] = {}
@@ -196,7 +196,7 @@ def snapshot(source: Source, other: Source, folder: Path) -> Mapping[str, str]:
             waiting += [
                 name
                 for name in _imports(data)
-                if name not in _STUBBED_FOR_GOOD and other.read(name) is None
+                if name.startswith(_NEW_MODULES) and other.read(name) is None
             ]
     return hashes
 

@@ -1,0 +1,64 @@
+"""`python -m tests.mutants`: plants every bug, prints who was caught and by what."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.mutants.catalogue import all_mutants
+from tests.mutants.harness import Verdict, applied_files, pinned, planted, run_all
+from tests.mutants.mutate import NoLongerApplies
+from verify.sources import Source
+
+
+def main() -> int:
+    began = time.monotonic()
+    mutants = all_mutants()
+    wanted = sys.argv[1:]
+    if wanted:
+        mutants = tuple(m for m in mutants if any(w in m.name for w in wanted))
+    applied = Source("applied", "", applied_files(pinned()).get)
+    invalid = []
+    for mutant in mutants:
+        try:
+            planted(applied, mutant)
+        except NoLongerApplies as error:
+            invalid.append(f"{mutant.name}: no longer applies: {error}")
+    for line in invalid:
+        print(line)
+    if invalid:
+        return 1
+    verdicts = run_all(mutants, _progress)
+    _print(verdicts)
+    bad = [v for v in verdicts if not v.good]
+    caught = sum(v.caught for v in verdicts)
+    seconds = time.monotonic() - began
+    print(f"{caught} of {len(verdicts)} planted bugs caught in {seconds:.0f} s")
+    for verdict in bad:
+        what = "survived" if not verdict.caught else f"not named: {verdict.line}"
+        print(f"{verdict.mutant.name}: {what}")
+    return 1 if bad or not verdicts else 0
+
+
+def _progress(verdict: Verdict) -> None:
+    mark = "caught" if verdict.good else "BAD"
+    print(f"{mark:7} {verdict.seconds:5.1f} s  {verdict.mutant.name}", file=sys.stderr)
+
+
+def _print(verdicts: list[Verdict]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for name in ("patch", "planted bug", "route", "caught at", "by"):
+        table.add_column(name, no_wrap=name != "by")
+    for v in verdicts:
+        route = f"{v.mutant.mode}/{v.mutant.route}" + (" pair" if v.mutant.pair else "")
+        at = f"case {v.at}" if v.caught else "SURVIVED"
+        line = v.line if len(v.line) <= 150 else v.line[:147] + "..."
+        table.add_row(v.mutant.patch, v.mutant.name, route, at, line)
+    Console(width=260, markup=False, highlight=False).print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""The planted bugs: where, what, and which buffer a failure has to name.
+
+Add one: name it after the mistake, point at the code with a Swap or a Drop, and say
+which route meets it. `names` is looked for in what verify says of the failure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.mutants.mutate import Edit
+
+BACKEND = "sglang/srt/layers/attention/nsa_backend.py"
+KERNELS = "sglang/srt/layers/attention/nsa/triton_metadata_kernel.py"
+RUNNER = "sglang/srt/speculative/eagle_draft_cuda_graph_runner.py"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A bug in one file; met by `route` (`pair`: its precomputed pair) in `mode`."""
+
+    name: str
+    patch: str
+    file: str
+    edits: tuple[Edit, ...]
+    route: str
+    mode: str
+    names: str
+    pair: bool = False
+
+
+def all_mutants() -> tuple[Mutant, ...]:
+    from tests.mutants import expanded, kernels, precompute, sharing
+
+    found = (
+        *precompute.MUTANTS,
+        *kernels.MUTANTS,
+        *sharing.MUTANTS,
+        *expanded.MUTANTS,
+    )
+    names = [mutant.name for mutant in found]
+    assert len(set(names)) == len(names), "two mutants have the same name"
+    return found

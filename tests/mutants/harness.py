@@ -1,0 +1,203 @@
+"""Runs verify's default scenarios against planted bugs until each is caught."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from patcher.checkout import fetch
+from patcher.pins import pins
+from patcher.plan import files_of, plan
+from patches import all_patches
+from tests.mutants.catalogue import Mutant
+from tests.mutants.mutate import mutate
+from verify.engine import POISONS, Setup
+from verify.judge import Baseline, judge
+from verify.matrix import scenarios
+from verify.results import Broken, Different, Outcome
+from verify.routes import GATES, ROUTES, Route
+from verify.sources import Source, snapshot
+
+RELEASE = "0.5.6.post2"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """caught: by which scenario (`at`, 1-based) and with what words; else survived."""
+
+    mutant: Mutant
+    caught: bool
+    named: bool
+    at: int
+    line: str
+    seconds: float
+
+    @property
+    def good(self) -> bool:
+        return self.caught and self.named
+
+
+class Bench:
+    """The applied tree in memory, and the baseline's worker, shared by all mutants."""
+
+    def __init__(
+        self, folder: Path, baseline: Baseline, pristine: Source, applied: Source
+    ) -> None:
+        self.folder = folder
+        self.pristine = pristine
+        self.baseline = baseline
+        self.applied = applied
+
+    def judge(self, mutant: Mutant) -> Verdict:
+        began = time.monotonic()
+        route = route_of(mutant)
+        files = {mutant.file: planted(self.applied, mutant)}
+        folder = self.folder / mutant.name.replace("/", " ")
+        snapshot(_laid_over(self.applied, files), self.pristine, folder)
+        setup = Setup(folder, folder)
+        at, outcome = 0, None
+        with setup.session("candidate", route.env, route.blocked) as session:
+            for poison, scenario in _order(route, mutant.mode):
+                at += 1
+                outcome = judge(
+                    self.baseline,
+                    session,
+                    scenario=scenario,
+                    mode=mutant.mode,
+                    route=route,
+                    in_tree=False,
+                    seed=0,
+                    poison=poison,
+                )
+                if isinstance(outcome, Different | Broken):
+                    break
+        line, words = _words(outcome)
+        return Verdict(
+            mutant,
+            caught=bool(line),
+            named=bool(line) and mutant.names in words,
+            at=at,
+            line=line,
+            seconds=time.monotonic() - began,
+        )
+
+
+@contextmanager
+def bench() -> Iterator[Bench]:
+    originals = pinned()
+    applied = Source("applied", RELEASE, applied_files(originals).get, extra=_created())
+    with TemporaryDirectory(prefix="nsa-mutants-") as name:
+        folder = Path(name)
+        pristine = Source("originals", RELEASE, originals.get)
+        snapshot(pristine, applied, folder / "baseline")
+        setup = Setup(folder / "baseline", folder / "baseline")
+        with setup.session("baseline", dict.fromkeys(GATES, "0")) as session:
+            yield Bench(folder, Baseline(session), pristine, applied)
+
+
+def run_all(
+    mutants: tuple[Mutant, ...], seen: Callable[[Verdict], None], workers: int = 2
+) -> list[Verdict]:
+    """Every mutant's verdict, in the catalogue's order; `seen` as they come in."""
+
+    def one(mutant: Mutant) -> Verdict:
+        verdict = shared.judge(mutant)
+        seen(verdict)
+        return verdict
+
+    with bench() as shared, ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(one, mutants))
+
+
+class Files:
+    """The files of a pinned release's wheel that matter here, read once."""
+
+    def __init__(self, wheel: Path) -> None:
+        import zipfile
+
+        self._archive = zipfile.ZipFile(wheel)
+        self._names = frozenset(self._archive.namelist())
+        self._read: dict[str, bytes] = {}
+
+    def get(self, rel: str) -> bytes | None:
+        if rel not in self._names:
+            return None
+        if rel not in self._read:
+            self._read[rel] = self._archive.read(rel)
+        return self._read[rel]
+
+
+def pinned(release: str = RELEASE) -> Files:
+    return Files(fetch(pins()[release], lambda line: None))
+
+
+class _Over:
+    def __init__(self, below: Callable[[str], bytes | None]) -> None:
+        self.below = below
+        self.files: dict[str, bytes] = {}
+
+    def get(self, rel: str) -> bytes | None:
+        return self.files[rel] if rel in self.files else self.below(rel)
+
+
+def applied_files(originals: Files) -> _Over:
+    """The release with every patch planned over it, in memory."""
+    patches = all_patches()
+    found = {rel: originals.get(rel) for rel in files_of(patches)}
+    planned = plan({k: v for k, v in found.items() if v is not None}, patches)
+    assert not planned.conflicts, planned.conflicts
+    over = _Over(originals.get)
+    over.files.update(planned.edits)
+    return over
+
+
+def _created() -> tuple[str, ...]:
+    return tuple(rel for rel in sorted(files_of(all_patches())) if rel.endswith(".py"))
+
+
+def planted(applied: Source, mutant: Mutant) -> bytes:
+    """The mutant's file with its bug. Raises NoLongerApplies."""
+    data = applied.read(mutant.file)
+    assert data is not None, f"{mutant.file} is not in the applied tree"
+    text = data.decode()
+    for edit in mutant.edits:
+        text = mutate(text, edit)
+    return text.encode()
+
+
+def _laid_over(source: Source, files: Mapping[str, bytes]) -> Source:
+    over = _Over(source.read)
+    over.files.update(files)
+    return Source("mutant", RELEASE, over.get, extra=source.extra)
+
+
+def route_of(mutant: Mutant) -> Route:
+    (route,) = (
+        route
+        for route in ROUTES
+        if (route.name, route.pair) == (mutant.route, mutant.pair)
+        and mutant.mode in route.modes
+    )
+    return route
+
+
+def _order(route: Route, mode: str) -> Iterator[tuple[int, str]]:
+    """What the default run compares on a CPU, first poison first."""
+    for poison in POISONS:
+        for scenario in scenarios(route, mode, "cpu"):
+            yield poison, scenario.text()
+
+
+def _words(outcome: Outcome | None) -> tuple[str, str]:
+    if isinstance(outcome, Different):
+        lines = [difference.line() for difference in outcome.differences]
+        return lines[0], "\n".join(lines)
+    if isinstance(outcome, Broken):
+        line = f"{outcome.kind}: {outcome.message}"
+        return line, line
+    return "", ""

@@ -1,0 +1,176 @@
+"""Bugs in the decode kernels: `fused-decode` and `fan-out`."""
+
+from __future__ import annotations
+
+from tests.mutants.catalogue import BACKEND, KERNELS, Mutant
+from tests.mutants.mutate import Drop, Edit, Swap
+
+_MULTI = "NativeSparseAttnMultiStepBackend"
+_REPLAY = f"{_MULTI}.init_forward_metadata_replay_cuda_graph"
+_FUSED = "NativeSparseAttnBackend._precompute_decode_mode_fused"
+_SEQLENS = "_store_decode_seqlens"
+_FAN_OUT = "_fan_out_decode_metadata_kernel"
+
+
+def _fused(name: str, names: str, *edits: Edit, file: str = KERNELS) -> Mutant:
+    return Mutant(name, "fused-decode", file, edits, "fused-decode", "decode", names)
+
+
+def _fan(name: str, names: str, *edits: Edit, file: str = KERNELS) -> Mutant:
+    return Mutant(name, "fan-out", file, edits, "fan-out", "decode", names)
+
+
+MUTANTS = (
+    _fan(
+        "kernel: one page column too many",
+        "page_table",
+        Swap("_store_pages", "cols < max_seqlen_k", "cols <= max_seqlen_k", of=2),
+    ),
+    _fused(
+        "kernel: one page column too few",
+        "page_table",
+        Swap("_store_pages", "cols < max_seqlen_k", "cols < max_seqlen_k - 1", of=2),
+    ),
+    _fused(
+        "kernel: real page taken from the page's end",
+        "real_page_table",
+        Swap(
+            "_store_pages", "cols % PAGE_SIZE == 0", "cols % PAGE_SIZE == PAGE_SIZE - 4"
+        ),
+    ),
+    _fused(
+        "kernel: real pages of a wrong page size",
+        "real_page_table",
+        Swap("_store_pages", "heads // PAGE_SIZE", "heads // (PAGE_SIZE // 2)"),
+    ),
+    _fused(
+        "kernel: last partial page missing",
+        "real_page_table",
+        Swap(
+            "_store_pages",
+            "cols < max_seqlen_k",
+            "cols + PAGE_SIZE <= max_seqlen_k",
+            nth=1,
+            of=2,
+        ),
+    ),
+    _fused(
+        "kernel: cumulative sum shifted",
+        "cu_seqlens_k",
+        Swap(_SEQLENS, "cu_seqlens_k + 1 + i", "cu_seqlens_k + i"),
+    ),
+    _fused(
+        "kernel: a sequence buffer not stored",
+        "nsa_cache_seqlens",
+        Drop(_SEQLENS, "tl.store(nsa_cache_seqlens"),
+    ),
+    _fused(
+        "kernel: not clipped to topk",
+        "nsa_cache_seqlens",
+        Swap(_SEQLENS, "tl.minimum(kv_len, nsa_index_topk)", "kv_len"),
+    ),
+    _fused(
+        "kernel: sum not carried to the next block",
+        "cu_seqlens_k",
+        Drop(_SEQLENS, "k_sum += tl.sum"),
+    ),
+    _fan(
+        "kernel: one sequence too many",
+        "",
+        Swap(_SEQLENS, "i < bs", "i <= bs"),
+    ),
+    _fused(
+        "kernel: every row reads the first request",
+        "page_table",
+        Swap("_load_pages", "row * req_pool_indices_stride", "0 * row"),
+    ),
+    _fused(
+        "last column tile not launched",
+        "page_table",
+        Swap(
+            "_page_grid",
+            "-(-max_seqlen_k // _BLOCK_COLS)",
+            "max_seqlen_k // _BLOCK_COLS",
+        ),
+    ),
+    _fused(
+        "cumulative sums sliced from the wrong end",
+        "cu_seqlens_k",
+        Swap(_FUSED, "nsa_cu_seqlens_k[1:]", "nsa_cu_seqlens_k[:-1]"),
+        file=BACKEND,
+    ),
+    _fused(
+        "fused decode given up at once",
+        "the route did not run",
+        Swap(
+            _FUSED,
+            "max_len = int(seq_lens_cpu.max().item())",
+            "return None\nmax_len = int(seq_lens_cpu.max().item())",
+        ),
+        file=BACKEND,
+    ),
+    _fan(
+        "fan-out: last backend's page tables not written",
+        "page_table",
+        Swap(_FAN_OUT, "tl.static_range(BACKENDS)", "tl.static_range(BACKENDS - 1)"),
+    ),
+    _fan(
+        "fan-out: last backend's lengths not written",
+        "seqlens",
+        Swap(
+            "fan_out_decode_metadata",
+            "_page_grid(bs + backends, max_seqlen_k)",
+            "_page_grid(bs + backends - 1, max_seqlen_k)",
+        ),
+    ),
+    _fan(
+        "fan-out: two fields of the table mixed up",
+        "cu_seqlens_k",
+        Swap(
+            _FAN_OUT,
+            "_fan_out_buffer(fan_out_table, backend, 3)",
+            "_fan_out_buffer(fan_out_table, backend, 1)",
+        ),
+    ),
+    _fan(
+        "fan-out: lengths of the wrong backend",
+        "seqlens",
+        Swap(_FAN_OUT, "row - bs", "0 * row"),
+    ),
+    _fan(
+        "fan-out: stale pointers after a re-capture",
+        "replay",
+        Swap(
+            f"{_MULTI}._get_fan_out_table",
+            "table is None or any(a is not b for a, b in zip(table.metadata, metadata))",
+            "table is None",
+        ),
+        file=BACKEND,
+    ),
+    _fan(
+        "fan-out: FlashMLA's metadata not for the last backend",
+        "flashmla_metadata",
+        Swap(
+            f"{_MULTI}._fan_out_metadata",
+            "[m.flashmla_metadata.slice(slice(0, bs + 1)) for m in table.metadata]",
+            "[m.flashmla_metadata.slice(slice(0, bs + 1)) for m in table.metadata[:-1]]",
+        ),
+        file=BACKEND,
+    ),
+    _fan(
+        "fan-out: forward_metadata not set",
+        "forward_metadata",
+        Drop(f"{_MULTI}._fan_out_metadata", "attn_backend.forward_metadata ="),
+        file=BACKEND,
+    ),
+    _fan(
+        "gate of fan-out inverted",
+        "the route did not run",
+        Swap(
+            _REPLAY,
+            "envs.SGLANG_NSA_METADATA_FAN_OUT.get()",
+            "not envs.SGLANG_NSA_METADATA_FAN_OUT.get()",
+        ),
+        file=BACKEND,
+    ),
+)
