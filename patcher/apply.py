@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from patcher import journal
+from patcher.journal import Journal
 from patcher.lock import locked
+from patcher.manifest import Manifest
 from patcher.pins import Pin
 from patcher.prepare import Prepared, prepare
 from patcher.recipe import Patch
@@ -13,7 +15,6 @@ from patcher.repository import (
     Repository,
     apply_message,
     repository,
-    require_clean,
 )
 from patcher.results import (
     AlreadyApplied,
@@ -53,8 +54,9 @@ def apply(
     prepared = prepare(tree, patches, pick, allow_drift=allow_drift)
     where, release = str(tree.home), prepared.new.release
     notes += prepared.notes
-    if prepared.changes_nothing:
-        return AlreadyApplied(where, release, prepared.new.names, notes)
+    done = AlreadyApplied(where, release, prepared.new.names, notes)
+    if prepared.changes_nothing and (dry or not commit):
+        return done
     changes = journal.between(prepared.old, prepared.new)
     files = edits(changes)
     repo = _repository(tree, prepared, commit=commit, allow_dirty=allow_dirty)
@@ -62,18 +64,24 @@ def apply(
         return WouldApply(
             where, release, prepared.new.names, files, diff(changes), notes
         )
+    if prepared.changes_nothing and repo is not None and repo.commit_of(prepared.new):
+        return done
     sha = None
     with locked(tree):
         require_unchanged(tree, prepared.old, prepared.before)
         journal.execute(tree, changes)
         if commit and repo is not None:
-            try:
-                message = apply_message(prepared.new)
-                sha = repo.commit([file.path for file in prepared.new.files], message)
-            except Refusal:
-                journal.execute(tree, changes.reversed())
-                raise
+            sha = _commit(tree, repo, prepared.new, changes)
     return Applied(where, release, prepared.new.names, files, notes, sha)
+
+
+def _commit(tree: Tree, repo: Repository, new: Manifest, changes: Journal) -> str:
+    """Commits the patched files; takes the changes back if git will not."""
+    try:
+        return repo.commit([file.path for file in new.files], apply_message(new))
+    except Refusal:
+        journal.execute(tree, changes.reversed())
+        raise
 
 
 def _repository(
@@ -90,10 +98,18 @@ def _repository(
             raise Refusal(Reason("", "", what), code=Exit.USAGE)
         return None
     own = prepared.old.patched() if prepared.old else {}
+    dirty = repo.dirty(file for file in files if file not in own)
     advice = "commit or stash them first"
-    if not commit:
-        advice += ", or --allow-dirty to patch on top of them"
-    require_clean(repo, [file for file in files if file not in own], advice=advice)
     if commit:
+        dirty += [
+            path
+            for path, file in own.items()
+            if repo.committed(path) not in (file.original, file.patched)
+        ]
         repo.require_identity()
+    else:
+        advice += ", or --allow-dirty to patch on top of them"
+    if dirty:
+        what = "has edits that are not committed"
+        raise Refusal(*(Reason(file, "", what, advice) for file in dirty))
     return repo

@@ -66,14 +66,15 @@ def between(old: Manifest | None, new: Manifest | None) -> Journal:
         there = after[path].patched if path in after else either.original
         if here != there:
             changes.append(Change(path=path, old=here, new=there, mode=either.mode))
-    changes.append(
-        Change(
-            path=MANIFEST,
-            old=records.dump(old) if old else None,
-            new=records.dump(new) if new else None,
-            mode=0o644,
+    if old != new:
+        changes.append(
+            Change(
+                path=MANIFEST,
+                old=records.dump(old) if old else None,
+                new=records.dump(new) if new else None,
+                mode=0o644,
+            )
         )
-    )
     had, has = (set(m.folders) if m else set() for m in (old, new))
     return Journal(
         changes=tuple(changes),
@@ -92,6 +93,8 @@ def execute(tree: Tree, journal: Journal) -> None:
 
     Raises `Refusal` when the disk refuses, with the tree as it was before.
     """
+    if not journal.changes:
+        return
     for change in journal.changes:
         records.guard(tree, change.path)
     path = tree.state / NAME

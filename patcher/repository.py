@@ -31,6 +31,20 @@ class Repository:
         """Those of the tracked files that differ from the last commit."""
         return self._paths("diff", "--name-only", "--relative", "HEAD", files)
 
+    def committed(self, file: str) -> bytes | None:
+        """The file's bytes in the last commit; None when it is not there."""
+        import git
+
+        command = ["git", "cat-file", "blob", f"HEAD:./{file}"]
+        try:
+            data = self._run.execute(
+                command, stdout_as_string=False, strip_newline_in_stdout=False
+            )
+        except git.GitCommandError:
+            return None
+        assert isinstance(data, bytes)
+        return data
+
     def tracks(self, files: Iterable[str]) -> list[str]:
         """Those of the files that git knows."""
         return self._paths("ls-files", files)
@@ -124,14 +138,6 @@ def git_refusal(error: git.GitCommandError) -> Refusal:
     what = f"git {words[0]} failed"
     shown = tuple(f"+ {line}" for line in lines[:4])
     return Refusal(Reason("", "git", what, "", shown), code=Exit.UNAVAILABLE)
-
-
-def require_clean(found: Repository, files: Iterable[str], *, advice: str) -> None:
-    """Raises `Refusal` when one of the files has edits that are not committed."""
-    dirty = found.dirty(files)
-    if dirty:
-        what = "has edits that are not committed"
-        raise Refusal(*(Reason(file, "", what, advice) for file in dirty))
 
 
 def apply_message(manifest: Manifest) -> str:

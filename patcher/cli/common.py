@@ -43,7 +43,12 @@ def app(help: str) -> Callable[[Callable[..., None]], typer.Typer]:
 
 
 def run(app: typer.Typer, name: str, argv: Sequence[str] | None) -> int:
-    """Runs the app; the exit code comes back instead of ending the process."""
+    """Runs the app; the exit code comes back instead of ending the process.
+
+    In a git hook, git would look where these variables say, and not in the tree.
+    """
+    for variable in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"):
+        os.environ.pop(variable, None)
     try:
         app(args=sys.argv[1:] if argv is None else list(argv), prog_name=name)
     except SystemExit as stop:

@@ -9,7 +9,7 @@ import pytest
 
 from patcher import manifest
 from patcher.apply import apply
-from patcher.results import Applied, Exit, Refusal, RolledBack
+from patcher.results import AlreadyApplied, Applied, Exit, Refusal, RolledBack
 from patcher.rollback import rollback
 from patcher.tree import Tree
 from tests.patcher.lookalike import (
@@ -183,6 +183,41 @@ def test_commit_refuses_to_mix_in_edits(repo: Path) -> None:
     tree.path(ENVIRON).write_text(tree.path(ENVIRON).read_text() + "# mine\n")
     with pytest.raises(Refusal, match="not committed"):
         apply(tree, (), patches(), allow_drift=True, allow_dirty=True, commit=True)
+
+
+def test_what_was_applied_can_be_committed_later(repo: Path) -> None:
+    apply(tree_of(repo), (), patches())
+    result = apply(tree_of(repo), (), patches(), commit=True)
+    assert isinstance(result, Applied)
+    assert result.commit == git(repo, "rev-parse", "HEAD")
+    assert result.files == ()
+    assert git(repo, "status", "--porcelain") == ""
+    again = apply(tree_of(repo), (), patches(), commit=True)
+    assert isinstance(again, AlreadyApplied)
+    assert git(repo, "rev-list", "--count", "HEAD") == "2"
+
+
+def test_a_later_commit_does_not_mix_in_edits_either(repo: Path) -> None:
+    tree = tree_of(repo)
+    tree.path(ENVIRON).write_text(tree.path(ENVIRON).read_text() + "# mine\n")
+    apply(tree, ["wide"], patches(), allow_drift=True, allow_dirty=True)
+    for names in (["wide"], ["fast"]):
+        with pytest.raises(Refusal, match="not committed") as refusal:
+            apply(tree, names, patches(), allow_drift=True, commit=True)
+        assert [reason.file for reason in refusal.value.reasons] == [ENVIRON]
+
+
+def test_a_git_hook_does_not_lead_astray(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import patches as real_patches
+    from patcher.cli import apply as command
+
+    make_repository(tmp_path / "other")
+    monkeypatch.setattr(real_patches, "all_patches", patches)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
+    assert command.main([str(repo), "--commit"]) == 0
+    assert git(repo, "rev-list", "--count", "HEAD") == "2"
 
 
 def test_commit_without_git_is_refused(tree: Tree) -> None:
