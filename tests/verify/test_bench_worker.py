@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -90,3 +94,33 @@ def test_records_are_split_by_call_only_where_they_divide() -> None:
     assert [len(part) for part in _parts(events, 3)] == [2, 2, 2]
     ((_, _, took), *rest) = _parts(events, 4)[0]
     assert (took, len(rest)) == (0.5, 5)
+
+
+COPIES = """
+import torch
+from verify.worker import bench_copies, plain_copies
+
+def buffers(bs, columns, fill):
+    shapes = [(bs,), (bs + 1,), (bs, columns), (bs,), (bs + 1,), (bs, columns // 64)]
+    if fill is None:
+        return [torch.randint(0, 99, s, dtype=torch.int32) for s in shapes]
+    return [torch.full(s, fill, dtype=torch.int32) for s in shapes]
+
+for bs, width in ((1, 64), (3, 1100), (1030, 64)):
+    source = buffers(bs, width, None)
+    plain, fused = ([buffers(bs, 1280, -1) for _ in range(3)] for _ in range(2))
+    for copy, to in ((plain_copies.three, plain), (bench_copies.three, fused)):
+        groups = [(*group, None, None) for group in (source, *to)]
+        copy(*(t for group in groups for t in group), bs, width, bs)
+        one = [(*g[:4], g[0], *g[4:], None, None) for g in (source, to[0])]
+        copy = plain_copies.one if copy is plain_copies.three else bench_copies.one
+        copy(*(t for group in one for t in group), 0, bs, width, width, bs)
+    for a, b in zip(sum(plain, []), sum(fused, [])):
+        assert torch.equal(a, b)
+"""
+
+
+def test_the_releases_copies_in_one_launch_equal_the_plain_ones() -> None:
+    """In a process of its own: the interpreter is chosen when Triton is imported."""
+    env = {**os.environ, "TRITON_INTERPRET": "1"}
+    subprocess.run([sys.executable, "-c", COPIES], check=True, env=env)

@@ -160,11 +160,17 @@ def _notes(context: Context) -> list[str]:
         if side.kind == "twin":
             continue
         names = context.used.get(side.name, {}).get("standins", ())
-        notes += [f"{side.name}: {_describe(name)}" for name in names]
+        notes += [f"{side.name}: {_describe(name, context.device)}" for name in names]
     return notes
 
 
-def _describe(standin: str) -> str:
+def _describe(standin: str, device: str) -> str:
     from verify.worker.standins import DESCRIPTIONS
+
+    if standin == "sglang.jit_kernel.fused_metadata_copy" and device != "cpu":
+        return (
+            f"{standin}: in decode one Triton launch in place of the tree's JIT CUDA "
+            "copy, with the same bytes; its host time is not the tree's own"
+        )
 
     return f"{standin}: {DESCRIPTIONS.get(standin, 'a stand-in')}"

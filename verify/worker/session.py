@@ -76,7 +76,7 @@ class Session:
         if op.startswith("bench-"):
             from verify.worker import bench
 
-            return bench.handle(request, self.device)
+            return bench.handle(request, self.device, self.standins)
         raise ValueError(f"unknown request {op!r}")
 
     def _play(self, request: Json) -> Json:
