@@ -13,7 +13,8 @@ A kill before `publish` leaves the tree as it was; after it, the next command go
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -99,15 +100,12 @@ def execute(tree: Tree, journal: Journal) -> None:
         records.guard(tree, change.path)
     path = tree.state / NAME
     draft = path.with_name(f"{NAME}.tmp")
-    try:
+    with _undone_on_error(tree, journal):
         fs.write(draft, records.dump(journal), 0o644)
         fs.replace(draft, path)
         fs.sync(tree.state)
         _forward(tree, journal)
         _close(tree, journal)
-    except OSError as error:
-        _undo(tree, journal, error)
-        raise unwritable(error) from error
 
 
 def recover(tree: Tree, journal: Journal) -> None:
@@ -120,9 +118,15 @@ def recover(tree: Tree, journal: Journal) -> None:
         what = "was edited after a command was cut off half way"
         todo = "undo that edit, or set the file aside, and run the command again"
         raise Refusal(*(Reason(path, "", what, todo) for path in strangers))
-    try:
+    with _undone_on_error(tree, journal):
         _forward(tree, journal)
         _close(tree, journal)
+
+
+@contextlib.contextmanager
+def _undone_on_error(tree: Tree, journal: Journal) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         _undo(tree, journal, error)
         raise unwritable(error) from error
@@ -187,5 +191,8 @@ def _folders(tree: Tree, journal: Journal) -> Iterable[Path]:
 
 def _remove(folder: Path) -> None:
     """Removes a folder that an apply made, unless somebody else put files there."""
-    with contextlib.suppress(OSError):
+    try:
         fs.rmdir(folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise

@@ -12,7 +12,6 @@ from patcher.pins import Pin, identify
 from patcher.plan import Plan, files_of, plan, refuses_again
 from patcher.recipe import Patch
 from patcher.results import Reason, Refusal
-from patcher.selection import require_known
 from patcher.state import require_intact, require_unmarked
 from patcher.tree import Tree
 
@@ -45,7 +44,7 @@ def prepare(
     old = manifest.load(tree)
     if old is not None:
         require_intact(tree, old)
-        require_known(old.names, [patch.name for patch in patches])
+        _require_same_tool(old, patches)
     before = old.originals() if old else {}
 
     def read(file: str) -> bytes | None:
@@ -71,6 +70,16 @@ def prepare(
     return Prepared(old, new, reads, notes)
 
 
+def _require_same_tool(old: Manifest, patches: Sequence[Patch]) -> None:
+    """Raises `Refusal` when another version of this tool applied other patches."""
+    unknown = [name for name in old.names if name not in {p.name for p in patches}]
+    if unknown:
+        what = f"was written by nsa-opt {old.tool}; patches not known here: "
+        todo = "roll the tree back first, then apply"
+        reason = Reason(manifest.PATH, "", what + ", ".join(unknown), todo)
+        raise Refusal(reason)
+
+
 def require_repeatable(planned: Plan) -> None:
     """Raises `Refusal` if the plan would do an edit again to its own result."""
     doubled = [file for file in planned.edits if not refuses_again(planned, file)]
@@ -86,6 +95,7 @@ def _applied(patches: Sequence[Patch]) -> tuple[AppliedPatch, ...]:
 def manifest_of(
     tree: Tree, release: str, planned: Plan, old: Manifest | None
 ) -> Manifest:
+    """The manifest of the tree once the plan is carried out; `old` is there now."""
     known = old.patched() if old else {}
     files = []
     for path, patched in planned.edits.items():

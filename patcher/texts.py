@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 
 from patcher.digest import Outline, differences
 from patcher.journal import Journal
@@ -56,4 +57,6 @@ def changed_lines(path: str, old: bytes, new: bytes) -> list[str]:
 
 
 def _lines(data: bytes | None) -> list[str]:
-    return (data or b"").decode("utf-8", "replace").splitlines(keepends=True)
+    """Split at line feeds only, as git does; a form feed is no line end."""
+    text = (data or b"").decode("utf-8", "replace")
+    return [line for line in re.split(r"(?<=\n)", text) if line]

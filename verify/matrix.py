@@ -98,7 +98,7 @@ def _decode_few(route: Route) -> list[Scenario]:
     found = [
         Scenario(
             "decode", n, _PAGES[n % 2], _IMPLS[n // 2 % 2], *_BITS[n % 4], (1, 4),
-            script="tour6",
+            script="tour5",
         )
         for n in range(1, 9)
     ]  # fmt: skip
@@ -107,10 +107,10 @@ def _decode_few(route: Route) -> list[Scenario]:
     return [
         *found,
         Scenario("decode", 2, 64, "fa3", 32, 32, (1, 24, 128), 256, 64, script="tour4"),
-        Scenario("decode", 4, 64, "flashmla_kv", 64, 64, (1, 4), script="recapture6"),
-        Scenario("decode", 2, 64, "fa3", 64, 64, (1, 5), 2500, 64, script="tour7"),
+        Scenario("decode", 4, 64, "flashmla_kv", 64, 64, (1, 4), script="recapture4"),
+        Scenario("decode", 2, 64, "fa3", 64, 64, (1, 5), 2500, 64, script="tour5"),
         Scenario(
-            "decode", 2, 32, "flashmla_kv", 32, 64, (1, 8), 200, 50, script="tour7"
+            "decode", 2, 32, "flashmla_kv", 32, 64, (1, 8), 200, 50, script="tour5"
         ),
         *blocks,
     ]
@@ -164,12 +164,21 @@ def _expanded(mode: str) -> list[Scenario]:
 
 def _expanded_few(mode: str) -> list[Scenario]:
     found = [
-        Scenario(mode, 1, page, _IMPLS[i % 2], *_BITS[i % 4], (1, 3), draft=draft)
+        Scenario(
+            mode,
+            1,
+            page,
+            _IMPLS[i % 2],
+            *_BITS[i % 4],
+            (1, 3),
+            draft=draft,
+            script="tour5",
+        )
         for i, (draft, page) in enumerate(_EXPANDED_FEW)
     ]
     return [
         *found,
-        Scenario(mode, 1, 64, "flashmla_kv", 64, 64, (1, 4), script="recapture6"),
+        Scenario(mode, 1, 64, "flashmla_kv", 64, 64, (1, 4), script="recapture4"),
         *_odd(mode),
     ]
 
@@ -177,8 +186,8 @@ def _expanded_few(mode: str) -> list[Scenario]:
 def _odd(mode: str) -> list[Scenario]:
     """Contexts that are no multiple of a page; tokens that overflow a kernel's block."""
     return [
-        Scenario(mode, 1, 64, "fa3", 32, 32, (1, 5), 2500, 64, 4, script="tour7"),
-        Scenario(mode, 1, 32, "fa3", 32, 64, (1, 8), 200, 50, 5, script="tour7"),
+        Scenario(mode, 1, 64, "fa3", 32, 32, (1, 5), 2500, 64, 4, script="tour5"),
+        Scenario(mode, 1, 32, "fa3", 32, 64, (1, 8), 200, 50, 5, script="tour5"),
         Scenario(mode, 1, 64, "fa3", 32, 64, (130,), 80, 64, 8, script="tour2"),
     ]
 

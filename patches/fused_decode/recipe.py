@@ -13,6 +13,16 @@ from patches.shared.fused import FUSED_GATE, FUSED_METADATA, kernels
 
 PAYLOAD = HERE / "fused_decode" / "payload"
 
+
+def prepend(method: str) -> PrependToBody:
+    return PrependToBody(
+        file=NSA_BACKEND,
+        function=f"NativeSparseAttnBackend.{method}",
+        payload=PAYLOAD / "nsa_backend.py",
+        source=f"FusedDecodeDispatch.{method}",
+    )
+
+
 PATCH = Patch(
     name="fused-decode",
     version="1",
@@ -31,11 +41,7 @@ PATCH = Patch(
             source="FusedDecode",
             adapt=OLDER_NSA_BACKEND,
         ),
-        PrependToBody(
-            file=NSA_BACKEND,
-            function="NativeSparseAttnBackend._precompute_replay_metadata",
-            payload=PAYLOAD / "nsa_backend.py",
-            source="FusedDecodeDispatch._precompute_replay_metadata",
-        ),
+        prepend("_precompute_replay_metadata"),
+        prepend("init_forward_metadata_replay_cuda_graph_from_precomputed"),
     ),
 )

@@ -26,7 +26,7 @@ from patcher.apply import apply
 from patcher.results import Refusal
 from patcher.rollback import rollback
 from patcher.tree import Tree
-from tests.patcher.lookalike import patches, pins_data, snapshot, write_tree
+from tests.patcher.lookalike import KERNEL, patches, pins_data, snapshot, write_tree
 
 CALLS = [
     "open",
@@ -167,6 +167,7 @@ class Ground:
 
     def _made(self, name: str, commands: Sequence[Command]) -> Tree:
         tree = write_tree(self.folder / name)
+        tree.path(KERNEL).parent.rmdir()
         for command in commands:
             command(tree)
         return tree

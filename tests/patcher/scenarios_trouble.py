@@ -7,6 +7,7 @@ import json
 import os
 from pathlib import Path
 
+import patches as real_patches
 from patcher import fs, journal, manifest
 from tests.patcher.lookalike import BACKEND, ENVIRON, FILES, KERNEL, write_tree
 from tests.patcher.stage import Stage, scenario
@@ -51,6 +52,22 @@ def damaged_manifests(stage: Stage) -> None:
     path.unlink()
     path.mkdir()
     stage.run("rollback tree")
+
+
+@scenario
+def patches_of_another_version(stage: Stage) -> None:
+    stage.run("apply tree")
+    few = patches()[:2]
+    stage.monkeypatch.setattr(real_patches, "all_patches", lambda: few)
+    stage.run("apply tree")
+    stage.run("rollback tree --patch fast")
+    stage.run("rollback tree")
+
+
+@scenario
+def bytes_that_would_upset_a_terminal(stage: Stage) -> None:
+    stage.edit(BACKEND, "# The longest row.", "# \x1b[31mred\x07 and more\x0c")
+    stage.run("apply tree")
 
 
 @scenario

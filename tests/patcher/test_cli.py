@@ -98,8 +98,8 @@ def test_a_diff_in_a_pipe_can_be_applied(
 
 
 COLOUR = """
-from patcher.cli import common
-print(common.coloured("+x\\n"), end="")
+from patcher.cli import render
+print(render.coloured("+x\\n"), end="")
 """
 
 

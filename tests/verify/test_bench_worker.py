@@ -119,8 +119,25 @@ for bs, width in ((1, 64), (3, 1100), (1030, 64)):
         assert torch.equal(a, b)
 """
 
+STANDINS = """
+import torch
+from verify.worker import bench_fair, standins
 
-def test_the_releases_copies_in_one_launch_equal_the_plain_ones() -> None:
+for count, topk in ((1, 2048), (4, 3), (1500, 64)):
+    lengths = torch.randint(1, 163840, (count,), dtype=torch.int32)
+    old = standins.get_mla_metadata(lengths, topk=topk)
+    new = bench_fair.get_mla_metadata(lengths, topk=topk)
+    assert all(torch.equal(a, b) for a, b in zip(old, new))
+    old = standins.get_paged_mqa_logits_metadata(lengths, 64, 132)
+    assert torch.equal(old, bench_fair.get_paged_mqa_logits_metadata(lengths, 64, 132))
+    accepts = torch.randint(1, 5, (count,), dtype=torch.int32)
+    wanted = accepts, lengths + 4, int(accepts.sum()), 4
+    assert torch.equal(standins.seqlens_expand(*wanted), bench_fair.seqlens_expand(*wanted))
+"""
+
+
+@pytest.mark.parametrize("code", [COPIES, STANDINS], ids=["copies", "stand-ins"])
+def test_what_is_one_launch_here_equals_the_verifiers(code: str) -> None:
     """In a process of its own: the interpreter is chosen when Triton is imported."""
     env = {**os.environ, "TRITON_INTERPRET": "1"}
-    subprocess.run([sys.executable, "-c", COPIES], check=True, env=env)
+    subprocess.run([sys.executable, "-c", code], check=True, env=env)

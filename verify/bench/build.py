@@ -167,10 +167,10 @@ def _notes(context: Context) -> list[str]:
 def _describe(standin: str, device: str) -> str:
     from verify.worker.standins import DESCRIPTIONS
 
-    if standin == "sglang.jit_kernel.fused_metadata_copy" and device != "cpu":
+    if device != "cpu":
         return (
-            f"{standin}: in decode one Triton launch in place of the tree's JIT CUDA "
-            "copy, with the same bytes; its host time is not the tree's own"
+            f"{standin}: a stand-in with as many launches as its kernels; the host time "
+            "of those launches is Triton's, not the kernels' own"
         )
 
     return f"{standin}: {DESCRIPTIONS.get(standin, 'a stand-in')}"

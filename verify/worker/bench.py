@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 from verify.worker import bench_clock, bench_drive, bench_outputs
 from verify.worker.bench_inputs import Point
-from verify.worker.drivers import NotApplicable
+from verify.worker.drivers import BACKEND, NotApplicable
 from verify.worker.evidence import EVIDENCE
 
 Json = dict[str, Any]
@@ -39,7 +40,7 @@ def handle(request: Json, device: str, standins: dict[str, ModuleType]) -> Json:
     if op == "bench-rates":
         return bench_clock.rates(device)
     if op == "bench-prepare":
-        _fair_copies(device, standins)
+        _be_fair(device, standins)
         return _prepare(request, device)
     state = _now[0]
     clock = bench_clock.clock(device)
@@ -56,15 +57,18 @@ def handle(request: Json, device: str, standins: dict[str, ModuleType]) -> Json:
     raise ValueError(f"unknown request {op!r}")
 
 
-def _fair_copies(device: str, standins: dict[str, ModuleType]) -> None:
-    """On a GPU the releases that copy in one launch of their own do so here too."""
-    module = standins.get("sglang.jit_kernel.fused_metadata_copy")
-    if device != "cpu" and module is not None and not _fair:
-        _fair.append(True)
-        with contextlib.suppress(ImportError):  # triton is blocked: plain copies stay
-            from verify.worker import bench_copies
+def _be_fair(device: str, standins: dict[str, ModuleType]) -> None:
+    """On a GPU a stand-in launches as often as the kernel whose place it takes."""
+    if device == "cpu" or _fair:
+        return
+    _fair.append(True)
+    EVIDENCE.rest()
+    with contextlib.suppress(ImportError):  # triton is blocked: the verifier's stay
+        from verify.worker import bench_copies, bench_fair
 
-            bench_copies.install(module)
+        bench_fair.install(standins)
+        bench_copies.install(standins)
+        bench_fair.install_expand(importlib.import_module(BACKEND))
 
 
 def _prepare(request: Json, device: str) -> Json:

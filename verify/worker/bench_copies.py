@@ -22,8 +22,9 @@ _FIELDS = 6  # cache_seqlens, cu, pages, nsa, nsa_cu, real pages
 _TABLES: dict[tuple[int, ...], torch.Tensor] = {}
 
 
-def install(module: ModuleType) -> None:
+def install(standins: dict[str, ModuleType]) -> None:
     """Put the copies where the tree looks for its own."""
+    module = standins["sglang.jit_kernel.fused_metadata_copy"]
     module.__dict__["fused_metadata_copy_multi_cuda"] = three
     module.__dict__["fused_metadata_copy_cuda"] = one
 

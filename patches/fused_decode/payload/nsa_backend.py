@@ -7,6 +7,7 @@ import torch
 from sglang.srt.layers.attention.nsa.fused_metadata import run_fused_metadata
 from sglang.srt.layers.attention.nsa_backend import (
     NativeSparseAttnBackend,
+    NSAMetadata,
     PrecomputedMetadata,
 )
 from sglang.srt.model_executor.forward_batch_info import ForwardMode
@@ -31,6 +32,17 @@ class FusedDecodeDispatch(NativeSparseAttnBackend):
             )
             if precomputed is not None:
                 return precomputed
+
+    def init_forward_metadata_replay_cuda_graph_from_precomputed(
+        self,
+        bs: int,
+        precomputed: PrecomputedMetadata,
+        forward_mode: ForwardMode,
+    ):
+        if forward_mode.is_decode_or_idle() and self._copy_decode_metadata_fused(
+            bs, precomputed
+        ):
+            return
 
 
 class FusedDecode(NativeSparseAttnBackend):
@@ -91,3 +103,39 @@ class FusedDecode(NativeSparseAttnBackend):
             ),
             seqlens_expanded_size=bs,
         )
+
+    def _copy_decode_metadata_fused(
+        self, bs: int, precomputed: PrecomputedMetadata
+    ) -> bool:
+        """Copy precomputed decode metadata in one launch, if that is possible.
+
+        To the kernel the precomputed page table is a pool of as many requests.
+        """
+        metadata: NSAMetadata = self.decode_cuda_graph_metadata[bs]
+        if not run_fused_metadata(
+            "precompute_decode_metadata",
+            seq_lens=precomputed.cache_seqlens,
+            req_pool_indices=self.get_device_int32_arange(bs),
+            req_to_token=precomputed.page_indices,
+            cache_seqlens=metadata.cache_seqlens_int32,
+            cu_seqlens_k=metadata.cu_seqlens_k,
+            page_indices=metadata.page_table_1,
+            nsa_cache_seqlens=metadata.nsa_cache_seqlens_int32,
+            nsa_cu_seqlens_k=metadata.nsa_cu_seqlens_k,
+            real_page_table=(
+                metadata.real_page_table if self.real_page_size > 1 else None
+            ),
+            max_len=precomputed.page_indices.shape[1],
+            nsa_index_topk=self.nsa_index_topk,
+            real_page_size=self.real_page_size,
+        ):
+            return False
+
+        self.set_nsa_prefill_impl(forward_batch=None)
+        assert self.real_page_size == metadata.page_size
+        if precomputed.flashmla_metadata is not None:
+            metadata.flashmla_metadata.slice(slice(0, bs + 1)).copy_(
+                precomputed.flashmla_metadata
+            )
+        self.forward_metadata = metadata
+        return True

@@ -6,12 +6,9 @@ import triton.language as tl
 
 from sglang.srt.layers.attention.nsa.triton_metadata_kernel import (
     _ANY_VALUE,
-    _BLOCK_COLS,
-    _BLOCK_SEQS,
     _is_aligned,
     _launch,
-    _load_pages,
-    _page_grid,
+    _row_of,
     _store_pages,
 )
 
@@ -52,6 +49,7 @@ def _decode_metadata_kernel(
     req_pool_indices_stride,
     req_to_token,
     req_to_token_stride,
+    context_len,
     bs,
     max_seqlen_k,
     nsa_index_topk,
@@ -63,40 +61,47 @@ def _decode_metadata_kernel(
     page_table_stride,
     real_page_table,
     real_page_table_stride,
+    MAX_ON_DEVICE: tl.constexpr,
     ALIGNED: tl.constexpr,
     PAGE_SIZE: tl.constexpr,
     BLOCK_COLS: tl.constexpr,
     BLOCK_SEQS: tl.constexpr,
 ):
-    tile = tl.program_id(0)
     row = tl.program_id(1)
     if row < bs:
-        start = tile * BLOCK_COLS
-        pages = _load_pages(
-            req_pool_indices,
-            req_pool_indices_stride,
-            req_to_token,
-            req_to_token_stride,
-            row,
-            start,
-            max_seqlen_k,
-            ALIGNED,
-            BLOCK_COLS,
-        )
-        _store_pages(
-            pages,
-            row,
-            start,
-            max_seqlen_k,
-            page_table,
-            page_table_stride,
-            real_page_table,
-            real_page_table_stride,
-            ALIGNED,
-            PAGE_SIZE,
-            BLOCK_COLS,
-        )
-    elif tile == 0:
+        req = tl.load(req_pool_indices + row * req_pool_indices_stride)
+        pages_of_req = _row_of(req_to_token, req, req_to_token_stride, ALIGNED)
+        begin = tl.program_id(0) * BLOCK_COLS
+        step = tl.num_programs(0) * BLOCK_COLS
+        cols = begin + tl.arange(0, BLOCK_COLS)
+        # The first tile is on its way before it is known whether it is needed.
+        pages = tl.load(pages_of_req + cols, mask=cols < context_len)
+
+        if MAX_ON_DEVICE:
+            # In a graph, where the host is not there to say how long the batch is.
+            i = tl.arange(0, BLOCK_SEQS)
+            kv_len = tl.load(seq_lens + i * seq_lens_stride, mask=i < bs, other=0)
+            max_seqlen_k = tl.max(kv_len.to(tl.int32), 0)
+
+        # The programs of a row share its tiles, and fetch one ahead.
+        for start in range(begin, max_seqlen_k, step):
+            cols = start + step + tl.arange(0, BLOCK_COLS)
+            next_pages = tl.load(pages_of_req + cols, mask=cols < max_seqlen_k)
+            _store_pages(
+                pages,
+                row,
+                start,
+                max_seqlen_k,
+                page_table,
+                page_table_stride,
+                real_page_table,
+                real_page_table_stride,
+                ALIGNED,
+                PAGE_SIZE,
+                BLOCK_COLS,
+            )
+            pages = next_pages
+    elif tl.program_id(0) == 0:
         _store_decode_seqlens(
             seq_lens,
             seq_lens_stride,
@@ -108,6 +113,65 @@ def _decode_metadata_kernel(
             nsa_cu_seqlens_k,
             BLOCK_SEQS,
         )
+
+
+def _launch_decode_metadata(
+    seq_lens: torch.Tensor,
+    req_pool_indices: torch.Tensor,
+    req_to_token: torch.Tensor,
+    cache_seqlens: torch.Tensor,
+    cu_seqlens_k: torch.Tensor,
+    page_table: torch.Tensor,
+    nsa_cache_seqlens: torch.Tensor,
+    nsa_cu_seqlens_k: torch.Tensor,
+    real_page_table: Optional[torch.Tensor],
+    max_seqlen_k: Optional[int],
+    nsa_index_topk: int,
+    real_page_size: int,
+) -> None:
+    """Write a decode batch's metadata; without max_seqlen_k, take it from seq_lens."""
+    bs = seq_lens.shape[0]
+    if real_page_table is None:
+        real_page_table = page_table
+    # Measured on an H200: what fills it for short rows, and what streams long ones.
+    if not seq_lens.is_cuda:
+        programs, block_cols, num_warps = 1, 1024, 4
+    elif bs <= 32:
+        programs, block_cols, num_warps = max(16, 256 // bs), 512, 4
+    else:
+        programs, block_cols, num_warps = max(8, 2048 // bs), 1024, 8
+    _launch(
+        _decode_metadata_kernel,
+        (programs, bs + 1, 1),
+        (
+            seq_lens,
+            seq_lens.stride(0),
+            req_pool_indices,
+            req_pool_indices.stride(0),
+            req_to_token,
+            req_to_token.stride(0),
+            req_to_token.shape[1],
+            bs,
+            max_seqlen_k or 0,
+            nsa_index_topk,
+            cache_seqlens,
+            cu_seqlens_k,
+            nsa_cache_seqlens,
+            nsa_cu_seqlens_k,
+            page_table,
+            page_table.stride(0),
+            real_page_table,
+            real_page_table.stride(0),
+        ),
+        (
+            max_seqlen_k is None,
+            _is_aligned(req_to_token, page_table),
+            real_page_size,
+            block_cols,
+            1 << (bs - 1).bit_length(),
+        ),
+        num_warps=num_warps,
+    )
 
 
 def precompute_decode_metadata(
@@ -134,35 +198,17 @@ def precompute_decode_metadata(
         real_page_table: [bs, >= ceil(max_len / real_page_size)] int32, written likewise;
             None with page size 1.
     """
-    bs = seq_lens.shape[0]
-    if real_page_table is None:
-        real_page_table = page_indices
-    _launch(
-        _decode_metadata_kernel,
-        _page_grid(bs + 1, max_len),
-        (
-            seq_lens,
-            seq_lens.stride(0),
-            req_pool_indices,
-            req_pool_indices.stride(0),
-            req_to_token,
-            req_to_token.stride(0),
-            bs,
-            max_len,
-            nsa_index_topk,
-            cache_seqlens,
-            cu_seqlens_k,
-            nsa_cache_seqlens,
-            nsa_cu_seqlens_k,
-            page_indices,
-            page_indices.stride(0),
-            real_page_table,
-            real_page_table.stride(0),
-        ),
-        (
-            _is_aligned(req_to_token, page_indices),
-            real_page_size,
-            _BLOCK_COLS,
-            _BLOCK_SEQS,
-        ),
+    _launch_decode_metadata(
+        seq_lens,
+        req_pool_indices,
+        req_to_token,
+        cache_seqlens,
+        cu_seqlens_k,
+        page_indices,
+        nsa_cache_seqlens,
+        nsa_cu_seqlens_k,
+        real_page_table,
+        max_len,
+        nsa_index_topk,
+        real_page_size,
     )
