@@ -16,7 +16,7 @@ from verify.worker.scenario import Scenario
 _BITS = ((32, 32), (64, 64), (64, 32), (32, 64))
 _PAGES = (64, 1)
 _IMPLS = ("fa3", "flashmla_kv")
-_EXPANDED_FEW = ((1, 64), (2, 1), (3, 64), (4, 1), (8, 64))
+_EXPANDED_FEW = ((1, 64), (2, 1), (3, 64), (4, 1), (6, 64))
 CUDA_CONTEXT = 163_840
 
 
@@ -106,7 +106,7 @@ def _decode_few(route: Route) -> list[Scenario]:
     blocks = [_BLOCKS] if route.name == "fused-decode" else []
     return [
         *found,
-        Scenario("decode", 2, 64, "fa3", 32, 32, (1, 24, 128), 256, 64, script="tour4"),
+        Scenario("decode", 2, 64, "fa3", 32, 32, (1, 24, 128), 256, 64, script="tour3"),
         Scenario("decode", 4, 64, "flashmla_kv", 64, 64, (1, 4), script="recapture4"),
         Scenario("decode", 2, 64, "fa3", 64, 64, (1, 5), 2500, 64, script="tour5"),
         Scenario(
@@ -131,7 +131,7 @@ def _runner(*, brief: bool) -> list[Scenario]:
                 "runner", 2, 64, "flashmla_kv", 32, 32, (3,), 4096, script="tour6"
             ),
             Scenario(
-                "runner", 2, 64, "fa3", 64, 64, (1, 24, 128), 256, 64, script="tour4"
+                "runner", 2, 64, "fa3", 64, 64, (1, 24, 128), 256, 64, script="tour3"
             ),
         ]
     return [
@@ -172,7 +172,7 @@ def _expanded_few(mode: str) -> list[Scenario]:
             *_BITS[i % 4],
             (1, 3),
             draft=draft,
-            script="tour5",
+            script="tour4",
         )
         for i, (draft, page) in enumerate(_EXPANDED_FEW)
     ]
@@ -188,7 +188,7 @@ def _odd(mode: str) -> list[Scenario]:
     return [
         Scenario(mode, 1, 64, "fa3", 32, 32, (1, 5), 2500, 64, 4, script="tour5"),
         Scenario(mode, 1, 32, "fa3", 32, 64, (1, 8), 200, 50, 5, script="tour5"),
-        Scenario(mode, 1, 64, "fa3", 32, 64, (130,), 80, 64, 8, script="tour2"),
+        Scenario(mode, 1, 64, "fa3", 32, 64, (130,), 80, 64, 8, script="tour1"),
     ]
 
 

@@ -129,14 +129,15 @@ def _wrap_compiled(seen: Callable[[str], None]) -> None:
 
 def _patch_language_once(interpreter: Any) -> None:
     """Triton's interpreter swaps `tl` for itself again in every device function that a
-    kernel calls, a quarter of its time; once a launch is enough."""
+    kernel calls, a quarter of its time; once a module and launch is enough."""
     patch, launch = interpreter._patch_lang, interpreter.GridExecutor.__call__
-    done: list[Any] = []
+    done: dict[int, Any] = {}
 
     def patch_once(function: Any) -> Any:
-        if not done:
-            done.append(patch(function))
-        return done[0]
+        module = id(function.__globals__)
+        if module not in done:
+            done[module] = patch(function)
+        return done[module]
 
     def launched(self: Any, *args: Any, **kwargs: Any) -> Any:
         done.clear()
