@@ -159,3 +159,18 @@ def test_a_report_matches_the_shipped_schema(tmp_path: Path) -> None:
 
 def test_the_shipped_schema_is_the_models() -> None:
     assert SCHEMA_FILE.read_text(encoding="utf-8") == schema_text()
+
+
+def test_in_graph_without_its_twin_is_not_judged() -> None:
+    route, twin = in_graph(added=2)
+    twin.problem = "failed", "the worker was killed"
+    found = report([measured(original(), route, twin)])
+    assert result(found, "in-graph").status == "failed"
+    assert found.exit_code == 4
+
+
+def test_graphs_that_the_host_could_not_launch_in_time_are_not_judged() -> None:
+    route, twin = in_graph(added=2)
+    route.launch = [26.0] * 20
+    found = report([measured(original(), route, twin)])
+    assert "too slowly" in result(found, "in-graph").reason

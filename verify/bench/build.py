@@ -156,11 +156,15 @@ def _side(side: Side, used: dict[str, Json]) -> SideReport:
 
 def _notes(context: Context) -> list[str]:
     notes = [] if context.device != "cpu" else [CPU_NOTE]
+    stood_in: dict[str, list[str]] = {}
     for side in context.sides:
-        if side.kind == "twin":
-            continue
-        names = context.used.get(side.name, {}).get("standins", ())
-        notes += [f"{side.name}: {_describe(name, context.device)}" for name in names]
+        if side.kind != "twin":
+            for name in context.used.get(side.name, {}).get("standins", ()):
+                stood_in.setdefault(name, []).append(side.name)
+    notes += [
+        f"{', '.join(sides)}: {_describe(name, context.device)}"
+        for name, sides in stood_in.items()
+    ]
     return notes
 
 

@@ -9,7 +9,7 @@ from importlib.resources import files
 from verify.bench import svg
 from verify.bench.figures import figures
 from verify.bench.points import short
-from verify.bench.report import BenchReport, PointReport, Ratio, Result, busy
+from verify.bench.report import BenchReport, Kernel, PointReport, Ratio, Result, busy
 from verify.bench.table import findings, number
 
 _HEADS = (
@@ -143,7 +143,7 @@ def _kernels(report: BenchReport) -> str:
         rows = [
             f"{result.side:14} {kernel.launches:6g}x {kernel.us:10.2f} µs  {kernel.name}"
             for result in point.results
-            for kernel in result.kernels[:8]
+            for kernel in (*result.kernels[:8], *_inside(result))
         ]
         if rows:
             text = escape("\n".join(rows))
@@ -155,6 +155,14 @@ def _kernels(report: BenchReport) -> str:
         if parts
         else ""
     )
+
+
+def _inside(result: Result) -> list[Kernel]:
+    """The graph's kernels, named as such; the bench's own consumer is among them."""
+    return [
+        kernel.model_copy(update={"name": f"in the graph: {kernel.name}"})
+        for kernel in result.graph_kernels[:8]
+    ]
 
 
 def _sides(report: BenchReport) -> str:

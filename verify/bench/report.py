@@ -66,6 +66,7 @@ class Result(Model):
     over_floor     (device_us + added_us) / floor_us
     memory_bytes   what init_cuda_graph_state and the capture took on the GPU
     launch_us      host time to launch the graph, where there is one
+    kernels        of the call; graph_kernels: of the graph, the bench's own included
     """
 
     side: str
@@ -86,6 +87,7 @@ class Result(Model):
     memory_bytes: int | None
     launch_us: float | None
     kernels: list[Kernel]
+    graph_kernels: list[Kernel]
     ratios: list[Ratio]
     rounds: Rounds
     notes: list[str]

@@ -29,6 +29,8 @@ def point_report(
     results = []
     for data in shown:
         status, reason = check(data, base, point.mode)
+        if status == "ok" and data.side.graph:
+            status, reason = _graph_timed(data, twin, on_gpu)
         results.append(
             _result(
                 data, status, reason, twin, _references(shown, base, data, point.mode),
@@ -74,6 +76,18 @@ def _ran(data: Data, mode: str) -> tuple[Status, str]:
             return "wrong", f"fell back: the call launched no kernel {wanted}"
     if data.side.graph and data.profile["launches"]:
         return "wrong", "fell back: the call launched work outside the graph"
+    return "ok", ""
+
+
+def _graph_timed(data: Data, twin: Data | None, on_gpu: bool) -> tuple[Status, str]:
+    """What a graph adds is a difference: without both of its terms nothing is known."""
+    for side in (data, twin):
+        if side is None or side.problem is not None or not side.graph:
+            why = side.problem[1] if side is not None and side.problem else "not timed"
+            return "failed", f"the graph to subtract, or to subtract from: {why}"
+        slow = stats.median(side.launch) > 0.9 * stats.median(side.graph)
+        if on_gpu and slow:
+            return "failed", "the host launched graphs too slowly to time them"
     return "ok", ""
 
 
@@ -134,14 +148,15 @@ def _result(
         over_floor=busy / floor if busy is not None and floor else None,
         memory_bytes=data.facts.get("memory_bytes") if on_gpu else None,
         launch_us=_median(data.launch),
-        kernels=_kernels(data),
+        kernels=_kernels(data.profile.get("kernels", {})),
+        graph_kernels=_kernels(data.profile.get("graph_kernels", {})),
         ratios=[
             _ratio(name, costs, cost, status, seed, on_gpu)
             for name, costs in references
             if costs and cost
         ],
         rounds=Rounds(host=data.host, total=data.total, added=added),
-        notes=_notes(data, on_gpu),
+        notes=[f"warned: {text}" for text in data.facts.get("warnings", ())],
     )
 
 
@@ -172,22 +187,11 @@ def _ratio(
     )
 
 
-def _kernels(data: Data) -> list[Kernel]:
-    found = data.profile.get("kernels", {})
+def _kernels(found: dict[str, dict[str, float]]) -> list[Kernel]:
     return [
         Kernel(name=name, launches=k["launches"], us=k["us"])
         for name, k in sorted(found.items(), key=lambda item: -item[1]["us"])
     ]
-
-
-def _notes(data: Data, on_gpu: bool) -> list[str]:
-    notes = [f"warned: {text}" for text in data.facts.get("warnings", ())]
-    slow = data.graph and stats.median(data.launch) > 0.9 * stats.median(data.graph)
-    if on_gpu and slow:
-        notes.append("the host was too slow for the graphs: added_us is not GPU time")
-    if data.side.graph and not data.graph:
-        notes.append("its graph was not timed")
-    return notes
 
 
 def _median(values: list[float]) -> float | None:

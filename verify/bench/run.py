@@ -130,7 +130,8 @@ class Runner:
         for data in measured.running:
             if data.side.kind != "twin":
                 calls = measured.job.effort.profiled
-                reply = self._ask(data, op="bench-profile", calls=calls)
+                graph = data.side.graph
+                reply = self._ask(data, op="bench-profile", calls=calls, graph=graph)
                 data.profile = reply or {}
 
     def used(self, side: Side) -> Json:

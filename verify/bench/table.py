@@ -123,12 +123,17 @@ def findings(report: BenchReport) -> list[str]:
             where = f"{result.side} at {point.name}"
             if result.status != "ok":
                 lines.append(f"{result.status}: {where}: {result.reason}")
-            lines += [f"note: {where}: {note}" for note in result.notes]
             lines += [
                 f"unsure: {where} to {ratio.to}: {ratio.reason}"
                 for ratio in result.ratios
                 if ratio.verdict == "UNSURE" and report.machine.times_count
             ]
+    lines += dict.fromkeys(
+        f"note: {result.side}: {note}"
+        for point in report.points
+        for result in point.results
+        for note in result.notes
+    )
     if report.min_speedup is not None:
         lines += [f"below --min-speedup: {text}" for text in report.min_speedup.below]
     return lines

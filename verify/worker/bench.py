@@ -51,7 +51,8 @@ def handle(request: Json, device: str, standins: dict[str, ModuleType]) -> Json:
     if op == "bench-graph":
         return clock.graph(state.driver.graph_replay, request["replays"])
     if op == "bench-profile":
-        return clock.profile(state.calls, request["calls"])
+        graph = state.driver.graph_replay if request["graph"] else None
+        return clock.profile(state.calls, request["calls"], graph)
     if op == "bench-outputs":
         return {"digests": bench_outputs.digests(state.driver)}
     raise ValueError(f"unknown request {op!r}")

@@ -60,7 +60,7 @@ class Clock:
         took = (time.perf_counter_ns() - began) / 1e3 / replays
         return {"graph": took, "launch": took}
 
-    def profile(self, calls: Sequence[Call], count: int) -> Json:
+    def profile(self, calls: Sequence[Call], count: int, graph: Call | None) -> Json:
         return {"launches": None}
 
 
@@ -83,21 +83,18 @@ class CudaClock(Clock):
         end.synchronize()
         return {"graph": start.elapsed_time(end) * 1e3 / replays, "launch": launch}
 
-    def profile(self, calls: Sequence[Call], count: int) -> Json:
-        """Launches, busy µs by call and by kernel, and host synchronisations, a call."""
+    def profile(self, calls: Sequence[Call], count: int, graph: Call | None) -> Json:
+        """Launches, busy µs by call and by kernel, and host synchronisations, a call.
+
+        graph: a replay whose kernels are recorded too, apart from the call's.
+        """
         events = _records(calls, count, self.sync)
-        launches = len(events) / count
-        kernels: dict[str, list[float]] = {}
-        for _, name, took in events:
-            kernels.setdefault(name, []).append(took)
-        device = [sum(took for *_, took in part) for part in _parts(events, count)]
+        inside = _records([graph], count, self.sync) if graph else []
         return {
-            "launches": launches,
-            "device": device,
-            "kernels": {
-                name: {"launches": len(took) / count, "us": sum(took) / count}
-                for name, took in kernels.items()
-            },
+            "launches": len(events) / count,
+            "device": [sum(took for *_, took in p) for p in _parts(events, count)],
+            "kernels": _by_name(events, count),
+            "graph_kernels": _by_name(inside, count),
             "syncs": _syncs(calls, self.sync),
         }
 
@@ -133,6 +130,16 @@ def _records(
         for event in profiler.events() or ()
         if event.device_type == DeviceType.CUDA and not event.name.endswith("Sync")
     )
+
+
+def _by_name(events: list[tuple[float, str, float]], count: int) -> Json:
+    kernels: dict[str, list[float]] = {}
+    for _, name, took in events:
+        kernels.setdefault(name, []).append(took)
+    return {
+        name: {"launches": len(took) / count, "us": sum(took) / count}
+        for name, took in kernels.items()
+    }
 
 
 def _parts(

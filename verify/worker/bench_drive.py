@@ -22,7 +22,7 @@ from verify.worker.runner import Runner
 from verify.worker.stubs import Record
 
 _MODES = {"target_verify": "TARGET_VERIFY", "draft_extend": "DRAFT_EXTEND"}
-BALLAST_CYCLES = 20_000
+BALLAST_CYCLES = 40_000
 """Idle GPU cycles in the consumer: a graph must take longer than its launch."""
 
 
