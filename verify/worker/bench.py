@@ -37,6 +37,8 @@ _fair: list[bool] = []
 def handle(request: Json, device: str, standins: dict[str, ModuleType]) -> Json:
     """Answer one `bench-*` request."""
     op = request["op"]
+    if op == "bench-attach":
+        return bench_clock.clock(device).attach()
     if op == "bench-rates":
         return bench_clock.rates(device)
     if op == "bench-prepare":
