@@ -44,6 +44,7 @@ class Context:
     started: str
     seconds: float
     min_speedup: float | None
+    notes: Sequence[str] = ()
 
 
 def build(context: Context, plan: Plan, found: Sequence[Measured]) -> BenchReport:
@@ -156,6 +157,7 @@ def _side(side: Side, used: dict[str, Json]) -> SideReport:
 
 def _notes(context: Context) -> list[str]:
     notes = [] if context.device != "cpu" else [CPU_NOTE]
+    notes += context.notes
     stood_in: dict[str, list[str]] = {}
     for side in context.sides:
         if side.kind != "twin":

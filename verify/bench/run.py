@@ -75,6 +75,7 @@ class Runner:
         self.seed = seed
         self.progress = progress
         self.rates: Json = {}
+        self.notes: list[str] = []
         self._deaths: dict[str, int] = {}
         self._sessions: dict[Any, Session] = {}
         for side in sides:
@@ -122,10 +123,14 @@ class Runner:
             data.digests = reply["digests"]
         return measured
 
+    def attach(self) -> bool:
+        """Attach a profiler to every worker; whether they record what a GPU does."""
+        with ThreadPoolExecutor(len(self._sessions)) as pool:
+            records = list(pool.map(_records, self._sessions.values()))
+        return any(records)
+
     def counts(self, measured: Measured) -> None:
         """The second pass: launches, kernels and synchronisations, one side at a time."""
-        if self.device == "cpu":
-            return
         self._prepare(measured)
         for data in measured.running:
             if data.side.kind != "twin":
@@ -207,10 +212,15 @@ def run(runner: Runner, jobs: Sequence[Job]) -> list[Measured]:
     for number, job in enumerate(jobs, 1):
         runner.progress(f"timing {number}/{len(jobs)}: {job.point}")
         found.append(runner.times(job))
+    if runner.device == "cpu":
+        return found
+    if not runner.attach():
+        runner.notes.append(
+            "the profiler records nothing here: no launches, no GPU time"
+        )
+        return found
     for number, measured in enumerate(found, 1):
-        if runner.device != "cpu":
-            point = measured.job.point
-            runner.progress(f"counting {number}/{len(jobs)}: {point}")
+        runner.progress(f"counting {number}/{len(jobs)}: {measured.job.point}")
         runner.counts(measured)
     return found
 
@@ -224,6 +234,13 @@ def original(measured: Measured) -> Data:
 def _started(session: Session) -> None:
     with contextlib.suppress(WorkerDied):  # said again when it is asked for something
         session.start()
+
+
+def _records(session: Session) -> int:
+    try:
+        return int(session.ask(op="bench-attach")["records"])
+    except WorkerDied:
+        return 0
 
 
 def _line(broken: Broken) -> str:

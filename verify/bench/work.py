@@ -89,6 +89,7 @@ def bench(options: Options) -> BenchReport:
                 started=started.isoformat(timespec="seconds"),
                 seconds=time.monotonic() - began,
                 min_speedup=options.min_speedup,
+                notes=runner.notes,
             )
     return build.build(context, planned, measured)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import time
 import warnings
@@ -60,6 +61,10 @@ class Clock:
         took = (time.perf_counter_ns() - began) / 1e3 / replays
         return {"graph": took, "launch": took}
 
+    def attach(self) -> Json:
+        """Whether the profiler records anything here."""
+        return {"records": 0}
+
     def profile(self, calls: Sequence[Call], count: int, graph: Call | None) -> Json:
         return {"launches": None}
 
@@ -82,6 +87,11 @@ class CudaClock(Clock):
         end.record()
         end.synchronize()
         return {"graph": start.elapsed_time(end) * 1e3 / replays, "launch": launch}
+
+    def attach(self) -> Json:
+        """Attaching the profiler the first time takes a second or more."""
+        fill = functools.partial(torch.zeros, 1, device="cuda")
+        return {"records": len(_records([fill], 2, self.sync))}
 
     def profile(self, calls: Sequence[Call], count: int, graph: Call | None) -> Json:
         """Launches, busy µs by call and by kernel, and host synchronisations, a call.
