@@ -105,7 +105,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "in-graph", _PTFI, ("runner",), needs=_PTFI, shares=True, kernels=True,
-        must=("graph kernel *in_graph*",), must_not=(*_NO_CALL, "replay kernel *"),
+        must=("graph kernel *decode_metadata*",), must_not=(*_NO_CALL, "replay kernel *"),
     ),
     Route("original", _P, EXPANDED, must=(_BASE_CALL,), must_not=_NO_KERNEL),
     Route(

@@ -194,11 +194,8 @@ def fill_draft_extend_metadata_inplace(
     _launch(
         _draft_extend_seqlens_kernel,
         (max(1, -(-capacity // _BLOCK_TOKENS)), 1, 1),
+        (extend_seq_lens, seq_lens),
         (
-            extend_seq_lens,
-            extend_seq_lens.stride(0),
-            seq_lens,
-            seq_lens.stride(0),
             bs,
             nsa_index_topk,
             out_seqlens_expanded,
@@ -268,13 +265,8 @@ def fill_draft_extend_replay_metadata_inplace(
     _launch(
         _draft_extend_metadata_kernel,
         _page_grid(bs + 2, max_seqlen_k),
+        (extend_seq_lens, seq_lens, req_pool_indices),
         (
-            extend_seq_lens,
-            extend_seq_lens.stride(0),
-            seq_lens,
-            seq_lens.stride(0),
-            req_pool_indices,
-            req_pool_indices.stride(0),
             req_to_token,
             req_to_token.stride(0),
             bs,

@@ -117,11 +117,8 @@ def fan_out_decode_metadata(
     _launch(
         _fan_out_decode_metadata_kernel,
         _page_grid(bs + backends, max_seqlen_k, _FAN_OUT_BLOCK_COLS),
+        (seq_lens, req_pool_indices),
         (
-            seq_lens,
-            seq_lens.stride(0),
-            req_pool_indices,
-            req_pool_indices.stride(0),
             req_to_token,
             req_to_token.stride(0),
             bs,

@@ -55,19 +55,16 @@ class FusedDecode(NativeSparseAttnBackend):
     ) -> Optional[PrecomputedMetadata]:
         """`_precompute_decode_mode` and all that follows it in one launch, or None."""
         max_len = int(seq_lens_cpu.max().item())
-        # Padded rows keep every row aligned, and the kernel one compilation.
-        padded_len = -(-max_len // 1024) * 1024
-
-        def empty(*size: int) -> torch.Tensor:
-            return torch.empty(size, dtype=torch.int32, device=self.device)
-
-        cache_seqlens, nsa_cache_seqlens = empty(bs), empty(bs)
-        cu_seqlens_k, nsa_cu_seqlens_k = empty(bs + 1), empty(bs + 1)
-        page_indices = empty(bs, padded_len)[:, :max_len]
-        real_page_table = None
-        if self.real_page_size > 1:
-            real_len = -(-max_len // self.real_page_size)
-            real_page_table = empty(bs, padded_len)[:, :real_len]
+        # Two allocations, not six: each costs the host as much as a small launch.
+        seqlens = torch.empty((4, bs + 1), dtype=torch.int32, device=self.device)
+        cache_seqlens, nsa_cache_seqlens, cu_seqlens_k, nsa_cu_seqlens_k = seqlens
+        cache_seqlens, nsa_cache_seqlens = cache_seqlens[:bs], nsa_cache_seqlens[:bs]
+        # Rows in multiples of 4 columns start on 16 bytes.
+        real_len = -(-max_len // self.real_page_size) if self.real_page_size > 1 else 0
+        row_len = -(-(max_len + real_len) // 4) * 4
+        pages = torch.empty((bs, row_len), dtype=torch.int32, device=self.device)
+        page_indices = pages[:, :max_len]
+        real_page_table = pages[:, max_len : max_len + real_len] if real_len else None
 
         if not run_fused_metadata(
             "precompute_decode_metadata",
@@ -115,7 +112,7 @@ class FusedDecode(NativeSparseAttnBackend):
         if not run_fused_metadata(
             "precompute_decode_metadata",
             seq_lens=precomputed.cache_seqlens,
-            req_pool_indices=self.get_device_int32_arange(bs),
+            req_pool_indices=self._arange_buf,
             req_to_token=precomputed.page_indices,
             cache_seqlens=metadata.cache_seqlens_int32,
             cu_seqlens_k=metadata.cu_seqlens_k,

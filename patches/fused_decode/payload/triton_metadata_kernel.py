@@ -143,11 +143,8 @@ def _launch_decode_metadata(
     _launch(
         _decode_metadata_kernel,
         (programs, bs + 1, 1),
+        (seq_lens, req_pool_indices),
         (
-            seq_lens,
-            seq_lens.stride(0),
-            req_pool_indices,
-            req_pool_indices.stride(0),
             req_to_token,
             req_to_token.stride(0),
             req_to_token.shape[1],

@@ -90,7 +90,7 @@ class PrecomputedReplay(NativeSparseAttnBackend):
             cu_seqlens_k=torch.cumsum(cache_seqlens, dim=0, dtype=torch.int32),
             page_indices=page_indices,
             real_page_table=(
-                self._transform_table_1_to_real(page_indices)
+                page_indices[:, :: self.real_page_size] // self.real_page_size
                 if self.real_page_size > 1
                 else None
             ),

@@ -52,18 +52,20 @@ _ANY_VALUE = [
 _compiled = {}
 
 
-def _launch(kernel, grid, args, constexprs, num_warps=4):
-    """`kernel[grid](*args, *constexprs)` at half the cost to the host.
+def _launch(kernel, grid, inputs, args, constexprs, num_warps=4):
+    """`kernel[grid](...)` at half the cost to the host.
 
     Triton inspects every argument of every launch to choose a compilation. Here the
-    types and constexprs choose it, and the compiled kernel is launched directly.
+    types of `inputs`, which may be int32 or int64, and the constexprs choose it, and
+    the compiled kernel is launched directly.
     """
     key = (
         kernel.fn,
-        args[0].device,
+        inputs[0].device,
         constexprs,
-        *(arg.dtype for arg in args if isinstance(arg, torch.Tensor)),
+        tuple([tensor.dtype for tensor in inputs]),
     )
+    args = (*[x for tensor in inputs for x in (tensor, tensor.stride(0))], *args)
     compiled = _compiled.get(key)
     if compiled is not None:
         compiled[grid](*args, *constexprs)

@@ -141,11 +141,8 @@ def fill_target_verify_metadata_inplace(
     _launch(
         _target_verify_metadata_kernel,
         _page_grid(bs + 2, max_seqlen_k),
+        (seq_lens, req_pool_indices),
         (
-            seq_lens,
-            seq_lens.stride(0),
-            req_pool_indices,
-            req_pool_indices.stride(0),
             req_to_token,
             req_to_token.stride(0),
             bs,
