@@ -12,9 +12,10 @@ import pytest
 from patcher.results import Refusal
 from tests.verify.bench_kit import WRONG, data, in_graph, measured, original, report
 from verify.bench import outputs, page
+from verify.bench.__main__ import main
 from verify.bench.figures import FLOOR, Lines, figures
 from verify.bench.points import Curve
-from verify.bench.report import BenchReport
+from verify.bench.report import BenchReport, dump
 
 
 def several(device: str = "cuda") -> BenchReport:
@@ -92,3 +93,15 @@ def test_plots_are_the_same_files_for_the_same_report(tmp_path: Path) -> None:
     assert "launches-decode.png" in names
     plots.write(several(), tmp_path)
     assert first == {name: (tmp_path / name).read_bytes() for name in names}
+
+
+def test_a_report_made_elsewhere_is_drawn_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "report.json"
+    file.write_text(dump(several()))
+    assert main([str(file), str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out/report.html").read_text() == page.render(several())
+    file.write_text("{}")
+    assert main([str(file), str(tmp_path / "out")]) == 2
+    assert "report.json" in capsys.readouterr().err

@@ -72,7 +72,6 @@ what it adds to its graph.</p>
 
 def _mode(report: BenchReport, mode: str) -> str:
     others = [side.name for side in report.sides if side.kind == "release"]
-    points = [point for point in report.points if point.mode == mode]
     ratios = ["× original", *(f"× {name}" for name in others)]
     first = (["N"] if mode == "decode" else []) + ["bs", "len"]
     heads = "".join(f"<th>{escape(name)}</th>" for name in first)
@@ -80,11 +79,21 @@ def _mode(report: BenchReport, mode: str) -> str:
     heads += "".join(
         f"<th>{escape(name)}</th>" for name in (*_HEADS, *ratios, "verdict")
     )
-    rows = "\n".join(row for point in points for row in _rows(point, others))
-    return (
-        f'<h2>{escape(mode)}</h2><div class="scroll"><table><tr>{heads}</tr>\n{rows}'
-        "</table></div>"
-    )
+
+    def table(on_curve_only: bool) -> str:
+        rows = [
+            row
+            for point in report.points
+            if point.mode == mode and point.on_curve_only == on_curve_only
+            for row in _rows(point, others)
+        ]
+        lines = "\n".join([f"<tr>{heads}</tr>", *rows])
+        return f'<div class="scroll"><table>{lines}</table></div>' if rows else ""
+
+    more = table(True)
+    if more:
+        more = f"<details><summary>Points along curves</summary>{more}</details>"
+    return f"<h2>{escape(mode)}</h2>{table(False)}{more}"
 
 
 def _rows(point: PointReport, others: Sequence[str]) -> Iterable[str]:

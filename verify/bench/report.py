@@ -94,9 +94,13 @@ class Result(Model):
 
 
 class PointReport(Model):
-    """All sides at one point. length: tokens of the longest sequence."""
+    """All sides at one point. length: tokens of the longest sequence.
+
+    on_curve_only: not one of the table's; fewer sides and rounds.
+    """
 
     name: str
+    on_curve_only: bool
     mode: str
     steps: int
     bs: int

@@ -38,7 +38,7 @@ def point_report(
             )
         )  # fmt: skip
     return PointReport(
-        name=str(point), mode=point.mode, steps=point.steps, bs=point.bs,
+        name=str(point), on_curve_only=not measured.job.every_side, mode=point.mode, steps=point.steps, bs=point.bs,
         length=point.length, page_size=point.page_size, decode_kernel=point.impl,
         draft_tokens=point.draft, context=point.context, input_sets=measured.sets,
         footprint_bytes=measured.sets * point.bs * point.length * 4,

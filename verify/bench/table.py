@@ -29,9 +29,13 @@ def render(report: BenchReport, console: Console) -> None:
     for i, note in enumerate(report.notes):
         red = i == 0 and not machine.times_count
         console.print(note, style="bold red" if red else "", highlight=False)
-    for mode in dict.fromkeys(point.mode for point in report.points):
+    points = [point for point in report.points if not point.on_curve_only]
+    for mode in dict.fromkeys(point.mode for point in points):
         console.print()
-        console.print(_table(report, mode))
+        console.print(_table(report, [p for p in points if p.mode == mode]))
+    if len(points) < len(report.points):
+        more = len(report.points) - len(points)
+        console.print(f"\n{more} more points along curves: in --json and --report")
     console.print()
     for line in findings(report):
         console.print(line, highlight=False)
@@ -39,10 +43,11 @@ def render(report: BenchReport, console: Console) -> None:
     console.print(report.summary, style=style, highlight=False)
 
 
-def _table(report: BenchReport, mode: str) -> Table:
+def _table(report: BenchReport, points: list[PointReport]) -> Table:
     from rich.table import Table
 
     others = [side.name for side in report.sides if side.kind == "release"]
+    mode = points[0].mode
     table = Table(box=None, pad_edge=False, header_style="bold", title=mode)
     table.title_justify = "left"
     for name in (["N"] if mode == "decode" else []) + ["bs", "len"]:
@@ -50,9 +55,8 @@ def _table(report: BenchReport, mode: str) -> Table:
     table.add_column("side", no_wrap=True)
     for name in (*_COLUMNS, *(f"x {other}" for other in others), "verdict"):
         table.add_column(name, justify="right", no_wrap=True)
-    for point in report.points:
-        if point.mode == mode:
-            _rows(table, point, others)
+    for point in points:
+        _rows(table, point, others)
     return table
 
 
