@@ -47,7 +47,7 @@ def unlink(path: Path) -> None:
 
 def mkdir(path: Path) -> None:
     """Makes a folder, if there is none."""
-    with contextlib.suppress(FileExistsError):
+    if not path.is_dir():
         os.mkdir(path)
 
 

@@ -154,16 +154,15 @@ def _forward(tree: Tree, journal: Journal) -> None:
             fs.replace(_temporary(target), target)
     for parent in _folders(tree, journal):
         fs.sync(parent)
-    for folder in reversed(journal.remove):
-        _remove(tree.path(folder))
 
 
 def _undo(tree: Tree, journal: Journal, error: OSError) -> None:
     """Back to the old bytes; on a second error the journal stays for the next command."""
     try:
+        back = journal.reversed()
         if (tree.state / NAME).exists():
-            _forward(tree, journal.reversed())
-        _close(tree, journal)
+            _forward(tree, back)
+        _close(tree, back)
     except OSError as second:
         what = f"was left half way: {error.strerror}, then {second.strerror}"
         todo = "once it can be written, run the command again: it finishes or undoes"
@@ -175,6 +174,8 @@ def _undo(tree: Tree, journal: Journal, error: OSError) -> None:
 def _close(tree: Tree, journal: Journal) -> None:
     for change in journal.changes:
         fs.unlink(_temporary(tree.path(change.path)))
+    for folder in reversed(journal.remove):
+        _remove(tree.path(folder))
     for name in (NAME, f"{NAME}.tmp"):
         fs.unlink(tree.state / name)
     fs.sync(tree.state)

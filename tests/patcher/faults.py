@@ -151,7 +151,11 @@ def meaningful(tree: Tree) -> dict[str, tuple[str, int]]:
 
 
 class Ground:
-    """A folder with the trees of one case, ready made."""
+    """A folder with the trees of one case, ready made.
+
+    `proved` holds the states from which one more command has been tried: what a command
+    does depends on the tree alone.
+    """
 
     def __init__(self, folder: Path, case: Case) -> None:
         self.folder = folder
@@ -160,6 +164,7 @@ class Ground:
         self.start = self._made("start", case.before)
         self.goal = self._made("goal", (*case.before, case.broken))
         self.full = self._made("full", (ALL,))
+        self.proved: set[frozenset[object]] = set()
         self.snapshots = {
             "before": meaningful(self.start),
             "after": meaningful(self.goal),
@@ -225,15 +230,23 @@ def strike(ground: Ground, at: int, kind: str, tally: Tally) -> None:
         tally.bad.append(f"{where}: an error left it half way")
     if code not in (0, 4, -signal.SIGKILL):
         tally.bad.append(f"{where}: exit {code}")
+    seen = frozenset(snapshot(tree.home).items())
+    if seen not in ground.proved:
+        tally.bad += [f"{where}: {what}" for what in go_on(ground, tree)]
+        ground.proved.add(seen)
+
+
+def go_on(ground: Ground, tree: Tree) -> Iterator[str]:
+    """What is wrong after one more command, for either way to go."""
     cut_off = ground.folder / "cut-off"
     shutil.rmtree(cut_off, ignore_errors=True)
     shutil.copytree(tree.home, cut_off)
-    for next_command, wanted in ((NONE, ground.original), (ALL, ground.full)):
+    for command, wanted in ((NONE, ground.original), (ALL, ground.full)):
         shutil.rmtree(tree.home)
         shutil.copytree(cut_off, tree.home)
-        next_command(tree)
+        command(tree)
         if snapshot(tree.home) != snapshot(wanted.home):
-            tally.bad.append(f"{where}: the next command did not reach {wanted.home}")
+            yield f"the next command did not reach the {wanted.home.name} tree"
 
 
 def survey(

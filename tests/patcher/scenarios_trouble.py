@@ -9,7 +9,14 @@ from pathlib import Path
 
 import patches as real_patches
 from patcher import fs, journal, manifest
-from tests.patcher.lookalike import BACKEND, ENVIRON, FILES, KERNEL, write_tree
+from tests.patcher.lookalike import (
+    BACKEND,
+    ENVIRON,
+    FILES,
+    KERNEL,
+    patches,
+    write_tree,
+)
 from tests.patcher.stage import Stage, scenario
 
 

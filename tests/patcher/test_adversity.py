@@ -41,6 +41,16 @@ def test_odd_names_of_places(tmp_path: Path, known: None, name: str) -> None:
     assert snapshot(tree.home) == before
 
 
+def test_a_name_that_is_no_text(
+    tmp_path: Path, known: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from patcher.cli import apply as command
+
+    folder = tmp_path / os.fsdecode(b"\xff")
+    assert command.main([str(folder)]) == 2
+    assert capfd.readouterr().err.endswith("\\udcff: does not exist\n")
+
+
 def crlf(data: bytes) -> bytes:
     return data.replace(b"\n", b"\r\n")
 

@@ -26,6 +26,7 @@ assert scenarios_conflicts, (scenarios_trees, scenarios_trouble)
 def stage(
     tmp_path: Path,
     known: None,
+    plain_git: None,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> Stage:
@@ -33,8 +34,6 @@ def stage(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NSA_OPT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
-    (tmp_path / "gitconfig").write_text("[user]\n\tname = A\n\temail = a@b\n")
     return Stage(tmp_path, monkeypatch, capfd)
 
 
