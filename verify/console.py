@@ -98,7 +98,7 @@ class _Plain:
 class Progress:
     """A bar on stderr where stderr is a terminal; nothing otherwise."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int | None) -> None:
         self._total = total
         self._bad = 0
 

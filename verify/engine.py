@@ -81,9 +81,9 @@ def run(
                 for group in sorted(groups.values(), key=_cost)
             ]
             candidates = tuple(task.result() for task in tasks)
-        used = _used(session)
+        about = used(session)
     cases = tuple(case for n in sorted(found) for case in found[n])
-    return Ran(cases, used, candidates)
+    return Ran(cases, about, candidates)
 
 
 def _cost(group: list[tuple[int, Job]]) -> tuple[int, int]:
@@ -108,16 +108,17 @@ def _group(
                 if deaths >= MAX_DEATHS:
                     case = _skipped(setup, job, poison)
                 else:
-                    case = _case(setup, baseline, session, job, poison)
+                    case = verify_case(setup, baseline, session, job, poison)
                 deaths += _died(case)
                 found[number].append(case)
                 progress(case)
-        return _used(session) | {"gates": route.env, "blocked": list(route.blocked)}
+        return used(session) | {"gates": route.env, "blocked": list(route.blocked)}
 
 
-def _case(
+def verify_case(
     setup: Setup, baseline: Baseline, session: Session, job: Job, poison: int
 ) -> Case:
+    """One scenario on both sides, judged and timed."""
     began = time.monotonic()
     mode = job.scenario.mode
     outcome = judge(
@@ -153,7 +154,8 @@ def _died(case: Case) -> bool:
     )
 
 
-def _used(session: Session) -> Json:
+def used(session: Session) -> Json:
+    """What a worker says of itself, and which modules it imported, stubbed, stood in."""
     try:
         return {**session.about, **session.ask(op="used")}
     except WorkerDied as death:

@@ -46,7 +46,7 @@ class Failure(Model):
     mode: str
     scenario: str
     seed: int
-    poison: int
+    poisons: list[int]
     kind: str
     line: str
     detail: list[str]

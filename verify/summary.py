@@ -14,6 +14,9 @@ from verify.results import Broken, Case, Difference, Different, Identical, NotRu
 from verify.sources import Pair, Source
 from verify.worker.standins import DESCRIPTIONS
 
+PICTURED = 12  # failures with pictures
+PICTURES = 4  # of each
+
 
 @dataclass(frozen=True)
 class Context:
@@ -54,7 +57,7 @@ def build(context: Context, ran: Ran, counters: Iterable[r.Counters] = ()) -> r.
         seed=context.setup.seed,
         poisons=list(context.setup.poisons),
         matrix=cells,
-        failures=[_failure(case, context) for case in ran.cases if _failed(case)],
+        failures=_failures(context, ran),
         counters=list(counters),
         not_run=[*_not_run(context, device), *_reasons(cells)],
         standins=list(_standins(ran)),
@@ -161,15 +164,31 @@ def _cells(cases: tuple[Case, ...]) -> Iterable[r.Cell]:
         )
 
 
+def _failures(context: Context, ran: Ran) -> list[r.Failure]:
+    """Every failure; pictures only for the first, which are the ones looked at."""
+    grouped: dict[tuple[str, str, str], list[Case]] = {}
+    for case in ran.cases:
+        if _failed(case):
+            grouped.setdefault((case.route, case.mode, case.scenario), []).append(case)
+    return [
+        _failure(cases, context, pictures=PICTURES if number < PICTURED else 0)
+        for number, cases in enumerate(grouped.values())
+    ]
+
+
 def _failed(case: Case) -> bool:
     return isinstance(case.outcome, Different | Broken)
 
 
-def _failure(case: Case, context: Context) -> r.Failure:
+def _failure(cases: list[Case], context: Context, pictures: int) -> r.Failure:
+    """One scenario's failure; with another poison it is the same one again."""
+    case = cases[0]
     outcome = case.outcome
     head = f"{case.mode}/{case.route}: "
     if isinstance(outcome, Different):
-        found = [_found(d) for d in outcome.differences]
+        found = [
+            _found(d, drawn=n < pictures) for n, d in enumerate(outcome.differences)
+        ]
         line = head + outcome.differences[0].line()
         kind, detail = "different", [head + d.line() for d in outcome.differences[1:]]
     else:
@@ -181,7 +200,7 @@ def _failure(case: Case, context: Context) -> r.Failure:
         mode=case.mode,
         scenario=case.scenario,
         seed=case.seed,
-        poison=case.poison,
+        poisons=[each.poison for each in cases],
         kind=kind,
         line=line,
         detail=detail,
@@ -212,9 +231,9 @@ def reproduce(arguments: tuple[str, ...], case: Case) -> str:
     )
 
 
-def _found(d: Difference) -> r.Found:
+def _found(d: Difference, drawn: bool) -> r.Found:
     grid = None
-    if d.spread is not None:
+    if drawn and d.spread is not None:
         cells = [list(row) for row in d.spread.cells]
         grid = r.Grid(shape=list(d.spread.shape), cells=cells)
     return r.Found(

@@ -66,6 +66,8 @@ def verify(options: Options) -> Report:
     """Run what the options ask for. Raises `Refusal`."""
     _check(options)
     device = _device(options)
+    if options.sanitize:
+        _can_sanitize(device)
     began, started = time.monotonic(), datetime.datetime.now(datetime.timezone.utc)
     pair = sources.resolve(options.tree, options.baseline, _progress)
     chosen = _routes(options, pair)
@@ -86,9 +88,12 @@ def verify(options: Options) -> Report:
             timeout=options.timeout,
             seed=options.seed,
         )
-        with console.Progress(len(plan.jobs) * len(setup.poisons)) as bar:
-            ran = engine.run(setup, list(plan.jobs), bar)
-        counters = list(counting.count(setup, chosen)) if device == "cuda" else []
+        ran = _run(options, setup, chosen, plan)
+        counters = (
+            list(counting.count(setup, chosen))
+            if device == "cuda" and not options.sanitize
+            else []
+        )
     context = summary.Context(
         pair=pair,
         hashes=hashes,
@@ -101,9 +106,36 @@ def verify(options: Options) -> Report:
     return summary.build(context, ran, counters)
 
 
+def _run(
+    options: Options,
+    setup: engine.Setup,
+    chosen: tuple[routes.Route, ...],
+    plan: Matrix,
+) -> engine.Ran:
+    """The matrix, the scenarios asked for, drawn ones, or a few under the sanitizer."""
+    if options.sanitize:
+        from verify import sanitize
+
+        with console.Progress(None) as bar:
+            return sanitize.run(setup, chosen, bar)
+    if options.cases and not options.scenarios:
+        from verify import fuzz
+
+        with console.Progress(None) as bar:
+            return fuzz.run(setup, chosen, options.cases, bar)
+    with console.Progress(len(plan.jobs) * len(setup.poisons)) as bar:
+        return engine.run(setup, list(plan.jobs), bar)
+
+
 def _plan(
     options: Options, pair: sources.Pair, chosen: tuple[routes.Route, ...], device: str
 ) -> Matrix:
+    if options.sanitize:
+        words = "all but two short scenarios a mode, under compute-sanitizer"
+        return Matrix((), (words,))
+    if options.cases and not options.scenarios:
+        words = f"the matrix: {options.cases} drawn scenarios a route and mode instead"
+        return Matrix((), (words,))
     if not options.scenarios:
         plan = matrix(chosen, device)
         return replace(plan, reduced=(*plan.reduced, *_unseen(pair)))
@@ -154,11 +186,15 @@ def _check(options: Options) -> None:
         raise _usage("--cases", "must not be negative")
     if options.timeout <= 0:
         raise _usage("--timeout", "must be positive")
-    if importlib.util.find_spec("torch") is None:
-        raise Refusal(
-            Reason("", "", "torch is not installed here", "pip install torch"),
-            code=Exit.UNAVAILABLE,
-        )
+    _needs("torch", "pip install torch")
+    if options.cases:
+        _needs("hypothesis", "pip install 'nsa-opt[dev]'")
+
+
+def _needs(package: str, todo: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        what = f"{package} is not installed here"
+        raise Refusal(Reason("", "", what, todo), code=Exit.UNAVAILABLE)
 
 
 def _device(options: Options) -> str:
@@ -172,6 +208,15 @@ def _device(options: Options) -> str:
         what = "--device cuda: torch sees no CUDA device"
         raise Refusal(Reason("", "", what, "use --device cpu"), code=Exit.UNAVAILABLE)
     return "cuda" if found else "cpu"
+
+
+def _can_sanitize(device: str) -> None:
+    if device != "cuda":
+        what = "--sanitize needs a CUDA device"
+        raise Refusal(Reason("", "", what), code=Exit.UNAVAILABLE)
+    from verify.sanitize import find
+
+    find()
 
 
 def _usage(option: str, what: str) -> Refusal:

@@ -41,7 +41,7 @@ def _passed(suite: xml.Element, cell: Cell) -> None:
 
 
 def _failed(suite: xml.Element, failure: Failure) -> None:
-    name = f"{failure.route} {failure.scenario} poison {failure.poison}"
+    name = f"{failure.route} {failure.scenario}"
     case = xml.SubElement(suite, "testcase", classname=failure.mode, name=_clean(name))
     kind = "failure" if failure.kind == "different" else "error"
     child = xml.SubElement(case, kind, message=_clean(failure.line), type=failure.kind)
