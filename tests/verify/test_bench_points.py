@@ -66,6 +66,14 @@ def test_a_wrong_number_is_named(text: str) -> None:
         numbers([text], "--bs")
 
 
+def test_only_modes_that_a_route_runs_are_measured() -> None:
+    planned = plan(Request(curves=True), "cuda", {"decode"})
+    assert {job.point.mode for job in planned.jobs} == {"decode"}
+    assert {curve.mode for curve in planned.curves} == {"decode"}
+    with pytest.raises(PointError, match="no chosen route runs draft_extend"):
+        plan(Request(modes=("draft_extend",)), "cuda", {"decode"})
+
+
 def test_a_length_past_the_context_is_refused() -> None:
     with pytest.raises(PointError, match="163,840"):
         plan(Request(lengths=(163_840,)), "cuda")

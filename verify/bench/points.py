@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -113,15 +113,19 @@ class Request:
     rounds: int = 0
 
 
-def plan(request: Request, device: str) -> Plan:
-    """The run's points, each once. Raises PointError."""
+def plan(request: Request, device: str, routed: Container[str] = MODES) -> Plan:
+    """The run's points, each once. routed: modes that any route runs. Raises PointError."""
+    modes = tuple(mode for mode in request.modes or MODES if mode in routed)
+    if not modes:
+        raise PointError(f"no chosen route runs {', '.join(request.modes or MODES)}")
+    request = replace(request, modes=modes)
     effort = CPU if device == "cpu" else QUICK if request.quick else FULL
     base = Point(
         "decode", 4, 1, 1, impl=request.impl, context=_context(request, device)
     )
     jobs = [
         Job(replace(base, mode=mode, steps=steps, bs=bs, length=length), effort)
-        for mode in request.modes or MODES
+        for mode in request.modes
         for steps in _steps(request, mode, device)
         for bs, length in _sizes(request, mode, device)
     ]
@@ -162,7 +166,7 @@ def _curves(request: Request, base: Point) -> tuple[Curve, ...]:
     steps, bs, length = _MIDDLE
     found = []
     for mode, axis in wanted:
-        if mode not in (request.modes or MODES):
+        if mode not in request.modes:
             continue
         middle = replace(
             base,

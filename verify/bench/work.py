@@ -6,13 +6,14 @@ import datetime
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from patcher.results import Exit, Reason, Refusal
 from verify.bench import build, outputs, sides, table
-from verify.bench.points import MODES, PointError, Request, numbers, plan
+from verify.bench.points import MODES, Plan, PointError, Request, numbers, plan
 from verify.bench.report import BenchReport
 from verify.bench.run import Runner, run
 from verify.session import WorkerDied
@@ -63,15 +64,12 @@ def bench(options: Options) -> BenchReport:
     request = _request(options)
     device = _device(options)
     began, started = time.monotonic(), datetime.datetime.now(datetime.timezone.utc)
-    try:
-        planned = plan(request, device)
-    except PointError as error:
-        raise _usage("", str(error)) from None
     with tempfile.TemporaryDirectory(prefix="nsa-bench-") as folder:
         found = sides.resolve(
             options.tree, options.against, options.routes, Path(folder), progress,
             quick=options.quick,
         )  # fmt: skip
+        planned = _plan(request, device, found)
         with Runner(found, device, options.seed, options.python, progress) as runner:
             try:
                 about = runner.start()
@@ -92,6 +90,14 @@ def bench(options: Options) -> BenchReport:
                 notes=runner.notes,
             )
     return build.build(context, planned, measured)
+
+
+def _plan(request: Request, device: str, found: Sequence[sides.Side]) -> Plan:
+    routed = {mode for s in found if s.kind == "route" for mode in s.modes}
+    try:
+        return plan(request, device, routed)
+    except PointError as error:
+        raise _usage("", str(error)) from None
 
 
 def _request(options: Options) -> Request:

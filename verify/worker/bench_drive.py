@@ -161,11 +161,14 @@ class Rotation:
 class TimedRunner(TimedMultiStep, Runner):
     """Decode through the tree's own draft runner: the call, and the graph it captured."""
 
+    def build(self) -> None:
+        super().build()
+        self.rotation = Rotation(self.inputs_sets)  # here: not the tree's memory
+
     def init_state(self) -> None:
         from verify.worker import runner
 
         runner._pool[0] = None
-        self.rotation = Rotation(self.inputs_sets)
         worker = Record(
             model_runner=self.model_runner, draft_forward=self.rotation.draft_forward
         )
