@@ -22,7 +22,6 @@ from verify.session import Session, WorkerDied
 Json = dict[str, Any]
 Progress = Callable[[str], None]
 MAX_DEATHS = 2
-WARMUP = 5
 
 
 @dataclass
@@ -158,9 +157,7 @@ class Runner:
 
     def _request(self, measured: Measured) -> Json:
         point = measured.job.point.request(measured.sets)
-        return {
-            "op": "bench-prepare", "point": point, "seed": self.seed, "warmup": WARMUP,
-        }  # fmt: skip
+        return {"op": "bench-prepare", "point": point, "seed": self.seed}
 
     def _round(self, measured: Measured, order: random.Random) -> None:
         """Every side once, in a new order; then the graphs, next to each other."""
