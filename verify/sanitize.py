@@ -11,8 +11,10 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from patcher.results import Exit, Reason, Refusal
 from verify.engine import Job, Ran, Setup, used, verify_case
@@ -20,6 +22,8 @@ from verify.judge import Baseline
 from verify.results import Broken, Case, Difference, Different, Identical
 from verify.routes import GATES, Route
 from verify.worker.scenario import Scenario
+
+Json = dict[str, Any]
 
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 _SUMMARY = re.compile(r"(?:ERROR|RACECHECK) SUMMARY: (\d+)")
@@ -53,31 +57,49 @@ def run(
     routes: tuple[Route, ...],
     progress: Callable[[Case], None] = lambda case: None,
 ) -> Ran:
-    """Every route under every tool; a tool's finding is a difference."""
+    """Every route that launches kernels of its own, under every tool at once.
+
+    A tool's finding is a difference. Loading PyTorch is what takes the time, so the
+    tools, which wait for different things, run side by side.
+    """
     tool = find()
+    routes = tuple(r for r in routes if r.kernels and not r.pair)
+    with ThreadPoolExecutor(len(TOOLS)) as pool:
+        runs = pool.map(lambda name: _under(name, tool, setup, routes, progress), TOOLS)
+        found, baselines, candidates = zip(*runs, strict=True)
+    return Ran(sum(found, ()), baselines[0], sum(candidates, ()))
+
+
+def _under(
+    name: str,
+    tool: str,
+    setup: Setup,
+    routes: tuple[Route, ...],
+    progress: Callable[[Case], None],
+) -> tuple[tuple[Case, ...], Json, tuple[Json, ...]]:
+    """Every route under one tool: the cases, and what either side's worker used."""
     found: list[Case] = []
-    candidates = []
+    candidates: list[Json] = []
     with setup.session("baseline", dict.fromkeys(GATES, "0")) as session:
         baseline = Baseline(session)
-        for name in TOOLS:
-            for route in routes:
-                log = session.folder / f"{name}.log"
-                wrapped = replace(setup, wrapper=_command(tool, name, log))
-                env = route.env | {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
-                with wrapped.session("candidate", env, route.blocked) as candidate:
-                    cases = [
-                        verify_case(wrapped, baseline, candidate, Job(route, s), 1)
-                        for mode in route.modes
-                        for s in scenarios(mode)
-                    ]
-                    candidates.append(used(candidate) | {"gates": route.env})
-                    candidate.finish()
-                cases.append(_verdict(setup, route, name, log, cases))
-                for case in cases:
-                    labelled = replace(case, route=f"{route.label} ({name})")
-                    found.append(labelled)
-                    progress(labelled)
-        return Ran(tuple(found), used(session), tuple(candidates))
+        for route in routes:
+            log = session.folder / f"{name}.log"
+            wrapped = replace(setup, wrapper=_command(tool, name, log))
+            env = route.env | {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
+            with wrapped.session("candidate", env, route.blocked) as candidate:
+                cases = [
+                    verify_case(wrapped, baseline, candidate, Job(route, s), 1)
+                    for mode in route.modes
+                    for s in scenarios(mode)
+                ]
+                candidates.append(used(candidate) | {"gates": route.env})
+                candidate.finish()
+            cases.append(_verdict(setup, route, name, log, cases))
+            for case in cases:
+                labelled = replace(case, route=f"{route.label} ({name})")
+                found.append(labelled)
+                progress(labelled)
+        return tuple(found), used(session), tuple(candidates)
 
 
 def _command(tool: str, name: str, log: Path) -> tuple[str, ...]:

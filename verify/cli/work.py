@@ -131,7 +131,7 @@ def _plan(
     options: Options, pair: sources.Pair, chosen: tuple[routes.Route, ...], device: str
 ) -> Matrix:
     if options.sanitize:
-        words = "all but two short scenarios a mode, under compute-sanitizer"
+        words = "all but two short scenarios of each route with kernels of its own"
         return Matrix((), (words,))
     if options.cases and not options.scenarios:
         words = f"the matrix: {options.cases} drawn scenarios a route and mode instead"

@@ -47,7 +47,8 @@ class Session:
             self.device == "cpu",
         )
         if self.device != "cpu":
-            torch.cuda.init()  # some of it is put off, and imports what is blocked
+            # Some of it is put off, and imports what is blocked.
+            torch.cuda.init()  # type: ignore[no-untyped-call]
         self.finder.install()
         self.observer: Any = None
 

@@ -106,7 +106,7 @@ class FanOut(NativeSparseAttnMultiStepBackend):
             page_table_stride=table.page_table_stride,
             real_page_table_stride=table.real_page_table_stride,
             aligned=table.aligned,
-            max_seqlen_k=int(forward_batch.seq_lens_cpu[:bs].max().item()),
+            max_seqlen_k=max(forward_batch.seq_lens_cpu[:bs].tolist()),
             nsa_index_topk=first.nsa_index_topk,
             real_page_size=first.real_page_size,
         ):

@@ -54,7 +54,7 @@ class FusedDecode(NativeSparseAttnBackend):
         seq_lens_cpu: torch.Tensor,
     ) -> Optional[PrecomputedMetadata]:
         """`_precompute_decode_mode` and all that follows it in one launch, or None."""
-        max_len = int(seq_lens_cpu.max().item())
+        max_len = max(seq_lens_cpu.tolist())
         # Two allocations, not six: each costs the host as much as a small launch.
         seqlens = torch.empty((4, bs + 1), dtype=torch.int32, device=self.device)
         cache_seqlens, nsa_cache_seqlens, cu_seqlens_k, nsa_cu_seqlens_k = seqlens

@@ -13,6 +13,8 @@ All buffers are int32; `req_to_token` is [requests, context] int32 and contiguou
 along the context. Nothing past `max_seqlen_k` columns is touched.
 """
 
+from typing import Any, Dict, Tuple
+
 import torch
 import triton
 import triton.language as tl
@@ -49,7 +51,7 @@ _ANY_VALUE = [
     "fan_out_table",
 ]
 
-_compiled = {}
+_compiled: Dict[Tuple, Any] = {}
 
 
 def _launch(kernel, grid, inputs, args, constexprs, num_warps=4):
