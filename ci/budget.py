@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 COMMANDS = ("checkout", "apply", "verify", "bench", "rollback")
@@ -28,7 +28,10 @@ def tool(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 def need(done: subprocess.CompletedProcess[str]) -> None:
     if done.returncode:
-        sys.exit(f"{' '.join(done.args)} ended with {done.returncode}\n{done.stderr}")
+        said = "\n".join(
+            [*done.stdout.splitlines()[-3:], *done.stderr.splitlines()[-3:]]
+        )
+        sys.exit(f"{' '.join(done.args)} ended with {done.returncode}\n{said}")
 
 
 def seconds(run: Callable[[], object], times: int = TIMES) -> float:
@@ -50,24 +53,22 @@ def git(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def budget(tree: Path) -> list[tuple[str, float, float]]:
+def budget(tree: Path) -> Iterator[tuple[str, float, float]]:
     """(what, seconds, budget) for every step of a user's road through one tree."""
-    rows = [
-        (f"{name}-nsa-opt --help", seconds(lambda n=name: need(tool(n, "--help"))), 0.5)
-        for name in COMMANDS
-    ]
+    for name in COMMANDS:
+        taken = seconds(lambda n=name: need(tool(n, "--help")))
+        yield f"{name}-nsa-opt --help", taken, 0.5
     plan = seconds(lambda: tool("apply", tree, "--check"))
-    rows.append(("apply-nsa-opt --check (plan only)", plan, 2.0))
+    yield "apply-nsa-opt --check (plan only)", plan, 2.0
     applied, undone = [], []
     for _ in range(TIMES):
         applied.append(seconds(lambda: need(tool("apply", tree)), 1))
         undone.append(seconds(lambda: need(tool("rollback", tree)), 1))
-    rows.append(("apply-nsa-opt", statistics.median(applied), 2.0))
-    rows.append(("rollback-nsa-opt", statistics.median(undone), 2.0))
+    yield "apply-nsa-opt", statistics.median(applied), 2.0
+    yield "rollback-nsa-opt", statistics.median(undone), 2.0
     need(tool("apply", tree))
     verify = seconds(lambda: need(tool("verify", tree, "--device", "cpu")), 1)
-    rows.append(("verify-nsa-opt, all routes, on the CPU", verify, 60.0))
-    return rows
+    yield "verify-nsa-opt, all routes, on the CPU", verify, 60.0
 
 
 def contents(tree: Path) -> dict[str, bytes]:
@@ -108,7 +109,7 @@ def main() -> int:
         for what, taken, allowed in budget(tree):
             over |= taken > allowed
             late = "  OVER" if taken > allowed else ""
-            print(f"{what:42} {taken:8.2f} {allowed:7.1f}{late}")
+            print(f"{what:42} {taken:8.2f} {allowed:7.1f}{late}", flush=True)
         git(tree, "add", "--intent-to-add", ".")
         diff = work / "changes.diff"
         diff.write_text(git(tree, "diff").stdout)
