@@ -8,6 +8,7 @@ with a full re-capture in the middle and one of a single batch size after it.
 
 from __future__ import annotations
 
+import itertools
 import random
 
 from verify.worker.scenario import (
@@ -35,12 +36,24 @@ def replays(scenario: Scenario, seed: int) -> tuple[Replay, ...]:
 
 def _tour(scenario: Scenario, seed: int, count: int) -> tuple[Replay, ...]:
     draw = random.Random(f"{seed}:{scenario.text()}")
-    edges = [n for n in EDGES if n <= scenario.max_length]
-    edges += [scenario.max_length, max(1, scenario.max_length - 1)]
+    edges = _Edges(scenario, draw)
     return tuple(
         _one(scenario, draw, _raw_bs(scenario, draw, step), _style(step), edges, step)
         for step in range(count)
     )
+
+
+class _Edges:
+    """The edge lengths in turn, from a drawn start, through all of a tour."""
+
+    def __init__(self, scenario: Scenario, draw: random.Random) -> None:
+        end = scenario.max_length
+        self.lengths = [n for n in EDGES if n <= end] + [end, max(1, end - 1)]
+        self._next = draw.randrange(len(self.lengths))
+
+    def take(self) -> int:
+        self._next = (self._next + 1) % len(self.lengths)
+        return self.lengths[self._next]
 
 
 def _style(step: int) -> str:
@@ -51,11 +64,14 @@ def _raw_bs(scenario: Scenario, draw: random.Random, step: int) -> int:
     """Full, then padded, then any: the largest captured size comes first."""
     if step == 0:
         return scenario.max_bs
-    size = scenario.capture[draw.randrange(len(scenario.capture))]
-    if step % 3 == 1:
-        smaller = [c for c in scenario.capture if c < size]
-        return draw.randint(max(smaller, default=0) + 1, size)
-    return size
+    padded = [
+        raw
+        for below, size in itertools.pairwise((0, *scenario.capture))
+        for raw in range(below + 1, size)
+    ]
+    if step % 3 == 1 and padded:
+        return draw.choice(padded)
+    return draw.choice(scenario.capture)
 
 
 def _one(
@@ -63,13 +79,14 @@ def _one(
     draw: random.Random,
     raw_bs: int,
     style: str,
-    edges: list[int],
+    edges: _Edges,
     step: int,
 ) -> Replay:
-    lengths = [_length(scenario, draw, style, edges) for _ in range(raw_bs)]
-    if style == "edges":
-        for i in range(min(raw_bs, len(edges))):
-            lengths[(i + step) % raw_bs] = edges[(i + step) % len(edges)]
+    lengths = [_length(scenario, draw, style) for _ in range(raw_bs)]
+    if style in ("edges", "mixed"):
+        for i in range(min(raw_bs, len(edges.lengths))):
+            lengths[i] = edges.take()
+        draw.shuffle(lengths)
     rows = draw.sample(range(scenario.pool_rows), raw_bs)
     if step % 4 == 3 and raw_bs > 1:
         rows[-1] = rows[0]
@@ -80,9 +97,7 @@ def _one(
     return Replay(tuple(lengths), tuple(rows), tuple(accepts))
 
 
-def _length(
-    scenario: Scenario, draw: random.Random, style: str, edges: list[int]
-) -> int:
+def _length(scenario: Scenario, draw: random.Random, style: str) -> int:
     end = scenario.max_length
     if style == "short":
         return draw.randint(1, min(end, 200))
@@ -90,9 +105,7 @@ def _length(
         return draw.randint(max(1, end - 300), end)
     if style == "one":
         return 1
-    if style == "edges":
-        return draw.choice(edges)
-    return draw.choice(edges) if draw.random() < 0.5 else draw.randint(1, end)
+    return draw.randint(1, end)
 
 
 def _with_recaptures(

@@ -1,0 +1,122 @@
+"""A worker that raises, crashes, hangs or is killed is a report, never a pass."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.verify.test_verdicts import BACKEND, DECODE
+
+pytestmark = pytest.mark.tree
+Run = Callable[..., tuple[int, str, str]]
+
+
+def spoil(tree: Path, code: str) -> None:
+    """Put `code` first in `_precompute_decode_mode` of the tree."""
+    file = tree / BACKEND
+    text = file.read_text()
+    body = '        """One query token a request'
+    assert text.count(body) == 1
+    file.write_text(
+        text.replace(body, f"        import os, time, torch\n        {code}\n{body}")
+    )
+
+
+def verify(run: Run, tree: Path, *more: object) -> tuple[int, str]:
+    code, out, err = run(
+        tree, "--device", "cpu", "--route", "precomputed", "--scenario", DECODE, *more
+    )
+    assert "Traceback" not in out + err
+    return code, out
+
+
+def test_raising_only_in_the_candidate_is_a_difference(copy: Path, run: Run) -> None:
+    spoil(copy, "raise IndexError('row 9')")
+    code, out = verify(run, copy)
+    assert code == 1
+    assert "old no exception, new IndexError: row 9: raised" in out
+
+
+def test_a_crash(copy: Path, run: Run) -> None:
+    spoil(copy, "print('about to go'); os._exit(7)")
+    code, out = verify(run, copy)
+    assert code == 4
+    assert "crash on the candidate: the worker ended with exit status 7" in out
+    assert "about to go" in out
+    assert f"--scenario {DECODE}" in out
+
+
+def test_a_signal(copy: Path, run: Run) -> None:
+    spoil(copy, "os.kill(os.getpid(), 11)")
+    code, out = verify(run, copy)
+    assert code == 4
+    assert "the worker ended with SIGSEGV" in out
+
+
+def test_a_kill(copy: Path, run: Run) -> None:
+    spoil(copy, "os.kill(os.getpid(), 9)")
+    code, out = verify(run, copy)
+    assert code == 4
+    assert "killed on the candidate: the worker was killed (SIGKILL" in out
+
+
+def test_a_hang(copy: Path, run: Run) -> None:
+    spoil(copy, "time.sleep(60)")
+    code, out = verify(run, copy, "--timeout", "3")
+    assert code == 4
+    assert "timeout on the candidate: no answer within 3 s; killed" in out
+
+
+def test_out_of_memory(copy: Path, run: Run) -> None:
+    spoil(copy, "raise torch.OutOfMemoryError('tried to allocate 1 PiB')")
+    code, out = verify(run, copy)
+    assert code == 4
+    assert "memory on the candidate: OutOfMemoryError: tried to allocate" in out
+
+
+def test_a_baseline_that_breaks_is_no_verdict(
+    copy: Path, applied: Path, run: Run
+) -> None:
+    (copy / BACKEND).write_text("raise RuntimeError('half written')\n")
+    code, out, _ = run(
+        applied, "--device", "cpu", "--baseline", copy, "--route", "precomputed",
+        "--scenario", DECODE,
+    )  # fmt: skip
+    assert code == 4
+    assert "raised on the baseline: RuntimeError: half written" in out
+
+
+def test_a_tree_that_prints_does_not_disturb_the_answers(copy: Path, run: Run) -> None:
+    spoil(copy, "print('{\"ok\": true}'); os.write(1, b'noise\\n')")
+    code, out = verify(run, copy)
+    assert code == 0, out
+
+
+def test_after_three_deaths_the_rest_is_not_run(copy: Path, run: Run) -> None:
+    spoil(copy, "os._exit(7)")
+    code, out = verify(run, copy, "--scenario", DECODE.replace("n4", "n2"))
+    assert code == 4
+    assert "its worker died 3 times" in out
+
+
+def test_the_workers_interpreter(copy: Path, run: Run) -> None:
+    code, out = verify(run, copy, "--python", sys.executable)
+    assert code == 0, out
+
+
+def test_an_interpreter_without_torch(copy: Path, run: Run, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho 'No module named torch' >&2\nexit 1\n")
+    python.chmod(0o755)
+    code, out, err = run(copy, "--python", python)
+    assert (code, out) == (4, "")
+    assert "cannot import torch: No module named torch" in err
+
+
+def test_an_interpreter_that_is_not_there(copy: Path, run: Run, tmp_path: Path) -> None:
+    code, _, err = run(copy, "--python", tmp_path / "nope")
+    assert code == 4
+    assert "does not start" in err

@@ -1,0 +1,130 @@
+"""The command line: mistakes are messages with the right exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from patcher.results import Exit
+from tests.verify.test_verdicts import DECODE
+from verify import fuzz, routes
+from verify.cli import verify as command
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.mark.tree
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["--route", "sideways"], Exit.USAGE, "unknown route 'sideways'; known: per-"),
+        (["--scenario", "decode"], Exit.USAGE, "11 parts"),
+        (["--device", "tpu"], Exit.USAGE, "'tpu' is not auto, cpu or cuda"),
+        (["--runtime", "real"], Exit.USAGE, "'real' is not isolated or installed"),
+        (["--cases", "-1"], Exit.USAGE, "must not be negative"),
+        (["--timeout", "0"], Exit.USAGE, "must be positive"),
+        (["--baseline", "9.9.9"], Exit.USAGE, "neither a tree nor a pinned release"),
+        (
+            ["--route", "original", "--scenario", DECODE],
+            Exit.USAGE,
+            "no chosen route runs a scenario of this mode",
+        ),
+        (["--device", "cpu", "--sanitize"], Exit.UNAVAILABLE, "needs a CUDA device"),
+    ],
+)
+def test_a_mistake_is_a_message(
+    applied: Path, run: Run, arguments: list[str], code: Exit, says: str
+) -> None:
+    got, out, err = run(applied, *arguments)
+    assert (got, out) == (code, "")
+    assert says in err
+    assert "Traceback" not in err
+
+
+def test_no_tree(run: Run, tmp_path: Path) -> None:
+    assert run(tmp_path)[0] == Exit.REFUSED
+    assert run(tmp_path / "nothing")[0] == Exit.USAGE
+
+
+@pytest.mark.tree
+def test_a_route_that_the_tree_lacks(original: Path, run: Run) -> None:
+    arguments = ("--baseline", "in-tree", "--route", "fan-out", "--device", "cpu")
+    code, _, err = run(original, *arguments)
+    assert code == Exit.REFUSED
+    assert "has no route 'fan-out'" in err
+
+
+def test_cuda_without_a_gpu(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("verify.probe.has_cuda", lambda python: False)
+    code, _, err = run(tmp_path, "--device", "cuda")
+    assert code == Exit.UNAVAILABLE
+    assert "torch sees no CUDA device" in err
+
+
+def test_help_lists_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert "0 identical, 1 not identical, 2 usage, 3 the tree refuses" in out
+
+
+def test_every_gate_of_a_route_is_known() -> None:
+    for route in routes.ROUTES:
+        assert set(route.on) <= set(routes.GATES)
+        assert set(route.env) == set(routes.GATES)
+
+
+def test_evidence_against_a_route() -> None:
+    (fan_out,) = (r for r in routes.ROUTES if r.name == "fan-out")
+    good = {"replay": {"kernel _fan_out_decode_metadata_kernel": 5}}
+    assert fan_out.missing("decode", good) == []
+    fallback = {"replay": {"call _precompute_replay_metadata": 5}}
+    assert fan_out.missing("decode", fallback) == [
+        "no replay kernel *fan_out*",
+        "replay call _precompute_replay_metadata",
+    ]
+
+
+@pytest.mark.tree
+def test_drawn_scenarios_pass_on_a_right_tree(
+    applied: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fuzz, "cache_folder", lambda: tmp_path)
+    code, out, _ = run(
+        applied, "--device", "cpu", "--route", "original", "--cases", "6"
+    )
+    assert code == 0, out
+    assert "6 drawn scenarios a route and mode instead" in out
+    assert not (tmp_path / "failures").exists()
+
+
+@pytest.mark.tree
+def test_a_drawn_failure_shrinks_and_is_tried_first_next_time(
+    copy: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.verify.test_verdicts import edit
+
+    monkeypatch.setattr(fuzz, "cache_folder", lambda: tmp_path)
+    edit(
+        copy,
+        "first_seqlens = cache_seqlens - (draft_tokens - 1)",
+        "first_seqlens = cache_seqlens - (draft_tokens - 1) + (cache_seqlens > 60)",
+    )
+    arguments = (copy, "--device", "cpu", "--route", "original", "--cases", "60")
+    code, out, _ = run(*arguments)
+    assert code == 1
+    (file,) = (tmp_path / "failures").iterdir()
+    text = file.read_text().strip()
+    assert text.startswith("target_verify:n1:")
+    assert "/" not in text, "one replay is enough"
+    assert text in out
+    code, out, _ = run(*arguments)
+    assert code == 1
+    assert text in out
+    pair = next(
+        row for row in out.splitlines() if "target_verify  original (pair)" in row
+    )
+    assert pair.split()[3:5] == ["-", "1"], "the saved failure was tried first"
