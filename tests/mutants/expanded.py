@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.mutants.catalogue import BACKEND, KERNELS, Mutant
-from tests.mutants.mutate import Drop, Edit, Swap
+from tests.mutants.mutate import Drop, Edit, Set, Swap
 
 _BASE = "NativeSparseAttnBackend"
 _VERIFY = "_target_verify_metadata_kernel"
@@ -153,9 +153,9 @@ MUTANTS = (
     _extend(
         "extend: FlashMLA planned for the captured size",
         "flashmla_metadata",
-        Swap(
+        Set(
             f"{_BASE}._replay_draft_extend_metadata_fused",
-            "int(extend_seq_lens.sum().item())",
+            "expanded",
             "bs * self.speculative_num_draft_tokens",
         ),
         file=BACKEND,

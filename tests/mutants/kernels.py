@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from tests.mutants.catalogue import BACKEND, KERNELS, Mutant
-from tests.mutants.mutate import Drop, Edit, Swap
+from tests.mutants.mutate import Drop, Edit, Head, Swap
 
 _MULTI = "NativeSparseAttnMultiStepBackend"
 _REPLAY = f"{_MULTI}.init_forward_metadata_replay_cuda_graph"
 _FUSED = "NativeSparseAttnBackend._precompute_decode_mode_fused"
 _SEQLENS = "_store_decode_seqlens"
+_DECODE = "_decode_metadata_kernel"
 _FAN_OUT = "_fan_out_decode_metadata_kernel"
 
 
@@ -79,18 +80,25 @@ MUTANTS = (
         "",
         Swap(_SEQLENS, "i < bs", "i <= bs"),
     ),
-    _fused(
+    _fan(
         "kernel: every row reads the first request",
         "page_table",
         Swap("_load_pages", "row * req_pool_indices_stride", "0 * row"),
     ),
     _fused(
+        "kernel: last tile of a row not walked",
+        "page_table",
+        Swap(
+            _DECODE,
+            "range(begin, max_seqlen_k, step)",
+            "range(begin, max_seqlen_k - 1, step)",
+        ),
+    ),
+    _fan(
         "last column tile not launched",
         "page_table",
         Swap(
-            "_page_grid",
-            "-(-max_seqlen_k // _BLOCK_COLS)",
-            "max_seqlen_k // _BLOCK_COLS",
+            "_page_grid", "-(-max_seqlen_k // block_cols)", "max_seqlen_k // block_cols"
         ),
     ),
     _fused(
@@ -102,11 +110,7 @@ MUTANTS = (
     _fused(
         "fused decode given up at once",
         "the route did not run",
-        Swap(
-            _FUSED,
-            "max_len = int(seq_lens_cpu.max().item())",
-            "return None\nmax_len = int(seq_lens_cpu.max().item())",
-        ),
+        Head(_FUSED, "return None"),
         file=BACKEND,
     ),
     _fan(
@@ -117,11 +121,7 @@ MUTANTS = (
     _fan(
         "fan-out: last backend's lengths not written",
         "seqlens",
-        Swap(
-            "fan_out_decode_metadata",
-            "_page_grid(bs + backends, max_seqlen_k)",
-            "_page_grid(bs + backends - 1, max_seqlen_k)",
-        ),
+        Swap("fan_out_decode_metadata", "bs + backends", "bs + backends - 1"),
     ),
     _fan(
         "fan-out: two fields of the table mixed up",

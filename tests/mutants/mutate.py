@@ -39,7 +39,24 @@ class Drop:
     containing: str
 
 
-Edit = Swap | Drop
+@dataclass(frozen=True)
+class Set:
+    """In `where` the one assignment to the plain name `name` gets another value."""
+
+    where: str
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Head:
+    """In front of everything that the function `where` does, `code`."""
+
+    where: str
+    code: str
+
+
+Edit = Swap | Drop | Set | Head
 
 
 _parsed = cache(cst.parse_module)
@@ -51,7 +68,7 @@ def mutate(source: str, edit: Edit) -> str:
     planted = _parsed(source).visit(planter)
     wanted = edit.of if isinstance(edit, Swap) else 1
     if planter.found != wanted:
-        what = edit.old if isinstance(edit, Swap) else edit.containing
+        what = next(v for k, v in vars(edit).items() if k != "where")
         raise NoLongerApplies(
             f"{edit.where}: {what!r} found {planter.found} times, expected {wanted}"
         )
@@ -94,6 +111,13 @@ class _Planter(cst.CSTTransformer):
     def leave_FunctionDef(
         self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef
     ) -> cst.FunctionDef:
+        if isinstance(self.edit, Head) and ".".join(self.path) == self.edit.where:
+            self.found += 1
+            body = cst.parse_module(self.edit.code + "\n").body
+            block = cst.ensure_type(updated_node.body, cst.IndentedBlock)
+            updated_node = updated_node.with_changes(
+                body=block.with_changes(body=[*body, *block.body])
+            )
         self.path.pop()
         return updated_node
 
@@ -103,7 +127,20 @@ class _Planter(cst.CSTTransformer):
             return updated
         if isinstance(self.edit, Drop):
             return self._dropped(original_node, updated)
-        return self._swapped(original_node, updated)
+        if isinstance(self.edit, Set):
+            return self._set(original_node, updated)
+        if isinstance(self.edit, Swap):
+            return self._swapped(original_node, updated)
+        return updated
+
+    def _set(self, node: cst.CSTNode, updated: object) -> object:
+        assert isinstance(self.edit, Set)
+        if not isinstance(node, cst.SimpleStatementLine):
+            return updated
+        if not _text(node).startswith(f"{self.edit.name} ="):
+            return updated
+        self.found += 1
+        return cst.parse_statement(f"{self.edit.name} = {self.edit.value}")
 
     def _dropped(self, node: cst.CSTNode, updated: object) -> object:
         assert isinstance(self.edit, Drop)

@@ -85,17 +85,18 @@ MUTANTS = (
         "real_page_table",
         Swap(
             _COMPUTE,
-            "self._transform_table_1_to_real(page_indices)",
+            "page_indices[:, :: self.real_page_size] // self.real_page_size",
             "page_indices[:, :: self.real_page_size].contiguous()",
         ),
     ),
     _decode(
-        "page stride one too long",
+        "real pages read one column off",
         "real_page_table",
         Swap(
             _COMPUTE,
-            "self._transform_table_1_to_real(page_indices)",
-            "torch.roll(self._transform_table_1_to_real(page_indices), 1, dims=1)",
+            "page_indices[:, :: self.real_page_size] // self.real_page_size",
+            "torch.roll(page_indices, 1, dims=1)"
+            "[:, :: self.real_page_size] // self.real_page_size",
         ),
     ),
     _decode(

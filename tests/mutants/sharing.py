@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from tests.mutants.catalogue import BACKEND, KERNELS, RUNNER, Mutant
-from tests.mutants.mutate import Drop, Edit, Swap
+from tests.mutants.mutate import Drop, Edit, Set, Swap
 
 _MULTI = "NativeSparseAttnMultiStepBackend"
-_KERNEL = "_decode_metadata_in_graph_kernel"
+_KERNEL = "_decode_metadata_kernel"
 _FILL = f"{_MULTI}.fill_metadata_in_graph"
 _RUN_ONCE = "EAGLEDraftCudaGraphRunner.capture_one_batch_size.run_once"
 
@@ -19,16 +19,12 @@ MUTANTS = (
     _in_graph(
         "in-graph: longest row misjudged",
         "page_table",
-        Swap(_KERNEL, "tl.max(kv_len, 0)", "tl.min(tl.where(i < bs, kv_len, 4096), 0)"),
+        Set(_KERNEL, "max_seqlen_k", "tl.min(tl.where(i < bs, kv_len, 4096), 0)"),
     ),
     _in_graph(
-        "in-graph: last tile not walked",
+        "in-graph: longest row not looked for",
         "page_table",
-        Swap(
-            _KERNEL,
-            "range(begin, max_seqlen_k, step)",
-            "range(begin, max_seqlen_k - 1, step)",
-        ),
+        Set(_KERNEL, "max_seqlen_k", "tl.load(seq_lens).to(tl.int32)"),
     ),
     _in_graph(
         "in-graph: a tile stored twice",

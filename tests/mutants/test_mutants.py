@@ -1,0 +1,81 @@
+"""The catalogue is valid, and one planted bug a patch is caught here; all in ci/mutants."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.mutants.catalogue import Mutant, all_mutants
+from tests.mutants.harness import applied_files, bench, pinned, planted
+from tests.mutants.mutate import Drop, NoLongerApplies, Swap, mutate
+from verify.sources import Source
+
+SOURCE = """
+class A:
+    def f(self):
+        x = 1 + 2  # why
+        y = g(
+            x,
+            1 + 2,
+        )
+        return y
+
+
+def f():
+    return 1 + 2
+"""
+MUTANTS = all_mutants()
+SAMPLE = (
+    "one page column too few",
+    "kernel: last tile of a row not walked",
+    "fan-out: stale pointers after a re-capture",
+    "in-graph: filled after the draft has read it",
+    "verify without Triton: a page column too few",
+    "extend: search off by one request",
+)
+
+
+@pytest.fixture(scope="module")
+def applied() -> Source:
+    return Source("applied", "", applied_files(pinned()).get)
+
+
+def test_there_are_enough_of_them_over_all_patches() -> None:
+    assert len(MUTANTS) >= 40
+    patches = {mutant.patch for mutant in MUTANTS}
+    assert patches == {
+        "precompute", "fused-decode", "fan-out", "in-graph", "target-verify",
+        "draft-extend",
+    }  # fmt: skip
+
+
+@pytest.mark.tree
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
+def test_it_still_applies(mutant: Mutant, applied: Source) -> None:
+    assert planted(applied, mutant) != applied.read(mutant.file)
+
+
+@pytest.mark.tree
+def test_a_sample_is_caught_and_named() -> None:
+    chosen = [mutant for mutant in MUTANTS if mutant.name in SAMPLE]
+    assert len(chosen) == len(SAMPLE)
+    with bench() as shared:
+        for mutant in chosen:
+            verdict = shared.judge(mutant)
+            assert verdict.good, f"{mutant.name}: {verdict.line or 'survived'}"
+
+
+def test_swap_in_a_method_only() -> None:
+    planted = mutate(SOURCE, Swap("A.f", "1 + 2", "3", nth=1, of=2))
+    assert "x = 1 + 2  # why" in planted
+    assert "            (3),\n" in planted
+    assert planted.endswith("return 1 + 2\n")
+
+
+def test_drop() -> None:
+    assert "pass" in mutate(SOURCE, Drop("A.f", "y = g("))
+
+
+@pytest.mark.parametrize("where", ["A.g", "A.f", "B"])
+def test_what_is_not_there_is_said(where: str) -> None:
+    with pytest.raises(NoLongerApplies, match="found 0 times"):
+        mutate(SOURCE, Swap(where, "1 + 3", "3"))
