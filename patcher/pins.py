@@ -131,9 +131,7 @@ def identify(read: Read) -> Identity:
 def _likeness(pin: Pin, hashes: Mapping[str, str]) -> tuple[int, ...]:
     """How many files a tree has of a release, then which, the telling ones first."""
     same = [
-        file in pin.files and hashes.get(file) == pin.files[file]
-        for file in PINNED
-        if file != _VERSION
+        file in pin.files and hashes.get(file) == pin.files[file] for file in PINNED
     ]
     return (sum(same), *same)
 
@@ -167,5 +165,7 @@ def _change(pin: Pin, file: str, data: bytes | None) -> Change:
 
 
 def _version(data: bytes) -> str:
-    match = re.search(rb'^__version__ = "([0-9.]+(?:post\d+)?)', data, re.MULTILINE)
+    """The release that `version.py` states, without a local or development part."""
+    release = rb'^__version__ = "(\d+(?:\.\d+)*(?:\.post\d+)?)'
+    match = re.search(release, data, re.MULTILINE)
     return match[1].decode() if match else ""

@@ -143,7 +143,8 @@ def git_that_fails(stage: Stage) -> None:
     stage.git("init", "--quiet")
     stage.git("add", "--all")
     stage.git("commit", "--quiet", "-m", "Start")
-    (stage.tree.home / ".git/index.lock").touch()
+    config = stage.folder / "gitconfig"
+    config.write_text("[user]\n\tuseConfigOnly = true\n\tname = A\n")
     stage.run("apply tree --commit")
     wheels = stage.folder / "cache/wheels"
     wheels.mkdir(parents=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from patcher import __version__
 from patcher.cli import apply, checkout, rollback
 from tests.patcher.lookalike import write_tree
 
@@ -42,6 +43,7 @@ class Stage:
     def _plain(self, text: str, prefix: str = "") -> str:
         text = text.replace(str(self.folder), "DIR").replace(str(os.getpid()), "PID")
         text = re.sub(r"\b[0-9a-f]{40}\b", "COMMIT", text)
+        text = text.replace(f"nsa-opt {__version__}", "nsa-opt VERSION")
         rows = [f"{prefix}{line}".rstrip() for line in text.splitlines()]
         return "".join(f"{row}\n" for row in rows)
 

@@ -124,6 +124,16 @@ def test_rollback_removes_folders_that_the_apply_made(tree: Tree) -> None:
     assert snapshot(tree.home) == before
 
 
+def test_folders_and_modes_of_the_first_apply_count(tree: Tree) -> None:
+    tree.path(KERNEL).parent.rmdir()
+    before = snapshot(tree.home)
+    apply(tree, ["fast"], patches())
+    tree.path(ENVIRON).chmod(0o666)
+    apply(tree, ["wide"], patches())
+    rollback(tree)
+    assert snapshot(tree.home) == before
+
+
 def test_rollback_twice_has_nothing_to_do(tree: Tree) -> None:
     apply(tree, (), patches())
     rollback(tree)

@@ -53,6 +53,26 @@ def test_content_counts_and_the_stated_version_does_not(tree: Tree) -> None:
     assert [change.file for change in identity.changes] == [VERSION]
 
 
+@pytest.mark.parametrize(
+    ("line", "version", "release"),
+    [
+        ("total = len(lens)", "7", "0.9"),
+        ("total = sum(lens)", "7", "1.0"),
+        ("total = max(lens)", "0.9+mine", "0.9"),
+        ("total = max(lens)", "1.0.dev3", "1.0"),
+    ],
+)
+def test_the_nearest_release_has_most_lines_then_the_stated_version(
+    tree: Tree, line: str, version: str, release: str
+) -> None:
+    text = FILES[BACKEND].replace("longest = max(lens)", "longest = 7")
+    tree.path(BACKEND).write_text(text.replace("total = sum(lens)", line))
+    tree.path(VERSION).write_text(f'__version__ = "{version}"\n')
+    identity = identify(tree.read)
+    assert identity.pin is not None
+    assert identity.pin.release == release
+
+
 def test_a_missing_file_is_a_change(tree: Tree) -> None:
     tree.path(ENVIRON).unlink()
     (change,) = identify(tree.read).changes
