@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from patcher import add_release, pins
 from patcher.digest import Outline, differences, fingerprints
 from patcher.pins import PINNED, identify
+from patcher.steps import AddModule
 from patcher.tree import Tree
+from patches import all_patches
 from tests.patcher.lookalike import BACKEND, ENVIRON, FILES, VERSION
 
 
@@ -37,6 +39,12 @@ def test_the_releases_of_this_project_are_known() -> None:
 def test_every_release_is_told_apart_by_content_alone() -> None:
     contents = [tuple(sorted(pin.files.items())) for pin in pins.pins().values()]
     assert len(set(contents)) == len(contents)
+
+
+def test_every_file_that_a_patch_edits_is_pinned() -> None:
+    steps = [step for patch in all_patches() for step in patch.steps]
+    created = {step.file for step in steps if isinstance(step, AddModule)}
+    assert {step.file for step in steps} - created <= set(PINNED)
 
 
 def test_an_exact_tree(tree: Tree) -> None:
