@@ -13,15 +13,17 @@ from patcher.steps.workspace import Conflict, Workspace
 
 @dataclass(frozen=True)
 class Plan:
-    """New bytes by file, or every reason why there are none.
+    """New bytes by file, or every reason why they must not be written.
 
-    `originals` holds what the edited files were; a created file is not in it.
+    `originals` holds what the edited files were; a created file is not in it. `doubled`
+    are files that a second apply would edit again instead of refusing.
     """
 
     patches: tuple[Patch, ...]
     originals: Mapping[str, bytes]
     edits: Mapping[str, bytes]
     conflicts: tuple[Reason, ...] = ()
+    doubled: tuple[str, ...] = ()
 
     @property
     def created(self) -> frozenset[str]:
@@ -54,19 +56,21 @@ def plan(originals: Mapping[str, bytes], patches: Sequence[Patch]) -> Plan:
                 missing |= step.adds()
     edits = {} if conflicts else work.edits()
     conflicts += _uncompilable(edits)
-    before = {file: data for file, data in originals.items() if file in edits}
+    if conflicts:
+        return Plan(tuple(patches), {}, {}, tuple(dict.fromkeys(conflicts)))
+    again = work.renewed(edits)
     return Plan(
         tuple(patches),
-        before,
-        {} if conflicts else edits,
-        tuple(dict.fromkeys(conflicts)),
+        {file: data for file, data in originals.items() if file in edits},
+        edits,
+        (),
+        tuple(file for file in edits if not _refused(again, patches, file)),
     )
 
 
-def refuses_again(planned: Plan, file: str) -> bool:
-    """Whether some step refuses to be done to the plan's own result for this file."""
-    work = Workspace({**planned.originals, **planned.edits})
-    for patch in planned.patches:
+def _refused(work: Workspace, patches: Sequence[Patch], file: str) -> bool:
+    """Whether some step of the patches does not want to edit this file."""
+    for patch in patches:
         for step in patch.steps:
             if step.file == file:
                 try:

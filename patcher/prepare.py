@@ -9,7 +9,7 @@ from patcher import __version__, drift, manifest, records
 from patcher.digest import sha256
 from patcher.manifest import AppliedPatch, Manifest, PatchedFile
 from patcher.pins import Pin, identify
-from patcher.plan import Plan, files_of, plan, refuses_again
+from patcher.plan import Plan, files_of, plan
 from patcher.recipe import Patch
 from patcher.results import Reason, Refusal
 from patcher.state import require_intact, require_unmarked
@@ -64,7 +64,9 @@ def prepare(
     require_unmarked(originals)
     planned = plan(originals, wanted)
     notes = drift.judge(identity, planned, allowed=allow_drift)
-    require_repeatable(planned)
+    if planned.doubled:
+        what = "a second apply would change it again: a bug in nsa-opt"
+        raise Refusal(*(Reason(file, "", what) for file in planned.doubled))
     new = manifest_of(tree, pin.release, planned, old)
     reads = {file: originals.get(file) for file in files_of(wanted)}
     return Prepared(old, new, reads, notes)
@@ -78,14 +80,6 @@ def _require_same_tool(old: Manifest, patches: Sequence[Patch]) -> None:
         todo = "roll the tree back first, then apply"
         reason = Reason(manifest.PATH, "", what + ", ".join(unknown), todo)
         raise Refusal(reason)
-
-
-def require_repeatable(planned: Plan) -> None:
-    """Raises `Refusal` if the plan would do an edit again to its own result."""
-    doubled = [file for file in planned.edits if not refuses_again(planned, file)]
-    if doubled:
-        what = "a second apply would change it again: a bug in nsa-opt"
-        raise Refusal(*(Reason(file, "", what) for file in doubled))
 
 
 def _applied(patches: Sequence[Patch]) -> tuple[AppliedPatch, ...]:

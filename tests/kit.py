@@ -10,7 +10,7 @@ from textwrap import dedent
 from patcher import journal
 from patcher.lock import locked
 from patcher.plan import Plan, plan
-from patcher.prepare import manifest_of, require_repeatable
+from patcher.prepare import manifest_of
 from patcher.recipe import Patch, Step
 from patcher.results import Reason
 from patcher.tree import Tree
@@ -42,7 +42,8 @@ def check_transformed(before: Texts, after: Texts, *made_of: Step | Patch) -> Pl
     assert got == {file: data.decode() for file, data in new.items()}
     for file, data in planned.edits.items():
         compile(data, file, "exec")
-    require_repeatable(planned)
+    assert plan({**old, **planned.edits}, patches).conflicts or not planned.edits
+    assert planned.doubled == ()
     _check_way_back(old, planned)
     return planned
 

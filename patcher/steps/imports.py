@@ -23,8 +23,8 @@ def add_imports(module: cst.Module, wanted: Sequence[Import]) -> cst.Module:
 
     Raises `Conflict` when it binds such a name to something else.
     """
+    known = bindings(module)
     for one in wanted:
-        known = bindings(module)
         if one.bound in known:
             there = known[one.bound]
             if there is None or not there.same_source(one):
@@ -36,6 +36,7 @@ def add_imports(module: cst.Module, wanted: Sequence[Import]) -> cst.Module:
             module = _add_typing_only(module, one)
         else:
             module = module.with_changes(body=_place(module.body, one))
+        known = bindings(module)
     return module
 
 

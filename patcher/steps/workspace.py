@@ -76,6 +76,12 @@ class Workspace:
             for file, module in sorted(self._edited.items())
         }
 
+    def renewed(self, edits: Mapping[str, bytes]) -> Workspace:
+        """A workspace that starts from what this one made of its files."""
+        fresh = Workspace({**self._originals, **edits})
+        fresh._parsed = {**self._parsed, **self._edited}
+        return fresh
+
 
 def parse(data: bytes) -> cst.Module:
     """The module of UTF-8 `data`, a BOM aside. Raises `Conflict` for anything else."""

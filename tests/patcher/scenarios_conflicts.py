@@ -8,7 +8,7 @@ from textwrap import dedent
 import libcst as cst
 
 import patches as real_patches
-from patcher import prepare
+from patcher import plan
 from patcher.recipe import Step
 from patcher.steps import (
     AddDefinitions,
@@ -149,7 +149,7 @@ def files_that_cannot_be_read(stage: Stage) -> None:
 
 @scenario
 def mistakes_of_this_tool(stage: Stage) -> None:
-    stage.monkeypatch.setattr(prepare, "refuses_again", lambda planned, file: False)
+    stage.monkeypatch.setattr(plan, "_refused", lambda work, patches, file: False)
     attempt(stage, "x", AddEnvFlag(ENVIRON, "Envs", "FAST", True, "Speed"))
     other = cst.parse_module("x = 1\n")
     stage.monkeypatch.setattr(workspace.cst, "parse_module", lambda text: other)

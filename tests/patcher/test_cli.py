@@ -5,7 +5,6 @@ import os
 import pty
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jsonschema
@@ -73,14 +72,15 @@ def run(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("name", ["apply", "rollback", "checkout"])
 def test_help_is_quick_and_plain(name: str) -> None:
-    best = 9.0
-    for _ in range(3):
-        start = time.perf_counter()
-        done = run(f"patcher.cli.{name}", "--help")
-        best = min(best, time.perf_counter() - start)
+    before = os.times()
+    done = run(f"patcher.cli.{name}", "--help")
+    after = os.times()
     assert done.returncode == 0
     assert "\x1b" not in done.stdout
-    assert best < 0.5
+    # Processor time: the machine may be busy with other tests.
+    assert after.children_user + after.children_system < 0.5 + (
+        before.children_user + before.children_system
+    )
 
 
 def test_a_diff_in_a_pipe_can_be_applied(
