@@ -26,6 +26,7 @@ class Route:
     blocked   packages made to fail at import in the candidate's worker
     must      evidence (see verify.worker.evidence) without which the route did not run
     must_not  evidence that another route ran instead; {mode} stands for the mode
+    every     evidence that there must be as often as all of the others together
     pair      drive the precomputed pair instead of the replay (EXPANDED modes)
     shares    step backends may share buffers
     kernels   runs Triton kernels: slow in the interpreter, so fewer scenarios there
@@ -39,6 +40,7 @@ class Route:
     blocked: tuple[str, ...] = ()
     must: tuple[str, ...] = ()
     must_not: tuple[str, ...] = ()
+    every: tuple[str, tuple[str, ...]] | None = None
     pair: bool = False
     shares: bool = False
     kernels: bool = False
@@ -65,6 +67,14 @@ class Route:
             for pattern in self.must
             if not _matches(pattern.format(mode=mode), seen)
         ]
+        if self.every is not None and not lacks:
+            pattern, others = self.every
+            found = _count(pattern.format(mode=mode), counts)
+            wanted = sum(_count(other, counts) for other in others)
+            if found < wanted:
+                lacks.append(
+                    f"{found} {pattern.format(mode=mode)} where {wanted} belong"
+                )
         return lacks + [
             found for pattern in self.must_not for found in _matches(pattern, seen)
         ]
@@ -96,12 +106,13 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "fused-decode", _PT, DECODE, needs=_PT, kernels=True,
-        must=(*_PAIR, "replay kernel *decode*"),
+        must=(*_PAIR, "replay kernel *decode*"), every=("replay kernel *decode*", _PAIR),
         must_not=(_BASE_CALL, "replay kernel *fan_out*"),
     ),
     Route(
         "fan-out", _PTF, DECODE, needs=_PTF, kernels=True,
         must=("replay kernel *fan_out*",), must_not=_NO_CALL,
+        every=("replay kernel *fan_out*", ("replay begun",)),
     ),
     Route(
         "in-graph", _PTFI, ("runner",), needs=_PTFI, shares=True, kernels=True,
@@ -114,6 +125,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "fused", _PT, EXPANDED, needs=(TRITON,), kernels=True,
         must=(_BASE_CALL, "replay kernel *{mode}*"),
+        every=("replay kernel *{mode}*", ("replay begun",)),
     ),
     Route("fused", _PT, EXPANDED, needs=_PT, pair=True, kernels=True, must=_PAIR),
     Route(
@@ -130,6 +142,15 @@ NAMES = tuple(dict.fromkeys(route.name for route in ROUTES))
 
 def _matches(pattern: str, seen: list[str]) -> list[str]:
     return [found for found in seen if fnmatch.fnmatchcase(found, pattern)]
+
+
+def _count(pattern: str, counts: dict[str, dict[str, int]]) -> int:
+    return sum(
+        count
+        for phase, names in counts.items()
+        for name, count in names.items()
+        if fnmatch.fnmatchcase(f"{phase} {name}", pattern)
+    )
 
 
 def baseline_how(mode: str, in_tree: bool) -> str:

@@ -70,7 +70,7 @@ MUTANTS = (
         "nsa_cache_seqlens",
         Swap(_SEQLENS, "tl.minimum(kv_len, nsa_index_topk)", "kv_len"),
     ),
-    _fused(
+    _fan(
         "kernel: sum not carried to the next block",
         "cu_seqlens_k",
         Drop(_SEQLENS, "k_sum += tl.sum"),
@@ -102,15 +102,18 @@ MUTANTS = (
         ),
     ),
     _fused(
-        "cumulative sums sliced from the wrong end",
-        "cu_seqlens_k",
-        Swap(_FUSED, "nsa_cu_seqlens_k[1:]", "nsa_cu_seqlens_k[:-1]"),
-        file=BACKEND,
-    ),
-    _fused(
         "fused decode given up at once",
         "the route did not run",
         Head(_FUSED, "return None"),
+        file=BACKEND,
+    ),
+    _fused(
+        "fused copies given up for all but the first backend",
+        "the route did not run",
+        Head(
+            "NativeSparseAttnBackend._copy_decode_metadata_fused",
+            "if self.speculative_step_id:\n    return False",
+        ),
         file=BACKEND,
     ),
     _fan(

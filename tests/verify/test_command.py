@@ -79,8 +79,11 @@ def test_every_gate_of_a_route_is_known() -> None:
 
 def test_evidence_against_a_route() -> None:
     (fan_out,) = (r for r in routes.ROUTES if r.name == "fan-out")
-    good = {"replay": {"kernel _fan_out_decode_metadata_kernel": 5}}
-    assert fan_out.missing("decode", good) == []
+    kernel = "kernel _fan_out_decode_metadata_kernel"
+    assert fan_out.missing("decode", {"replay": {kernel: 5, "begun": 5}}) == []
+    assert fan_out.missing("decode", {"replay": {kernel: 4, "begun": 5}}) == [
+        "4 replay kernel *fan_out* where 5 belong"
+    ]
     fallback = {"replay": {"call _precompute_replay_metadata": 5}}
     assert fan_out.missing("decode", fallback) == [
         "no replay kernel *fan_out*",

@@ -44,6 +44,7 @@ def play(
         else:
             observer.poison_seen(poison)
             with EVIDENCE.during("replay"):
+                EVIDENCE.count("begun")
                 steps.append(driver.replay(replay))
         if torch.device(device).type == "cuda":
             torch.cuda.synchronize()
