@@ -63,8 +63,7 @@ def plan(originals: Mapping[str, bytes], patches: Sequence[Patch]) -> Plan:
         tuple(patches),
         {file: data for file, data in originals.items() if file in edits},
         edits,
-        (),
-        tuple(file for file in edits if not _refused(again, patches, file)),
+        doubled=tuple(f for f in edits if not _refused(again, patches, f)),
     )
 
 

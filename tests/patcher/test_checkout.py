@@ -156,5 +156,5 @@ def test_two_at_once_into_one_place(cache: Path, tmp_path: Path) -> None:
     ]
     said = sorted(process.communicate()[0] for process in both)
     assert said[0] == ""
-    assert said[1] in ("is not empty\n", "cannot be written: Directory not empty\n")
+    assert said[1].startswith(("is not empty", "cannot be written: "))
     assert (dest / "python/sglang/version.py").exists()
