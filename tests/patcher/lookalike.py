@@ -81,54 +81,19 @@ class Runner:
     "sglang/__init__.py": "",
 }
 
-PAYLOAD = '''\
-from sglang.srt.layers.attention.nsa.kernel import fill
-from sglang.srt.layers.attention.nsa_backend import Metadata
-from sglang.srt.environ import envs
-
-
-class Extra(Metadata):
-    """What the replay computes once."""
-
-
-class Dispatch:
-    def replay(self, lens):
-        if envs.FAST.get():
-            return fill(lens)
-
-    def forward(self, rows):
-        if envs.WIDE.get():
-            return rows
-'''
-
-MODULE = '''\
-"""Fills metadata."""
-
-
-def fill(lens):
-    return list(lens)
-'''
-
-
-@cache
-def _payload_folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="nsa-opt-tests-"))
-    (folder / "backend.py").write_text(PAYLOAD)
-    (folder / "kernel.py").write_text(MODULE)
-    return folder
+PAYLOAD = Path(__file__).with_name("payload")
 
 
 @cache
 def patches() -> tuple[Patch, ...]:
     """`once`, then `fast` and `wide`, which require it or stand alone."""
-    folder = _payload_folder()
-    backend = folder / "backend.py"
+    backend = PAYLOAD / "backend.py"
     return (
         _patch("once", AddDefinitions(BACKEND, "Metadata", backend, ("Extra",))),
         _patch(
             "fast",
             AddEnvFlag(ENVIRON, "Envs", "FAST", True, "Speed"),
-            AddModule(KERNEL, folder / "kernel.py"),
+            AddModule(KERNEL, PAYLOAD / "kernel.py"),
             PrependToBody(BACKEND, "Backend.replay", backend, "Dispatch.replay"),
             requires=("once",),
         ),

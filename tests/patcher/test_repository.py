@@ -206,6 +206,16 @@ def test_a_commit_that_fails_takes_the_apply_back(repo: Path) -> None:
     assert git(repo, "status", "--porcelain") == ""
 
 
+def test_a_commit_that_cannot_be_signed_leaves_nothing_staged(repo: Path) -> None:
+    before = snapshot(repo / "python")
+    with Path(os.environ["GIT_CONFIG_GLOBAL"]).open("a") as config:
+        config.write("[commit]\n\tgpgSign = true\n[gpg]\n\tprogram = false\n")
+    with pytest.raises(Refusal, match="git commit failed"):
+        apply(tree_of(repo), (), patches(), commit=True)
+    assert snapshot(repo / "python") == before
+    assert git(repo, "status", "--porcelain") == ""
+
+
 def test_hooks_that_reformat_are_left_out(repo: Path) -> None:
     hook = repo / ".git/hooks/pre-commit"
     hook.parent.mkdir(exist_ok=True)
