@@ -40,6 +40,17 @@ def plainly(call: Callable[[], None]) -> None:
     call()
 
 
+# With the installed runtime: what to do to a module once it is imported.
+REBIND: list[Callable[[Any], None]] = []
+
+
+def real_module(name: str) -> Any:
+    module = importlib.import_module(name)
+    for rebind in REBIND:
+        rebind(module)
+    return module
+
+
 class NotApplicable(Exception):
     """The tree has no such path; the message says what is missing. Not a failure."""
 
@@ -51,7 +62,7 @@ class Driver:
         self.scenario = scenario
         self.device = device
         self.guards = GuardBands(device)
-        self.module = importlib.import_module(BACKEND)
+        self.module = real_module(BACKEND)
         EVIDENCE.watch_calls(self.module.NativeSparseAttnBackend)
         modes = importlib.import_module(FORWARD_BATCH).ForwardMode
         self.mode = getattr(modes, _MODES[scenario.mode], None)

@@ -79,7 +79,9 @@ def model_runner(scenario: Scenario, pools: Pools) -> Any:
             enable_profile_cuda_graph=False,
         ),
         model_config=Record(
-            hf_config=Record(index_topk=scenario.topk),
+            hf_config=Record(
+                architectures=["DeepseekV3ForCausalLM"], index_topk=scenario.topk
+            ),
             context_len=scenario.context,
             num_attention_heads=128,
             hidden_size=HIDDEN,

@@ -109,6 +109,25 @@ class Isolated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """A stub has no code to run."""
 
 
+class Installed(Isolated):
+    """The installed sglang with its real kernels; only the snapshot's modules differ."""
+
+    def find_spec(
+        self, fullname: str, path: Any = None, target: Any = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        blocked = fullname.partition(".")[0] in self.blocked
+        if not blocked and not self.is_real(fullname):
+            return None
+        return super().find_spec(fullname, path, target)
+
+    def rebind(self, module: ModuleType) -> None:
+        """Give a module that was imported for real the answers of a single process."""
+        for answers in self.overrides.values():
+            for name, value in answers.items():
+                if name in vars(module):
+                    setattr(module, name, value)
+
+
 class _Loader(importlib.machinery.SourceFileLoader):
     """A tree's module as it is; on a CPU without asserts where it asserts CUDA (0.5.4)."""
 

@@ -8,13 +8,18 @@ verify.worker.graphs.
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import torch
 
 from verify.worker import fakes, graphs
-from verify.worker.drivers import Around, MultiStep, NotApplicable, plainly
+from verify.worker.drivers import (
+    Around,
+    MultiStep,
+    NotApplicable,
+    plainly,
+    real_module,
+)
 from verify.worker.observe import metadata_tensors
 from verify.worker.scenario import Replay
 from verify.worker.stubs import Record, nothing
@@ -99,13 +104,13 @@ class Runner(MultiStep):
 
     def build(self) -> None:
         super().build()
-        module = importlib.import_module(RUNNER)
+        module = real_module(RUNNER)
         self.runner_class: Any = getattr(module, "EAGLEDraftCudaGraphRunner", None)
         if self.runner_class is None:
             raise NotApplicable("this tree has no EAGLEDraftCudaGraphRunner")
         graphs.use(self.guards, self.device)
         if torch.device(self.device).type == "cpu":
-            module.torch = OnCpu()  # type: ignore[attr-defined]
+            module.torch = OnCpu()
         self.model_runner.capture = self.scenario.capture
         self.model_runner.draft_attn_backend = self.multi
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import platform
 from pathlib import Path
@@ -23,29 +22,32 @@ class Session:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         import torch
 
-        from verify.worker import runner, standins, stubs
-        from verify.worker.isolate import FORWARD_BATCH, Isolated, forward_batch_info
+        from verify.worker import drivers, runner, standins, stubs
+        from verify.worker.isolate import (
+            FORWARD_BATCH,
+            Installed,
+            Isolated,
+            forward_batch_info,
+        )
 
         if self.device == "cpu":
             torch.set_num_threads(1)
             _pretend_cuda(torch)
-        setattr(torch, "compile", _not_compiled)  # noqa: B010 (never run; slow to load)
         snapshot = Path(config["snapshot"])
-        self.installed: bool = config.get("runtime") == "installed"
-        have_mla = self.installed or _importable("sgl_kernel")
         self.topk = 2048
-        overrides = stubs.overrides(lambda: self.topk)
-        overrides.update(runner.overrides())
-        self.standins = standins.modules(self.device, have_mla)
-        modules = dict(self.standins)
-        modules[FORWARD_BATCH] = forward_batch_info(snapshot)
-        self.finder = Isolated(
-            snapshot,
-            modules,
-            overrides,
-            config.get("blocked", ()),
-            self.device == "cpu",
-        )
+        blocked, on_cpu = config.get("blocked", ()), self.device == "cpu"
+        if config.get("runtime") == "installed":
+            answers = {**stubs.single_process(), **runner.overrides()}
+            installed = Installed(snapshot, {}, answers, blocked, on_cpu)
+            drivers.REBIND.append(installed.rebind)
+            self.finder: Isolated = installed
+        else:
+            # Never run here, and slow to load.
+            setattr(torch, "compile", _not_compiled)  # noqa: B010
+            answers = {**stubs.overrides(lambda: self.topk), **runner.overrides()}
+            modules = standins.modules()
+            modules[FORWARD_BATCH] = forward_batch_info(snapshot)
+            self.finder = Isolated(snapshot, modules, answers, blocked, on_cpu)
         if self.device != "cpu":
             # Some of it is put off, and imports what is blocked.
             torch.cuda.init()  # type: ignore[no-untyped-call]
@@ -77,7 +79,7 @@ class Session:
         if op.startswith("bench-"):
             from verify.worker import bench
 
-            return bench.handle(request, self.device, self.standins)
+            return bench.handle(request, self.device, self.finder.standins)
         raise ValueError(f"unknown request {op!r}")
 
     def _play(self, request: Json) -> Json:
@@ -141,13 +143,6 @@ def _pretend_cuda(torch: Any) -> None:
 
 def _not_compiled(function: Any = None, **options: Any) -> Any:
     return function if function is not None else lambda f: f
-
-
-def _importable(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except (ImportError, ValueError):
-        return False
 
 
 def _version(package: str) -> str | None:

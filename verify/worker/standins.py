@@ -71,8 +71,8 @@ def _module(name: str, **members: Any) -> ModuleType:
     return module
 
 
-def modules(device: str, have_flash_mla: bool) -> dict[str, ModuleType]:
-    """Stand-in modules by import name, for trees on `device`.
+def modules() -> dict[str, ModuleType]:
+    """Stand-in modules by import name.
 
     The copy kernels that a tree compiles at run time (0.5.9 on) are plain copies on
     any device here: they need a compiler and the whole package.
@@ -91,7 +91,7 @@ def modules(device: str, have_flash_mla: bool) -> dict[str, ModuleType]:
             fused_metadata_copy_multi_cuda=plain_copies.three,
         ),
     }
-    for name in () if have_flash_mla else ("sgl_kernel.flash_mla", "flash_mla"):
+    for name in ("sgl_kernel.flash_mla", "flash_mla"):
         found[name] = _module(
             name,
             get_mla_metadata=get_mla_metadata,

@@ -92,6 +92,12 @@ class Record:
             raise AttributeError(name)
         return None
 
+    def capture(self, *args: Any, **kwargs: Any) -> None:
+        """What DeepEPCudaGraphRunnerAdapter does for a single rank: nothing."""
+
+    def replay(self) -> None:
+        """Likewise."""
+
 
 class PaddingMode:
     @staticmethod
@@ -115,6 +121,30 @@ def _env_bool(name: str, default: str = "false") -> bool:
 
 def _const(value: Any) -> Callable[..., Any]:
     return lambda *args, **kwargs: value
+
+
+def single_process() -> dict[str, dict[str, Any]]:
+    """Answers that a real sglang takes from its distributed set-up, here for one rank."""
+    return {
+        "sglang.srt.layers.dp_attention": {
+            "get_attention_tp_size": _const(1),
+            "DpPaddingMode": PaddingMode,
+            "set_dp_buffer_len": _const(None),
+        },
+        "sglang.srt.model_executor.cuda_graph_runner": {
+            "DeepEPCudaGraphRunnerAdapter": Record,
+            "set_is_extend_in_batch": _const(None),
+        },
+        "sglang.srt.utils": {
+            name: _const(False)
+            for name in (
+                "require_attn_tp_gather",
+                "require_gathered_buffer",
+                "require_mlp_sync",
+                "require_mlp_tp_gather",
+            )
+        },
+    }
 
 
 def overrides(index_topk: Callable[[], int]) -> dict[str, dict[str, Any]]:
