@@ -131,7 +131,7 @@ def judge(
     closer += [_blunt(m, old) for m in compared.mismatches[CLOSER:]]
     order = sorted(
         [*closer, *compared.facts],
-        key=lambda d: (d.replay, d.group == "inputs", d.what == "state"),
+        key=lambda d: (d.replay, d.group in ("inputs", "given"), d.what == "state"),
     )
     return Different(tuple(order))
 
@@ -165,18 +165,22 @@ def _closer(
     wanted_old: list[str] = []
     wanted_new: list[str] = []
     for m in mismatches:
-        start = _start(old, m.replay)
-        wanted_old += [m.old, _digest(old, start, m), _digest(old, m.replay - 1, m)]
+        first = _start(old, m.replay)
+        wanted_old += [m.old, _digest(old, first, m), _digest(old, m.replay - 1, m)]
         wanted_new += [m.new, _digest(new, m.replay - 1, m)]
     bytes_old, bytes_new = fetch_old(wanted_old), fetch_new(wanted_new)
     found = []
     for m in mismatches:
+        now_old, now_new = bytes_old[m.old], bytes_new[m.new]
+        start = bytes_old[_digest(old, _start(old, m.replay), m)]
+        before_old = bytes_old[_digest(old, m.replay - 1, m)]
+        before_new = bytes_new[_digest(new, m.replay - 1, m)]
         evidence = Evidence(
-            start=bytes_old[_digest(old, _start(old, m.replay), m)],
-            before_old=bytes_old[_digest(old, m.replay - 1, m)],
-            before_new=bytes_new[_digest(new, m.replay - 1, m)],
-            old=bytes_old[m.old],
-            new=bytes_new[m.new],
+            start=_same_size(start, now_old),
+            before_old=_same_size(before_old, now_old),
+            before_new=_same_size(before_new, now_new),
+            old=now_old,
+            new=now_new,
         )
         layout = old["layouts"][old["looks"][m.replay]["layout"]][m.group]
         bs = old["bs"][m.replay]
@@ -190,8 +194,15 @@ def _start(reply: Json, replay: int) -> int:
 
 
 def _digest(reply: Json, at: int, m: ByteMismatch) -> str:
-    digest: str = reply["looks"][max(0, at)]["digests"][m.group][m.root]
+    """Of the root at an observation; its own, now, where it was not there yet."""
+    look = reply["looks"][max(0, at)]["digests"]
+    now = reply["looks"][m.replay]["digests"][m.group][m.root]
+    digest: str = look.get(m.group, {}).get(m.root, now)
     return digest
+
+
+def _same_size(earlier: torch.Tensor, now: torch.Tensor) -> torch.Tensor:
+    return earlier if earlier.shape == now.shape else now
 
 
 def _blunt(m: ByteMismatch, old: Json) -> Difference:

@@ -22,7 +22,7 @@ class Difference:
 
     what      "wrong value", "untouched region changed", "not written", "stale",
               "guard band", "layout", "state", "input"
-    group     "backend 2", "seen", "inputs"
+    group     "backend 2", "inputs", "given" (to this replay), "seen" (in the graph)
     field     metadata field as the tree names it, with the captured batch size
     replay    1-based; 0 is the state before any replay
     """

@@ -201,6 +201,15 @@ MUTANTS = (
         ),
     ),
     _decode(
+        "the caller's lengths overwritten",
+        "seq_lens of given",
+        Swap(
+            _DECODE,
+            "cache_seqlens = seq_lens.to(torch.int32)",
+            "cache_seqlens = seq_lens.to(torch.int32).clone()\nseq_lens.add_(1)",
+        ),
+    ),
+    _decode(
         "a write past the buffer",
         "guard band",
         _at_the_end(

@@ -61,6 +61,7 @@ class Driver:
     def __init__(self, scenario: Scenario, seed: int, device: str) -> None:
         self.scenario = scenario
         self.device = device
+        self.given = {}
         self.guards = GuardBands(device)
         self.module = real_module(BACKEND)
         EVIDENCE.watch_calls(self.module.NativeSparseAttnBackend)
@@ -80,6 +81,8 @@ class Driver:
                 self.capture(bs)
 
     backends: list[Any]
+    given: dict[str, torch.Tensor]
+    """The tensors handed to the last replay, which must not write into them."""
 
     def build(self) -> None:
         raise NotImplementedError
@@ -141,6 +144,12 @@ class Driver:
             pools.seq_lens_cpu[:raw].copy_(lengths_cpu)
             seq_lens, rows = pools.seq_lens[:bs], pools.rows[:bs]
             accept, lengths_cpu = pools.accepts[:bs], pools.seq_lens_cpu[:bs]
+        self.given = {
+            "seq_lens": seq_lens,
+            "seq_lens_cpu": lengths_cpu,
+            "req_pool_indices": rows,
+            "accept_length": accept,
+        }
         return Record(
             forward_mode=self.mode,
             batch_size=bs,

@@ -96,6 +96,7 @@ class Observer:
             for i, backend in enumerate(self.driver.backends)
         ]
         groups.append(("inputs", self.driver.inputs()))
+        groups.append(("given", self.driver.given))
         groups.append(("seen", self.driver.seen()))
         hashed: dict[int, str] = {}
         owners: dict[int, str] = {}

@@ -138,6 +138,11 @@ class Runner(MultiStep):
 
     def replay(self, replay: Replay, around: Around = plainly) -> int:
         batch = fakes.eagle_batch(self.scenario, self.pools, replay, self.mode)
+        self.given = {
+            "seq_lens": batch.seq_lens,
+            "seq_lens_cpu": batch.seq_lens_cpu,
+            "req_pool_indices": batch.req_pool_indices,
+        }
         call = self.multi.init_forward_metadata_replay_cuda_graph
 
         def wrapped(*args: Any, **kwargs: Any) -> None:
