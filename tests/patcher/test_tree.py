@@ -65,3 +65,10 @@ def test_what_is_no_tree_is_refused(
         find_tree(tmp_path / given)
     assert refusal.value.reasons[0].what == what
     assert refusal.value.code == code
+
+
+def test_a_package_of_another_name_is_no_sglang(tmp_path: Path) -> None:
+    tree = write_tree(tmp_path)
+    (tree.home / "sglang").rename(tmp_path / "other")
+    with pytest.raises(Refusal, match="holds no sglang package"):
+        find_tree(tmp_path / "other")
