@@ -278,6 +278,11 @@ def _notes(context: Context, cells: list[r.Cell]) -> Iterable[str]:
     edited = context.pair.candidate.edited
     if edited:
         yield f"edited since the apply: {', '.join(edited)}"
+    if (
+        not context.pair.in_tree
+        and context.hashes["baseline"] == context.hashes["candidate"]
+    ):
+        yield "both sides have the same files: this compares a tree with itself"
     for cell in cells:
         for note in cell.notes:
             yield f"{cell.mode}/{cell.route}: {note}"
