@@ -30,8 +30,8 @@ class Session:
             forward_batch_info,
         )
 
+        torch.set_num_threads(1)  # workers run side by side
         if self.device == "cpu":
-            torch.set_num_threads(1)
             _pretend_cuda(torch)
         snapshot = Path(config["snapshot"])
         self.topk = 2048
