@@ -9,7 +9,14 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.mutants.catalogue import all_mutants
-from tests.mutants.harness import Verdict, applied_files, pinned, planted, run_all
+from tests.mutants.harness import (
+    Verdict,
+    applied_files,
+    controls,
+    pinned,
+    planted,
+    run_all,
+)
 from tests.mutants.mutate import NoLongerApplies
 from verify.sources import Source
 
@@ -31,20 +38,31 @@ def main() -> int:
         print(line)
     if invalid:
         return 1
-    verdicts = run_all(mutants, _progress)
+    right = controls(mutants)
+    verdicts = run_all((*right, *mutants), _progress)
     _print(verdicts)
     bad = [v for v in verdicts if not v.good]
-    caught = sum(v.caught for v in verdicts)
+    caught = sum(v.good for v in verdicts if v.mutant.edits)
+    passed = sum(v.good for v in verdicts if not v.mutant.edits)
     seconds = time.monotonic() - began
-    print(f"{caught} of {len(verdicts)} planted bugs caught in {seconds:.0f} s")
+    print(
+        f"{caught} of {len(mutants)} planted bugs caught, "
+        f"{passed} of {len(right)} controls pass, in {seconds:.0f} s"
+    )
     for verdict in bad:
-        what = "survived" if not verdict.caught else f"not named: {verdict.line}"
-        print(f"{verdict.mutant.name}: {what}")
+        print(f"{verdict.mutant.name}: {_wrong(verdict)}")
     return 1 if bad or not verdicts else 0
 
 
+def _wrong(verdict: Verdict) -> str:
+    if not verdict.mutant.edits:
+        return f"the right tree does not pass: {verdict.line}"
+    return f"not named: {verdict.line}" if verdict.caught else "survived"
+
+
 def _progress(verdict: Verdict) -> None:
-    mark = "caught" if verdict.good else "BAD"
+    mark = "caught" if verdict.mutant.edits else "passed"
+    mark = mark if verdict.good else "BAD"
     print(f"{mark:7} {verdict.seconds:5.1f} s  {verdict.mutant.name}", file=sys.stderr)
 
 
@@ -55,6 +73,8 @@ def _print(verdicts: list[Verdict]) -> None:
     for v in verdicts:
         route = f"{v.mutant.mode}/{v.mutant.route}" + (" pair" if v.mutant.pair else "")
         at = f"case {v.at}" if v.caught else "SURVIVED"
+        if not v.mutant.edits:
+            at = "FAILED" if v.caught else f"passes {v.at}"
         line = v.line if len(v.line) <= 150 else v.line[:147] + "..."
         table.add_row(v.mutant.patch, v.mutant.name, route, at, line)
     Console(width=260, markup=False, highlight=False).print(table)

@@ -14,7 +14,7 @@ from patcher.checkout import fetch
 from patcher.pins import pins
 from patcher.plan import files_of, plan
 from patches import all_patches
-from tests.mutants.catalogue import Mutant
+from tests.mutants.catalogue import BACKEND, Mutant
 from tests.mutants.mutate import mutate
 from verify.engine import POISONS, Setup
 from verify.judge import Baseline, judge
@@ -39,6 +39,8 @@ class Verdict:
 
     @property
     def good(self) -> bool:
+        if not self.mutant.edits:
+            return not self.caught  # a control: the right tree has to pass
         return self.caught and self.named
 
 
@@ -174,6 +176,15 @@ def _laid_over(source: Source, files: Mapping[str, bytes]) -> Source:
     over = _Over(source.read)
     over.files.update(files)
     return Source("mutant", RELEASE, over.get, extra=source.extra)
+
+
+def controls(mutants: tuple[Mutant, ...]) -> tuple[Mutant, ...]:
+    """The applied tree without a bug, on every route and mode that a mutant meets."""
+    met = dict.fromkeys((m.route, m.pair, m.mode) for m in mutants)
+    return tuple(
+        Mutant(f"control {number}", "none", BACKEND, (), route, mode, "", pair)
+        for number, (route, pair, mode) in enumerate(met, 1)
+    )
 
 
 def route_of(mutant: Mutant) -> Route:
