@@ -84,7 +84,7 @@ def _sentence(verdict: str, totals: r.Totals, device: r.Device) -> str:
     if verdict == "identical":
         return (
             f"identical: every byte of {totals.buffers:,} buffers "
-            f"({totals.bytes / 1e9:.1f} GB a side) after {totals.replays:,} replays, {end}"
+            f"({_amount(totals.bytes)} a side) after {totals.replays:,} replays, {end}"
         )
     if verdict == "different":
         return (
@@ -94,6 +94,10 @@ def _sentence(verdict: str, totals: r.Totals, device: r.Device) -> str:
         broken = f"{totals.broken} of {totals.cases} cases gave no verdict"
         return f"NOT verified: {broken}, {end}"
     return f"NOT verified: nothing could be compared, {end}"
+
+
+def _amount(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def _totals(cases: tuple[Case, ...], seconds: float) -> r.Totals:
