@@ -10,6 +10,7 @@ from patcher.steps import AddMethods, PrependToBody
 from patches import HERE
 from patches.shared.anchors import (
     DRAFT_EXTEND_BY_REQUEST,
+    KNOWN_REPLAY,
     NSA_BACKEND,
     OLDER_NSA_BACKEND,
     RELEASES_BY_REQUEST,
@@ -28,6 +29,7 @@ PATCH = Patch(
     gate=FUSED_GATE,
     unfit=dict.fromkeys(RELEASES_BY_REQUEST, DRAFT_EXTEND_BY_REQUEST),
     steps=(
+        *KNOWN_REPLAY,
         *FUSED_METADATA,
         kernels(PAYLOAD),
         AddMethods(

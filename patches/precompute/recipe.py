@@ -10,6 +10,7 @@ from patcher.steps import AddDefinitions, AddMethods, Choose, PrependToBody
 from patches import HERE
 from patches.shared.anchors import (
     DRAFT_EXTEND_BY_TOKEN,
+    KNOWN_REPLAY,
     NSA_BACKEND,
     OLDER_NSA_BACKEND,
     REPLAY,
@@ -38,6 +39,7 @@ PATCH = Patch(
     requires=(),
     gate=GATE,
     steps=(
+        *KNOWN_REPLAY,
         gate(GATE),
         AddDefinitions(
             file=NSA_BACKEND,

@@ -9,6 +9,7 @@ from patcher.steps import (
     HasStatement,
     LacksMethod,
     Rename,
+    RequireKnown,
 )
 
 NSA_BACKEND = "sglang/srt/layers/attention/nsa_backend.py"
@@ -38,6 +39,18 @@ DRAFT_EXTEND_BY_TOKEN = HasStatement(
 )
 DRAFT_EXTEND_BY_REQUEST = "its draft_extend metadata has one row a request"
 RELEASES_BY_REQUEST = ("0.5.4", "0.5.4.post3", "0.5.5")
+
+# What the payload does again in its own way. An edit of these leaves every anchor
+# intact, and would be lost on the way around them.
+KNOWN_REPLAY = tuple(
+    RequireKnown(file=NSA_BACKEND, symbol=symbol)
+    for symbol in (
+        f"NativeSparseAttnBackend.{REPLAY}",
+        "NativeSparseAttnBackend._transform_table_1_to_real",
+        "NativeSparseAttnBackend._compute_flashmla_metadata",
+        "compute_cu_seqlens",
+    )
+)
 
 
 def gate(name: str) -> AddEnvFlag:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from patcher.recipe import Patch
 from patcher.steps import AddMethods, PrependToBody
 from patches import HERE
-from patches.shared.anchors import NSA_BACKEND, OLDER_NSA_BACKEND, REPLAY
+from patches.shared.anchors import KNOWN_REPLAY, NSA_BACKEND, OLDER_NSA_BACKEND, REPLAY
 from patches.shared.fused import FUSED_GATE, FUSED_METADATA, kernels
 
 PAYLOAD = HERE / "target_verify" / "payload"
@@ -21,6 +21,7 @@ PATCH = Patch(
     requires=(),
     gate=FUSED_GATE,
     steps=(
+        *KNOWN_REPLAY,
         *FUSED_METADATA,
         kernels(PAYLOAD),
         AddMethods(
