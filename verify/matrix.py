@@ -91,14 +91,14 @@ def _decode() -> list[Scenario]:
 
 
 # More rows than a kernel's block has: sums are carried from block to block.
-_BLOCKS = Scenario("decode", 2, 64, "fa3", 32, 64, (1030,), 80, 64, script="tour1")
+_BLOCKS = Scenario("decode", 1, 64, "fa3", 32, 64, (1030,), 80, 64, script="tour1")
 
 
 def _decode_few(route: Route) -> list[Scenario]:
     found = [
         Scenario(
             "decode", n, _PAGES[n % 2], _IMPLS[n // 2 % 2], *_BITS[n % 4], (1, 4),
-            script="tour5",
+            script="tour5" if n < 4 else "tour3",
         )
         for n in range(1, 9)
     ]  # fmt: skip
@@ -121,7 +121,7 @@ def _runner(*, brief: bool) -> list[Scenario]:
     found = [
         Scenario(
             "runner", n, _PAGES[n // 2 % 2], _IMPLS[n % 2], *_BITS[n % 4], (1, 4),
-            script="tour5",
+            script="tour5" if n < 5 else "tour3",
         )
         for n in steps
     ]  # fmt: skip
