@@ -106,7 +106,7 @@ def _decode_few(route: Route) -> list[Scenario]:
     blocks = [_BLOCKS] if route.name == "fan-out" else []
     return [
         *found,
-        Scenario("decode", 2, 64, "fa3", 32, 32, (1, 24, 128), 256, 64, script="tour3"),
+        Scenario("decode", 2, 64, "fa3", 32, 32, (1, 24, 128), 256, 64, script="tour2"),
         Scenario("decode", 4, 64, "flashmla_kv", 64, 64, (1, 4), script="recapture4"),
         Scenario("decode", 2, 64, "fa3", 64, 64, (1, 5), 2500, 64, script="tour5"),
         Scenario(
@@ -131,7 +131,7 @@ def _runner(*, brief: bool) -> list[Scenario]:
                 "runner", 2, 64, "flashmla_kv", 32, 32, (3,), 4096, script="tour6"
             ),
             Scenario(
-                "runner", 2, 64, "fa3", 64, 64, (1, 24, 128), 256, 64, script="tour3"
+                "runner", 2, 64, "fa3", 64, 64, (1, 24, 128), 256, 64, script="tour2"
             ),
         ]
     return [
@@ -186,7 +186,7 @@ def _expanded_few(mode: str) -> list[Scenario]:
 def _odd(mode: str) -> list[Scenario]:
     """Contexts that are no multiple of a page; tokens that overflow a kernel's block."""
     return [
-        Scenario(mode, 1, 64, "fa3", 32, 32, (1, 5), 2500, 64, 4, script="tour5"),
+        Scenario(mode, 1, 64, "fa3", 32, 32, (1, 5), 2500, 64, 4, script="tour3"),
         Scenario(mode, 1, 32, "fa3", 32, 64, (1, 8), 200, 50, 5, script="tour5"),
         Scenario(mode, 1, 64, "fa3", 32, 64, (130,), 80, 64, 8, script="tour1"),
     ]
