@@ -164,13 +164,26 @@ def baseline_how(mode: str, in_tree: bool) -> str:
     return "runner" if mode == "runner" else "base"
 
 
-def available(gates: frozenset[str], in_tree: bool = False) -> tuple[Route, ...]:
-    """The routes of a candidate that defines these gates.
+KERNELS = frozenset({"decode", "target_verify", "draft_extend"})
+
+
+def available(
+    gates: frozenset[str], in_tree: bool = False, kernels: frozenset[str] = KERNELS
+) -> tuple[Route, ...]:
+    """The routes of a candidate that defines these gates and has these kernels.
+
+    Patches share the gate of their kernels, so with a part of them applied a route
+    runs only in the modes that have one.
 
     In-tree, a route that would compare code with itself is none, and the draft runner
     is driven only where a patch of ours is in it: newer releases changed its parts.
     """
-    found = [route for route in ROUTES if set(route.needs) <= gates]
+    found = [
+        replace(route, modes=modes)
+        for route in ROUTES
+        if set(route.needs) <= gates
+        if (modes := tuple(m for m in route.modes if _has_kernel(route, m, kernels)))
+    ]
     if not in_tree:
         return tuple(found)
     foreign = IN_GRAPH not in gates
@@ -182,3 +195,9 @@ def available(gates: frozenset[str], in_tree: bool = False) -> tuple[Route, ...]
         if route.pair or route.on or route.modes == DECODE
         if (route.name, route.pair) != ("original", False)
     )
+
+
+def _has_kernel(route: Route, mode: str, kernels: frozenset[str]) -> bool:
+    if TRITON not in route.needs:
+        return True
+    return ("decode" if mode in DECODE else mode) in kernels

@@ -20,7 +20,7 @@ from patcher.manifest import Manifest
 from patcher.pins import identify, pins
 from patcher.results import Exit, Reason, Refusal
 from patcher.tree import Tree, find_tree
-from verify.routes import GATES
+from verify.routes import GATES, KERNELS
 
 _ATTENTION = "sglang/srt/layers/attention"
 NEEDED = (
@@ -36,6 +36,7 @@ IF_THERE = (
     "sglang/srt/speculative/eagle_draft_cuda_graph_runner.py",
 )
 _GATE_FILES = ("sglang/srt/environ.py", f"{_ATTENTION}/nsa/utils.py")
+_KERNELS = f"{_ATTENTION}/nsa/triton_metadata_kernel.py"
 _MARKER = b"# nsa-opt:"
 _NEW_MODULES = (f"{_ATTENTION}/nsa/", "sglang/srt/speculative/")
 
@@ -60,6 +61,13 @@ class Source:
         text = b"\n".join(self.read(file) or b"" for file in _GATE_FILES)
         return frozenset(
             gate for gate in GATES if re.search(rb"\b" + gate.encode() + rb"\b", text)
+        )
+
+    def kernels(self) -> frozenset[str]:
+        """The modes that this code has a metadata kernel for."""
+        text = self.read(_KERNELS) or b""
+        return frozenset(
+            mode for mode in KERNELS if f"def _{mode}_metadata_kernel".encode() in text
         )
 
 

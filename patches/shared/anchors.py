@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from patcher.steps import (
+    Adapt,
     AddEnvFlag,
     Drop,
     HasGlobal,
@@ -19,15 +20,18 @@ REPLAY = "init_forward_metadata_replay_cuda_graph"
 
 # Up to 0.5.5.post3 the decode kernel is a module global; 0.5.4 cannot switch the
 # prefill kernel per batch.
-OLDER_NSA_BACKEND = (
+OLDER_NSA_BACKEND: tuple[Adapt, ...] = (
     Rename(
         old="self.nsa_decode_impl",
         new="NSA_DECODE_IMPL",
         when=HasGlobal("NSA_DECODE_IMPL"),
     ),
-    Drop(
-        statement="self.set_nsa_prefill_impl(forward_batch=None)",
-        when=LacksMethod("NativeSparseAttnBackend", "set_nsa_prefill_impl"),
+    *(
+        Drop(
+            statement=f"{backend}.set_nsa_prefill_impl(forward_batch=None)",
+            when=LacksMethod("NativeSparseAttnBackend", "set_nsa_prefill_impl"),
+        )
+        for backend in ("self", "attn_backend")
     ),
 )
 

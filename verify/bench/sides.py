@@ -82,7 +82,7 @@ def resolve(
         sides[0], kind="route", snapshot=new, label=pair.candidate.label,
         files=tuple(new_files.items()),
     )  # fmt: skip
-    sides += _routes(candidate, pair.candidate.gates(), wanted, quick)
+    sides += _routes(candidate, pair.candidate, wanted, quick)
     for i, text in enumerate(against):
         other = sources.resolve(tree, text, progress).baseline
         place = folder / f"against-{i}"
@@ -108,11 +108,11 @@ def of_point(sides: Sequence[Side], mode: str, every: bool) -> tuple[Side, ...]:
 
 
 def _routes(
-    candidate: Side, gates: frozenset[str], wanted: Sequence[str], quick: bool
+    candidate: Side, source: sources.Source, wanted: Sequence[str], quick: bool
 ) -> list[Side]:
     _check(wanted)
     found = []
-    for route in available_routes(gates):
+    for route in available_routes(source.gates(), kernels=source.kernels()):
         modes = tuple(m for m in _modes(route) if _asked(m, route.name, wanted, quick))
         if not modes or route.pair:
             continue

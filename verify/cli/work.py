@@ -164,7 +164,9 @@ def _unseen(pair: sources.Pair) -> tuple[str, ...]:
 
 def _routes(options: Options, pair: sources.Pair) -> tuple[routes.Route, ...]:
     """The routes asked for that the candidate has; all of them if none was asked for."""
-    found = routes.available(pair.candidate.gates(), pair.in_tree)
+    found = routes.available(
+        pair.candidate.gates(), pair.in_tree, pair.candidate.kernels()
+    )
     if not options.routes:
         return found
     for name in options.routes:

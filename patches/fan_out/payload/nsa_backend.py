@@ -112,7 +112,7 @@ class FanOut(NativeSparseAttnMultiStepBackend):
         ):
             return False
 
-        if first.nsa_decode_impl == "flashmla_kv":
+        if table.metadata[0].flashmla_metadata is not None:
             computed = first._compute_flashmla_metadata(
                 cache_seqlens=table.metadata[0].nsa_cache_seqlens_int32, seq_len_q=1
             )

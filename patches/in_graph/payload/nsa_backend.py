@@ -92,7 +92,6 @@ class InGraph(NativeSparseAttnMultiStepBackend):
             and b.nsa_index_topk == first.nsa_index_topk
             and b.max_context_len == first.max_context_len
             and b.num_q_heads == first.num_q_heads
-            and b.nsa_decode_impl == first.nsa_decode_impl
             for b in self.attn_backends
         )
 
@@ -127,7 +126,7 @@ class InGraph(NativeSparseAttnMultiStepBackend):
             self.in_graph_bs.discard(bs)
             return
 
-        if first.nsa_decode_impl == "flashmla_kv":
+        if metadata.flashmla_metadata is not None:
             metadata.flashmla_metadata.slice(slice(0, bs + 1)).copy_(
                 first._compute_flashmla_metadata(
                     cache_seqlens=metadata.nsa_cache_seqlens_int32, seq_len_q=1
