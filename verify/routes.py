@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 PRECOMPUTE = "SGLANG_NSA_ENABLE_MTP_PRECOMPUTE_METADATA"
@@ -164,16 +165,23 @@ def baseline_how(mode: str, in_tree: bool) -> str:
     return "runner" if mode == "runner" else "base"
 
 
-KERNELS = frozenset({"decode", "target_verify", "draft_extend"})
+# The kernel that a patched backend asks for in each mode.
+KERNELS = {
+    "decode": "precompute_decode_metadata",
+    "target_verify": "fill_target_verify_metadata_inplace",
+    "draft_extend": "fill_draft_extend_replay_metadata_inplace",
+}
 
 
 def available(
-    gates: frozenset[str], in_tree: bool = False, kernels: frozenset[str] = KERNELS
+    gates: frozenset[str],
+    in_tree: bool = False,
+    kernels: Collection[str] = tuple(KERNELS),
 ) -> tuple[Route, ...]:
-    """The routes of a candidate that defines these gates and has these kernels.
+    """The routes of a candidate that defines these gates and asks for these kernels.
 
     Patches share the gate of their kernels, so with a part of them applied a route
-    runs only in the modes that have one.
+    runs only in the modes that ask for one.
 
     In-tree, a route that would compare code with itself is none, and the draft runner
     is driven only where a patch of ours is in it: newer releases changed its parts.
@@ -197,7 +205,7 @@ def available(
     )
 
 
-def _has_kernel(route: Route, mode: str, kernels: frozenset[str]) -> bool:
+def _has_kernel(route: Route, mode: str, kernels: Collection[str]) -> bool:
     if TRITON not in route.needs:
         return True
     return ("decode" if mode in DECODE else mode) in kernels

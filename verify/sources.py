@@ -36,7 +36,6 @@ IF_THERE = (
     "sglang/srt/speculative/eagle_draft_cuda_graph_runner.py",
 )
 _GATE_FILES = ("sglang/srt/environ.py", f"{_ATTENTION}/nsa/utils.py")
-_KERNELS = f"{_ATTENTION}/nsa/triton_metadata_kernel.py"
 _MARKER = b"# nsa-opt:"
 _NEW_MODULES = (f"{_ATTENTION}/nsa/", "sglang/srt/speculative/")
 
@@ -64,10 +63,10 @@ class Source:
         )
 
     def kernels(self) -> frozenset[str]:
-        """The modes that this code has a metadata kernel for."""
-        text = self.read(_KERNELS) or b""
+        """The modes in which this backend asks for a kernel, there or not."""
+        text = self.read(NEEDED[0]) or b""
         return frozenset(
-            mode for mode in KERNELS if f"def _{mode}_metadata_kernel".encode() in text
+            mode for mode, kernel in KERNELS.items() if f'"{kernel}"'.encode() in text
         )
 
 

@@ -39,7 +39,7 @@ MUTANTS = (
     _in_graph(
         "in-graph: FlashMLA's metadata left out",
         "flashmla_metadata",
-        Swap(_FILL, "first.nsa_decode_impl == 'flashmla_kv'", "False"),
+        Swap(_FILL, "metadata.flashmla_metadata is not None", "False"),
         file=BACKEND,
     ),
     _in_graph(
