@@ -92,6 +92,9 @@ class InGraph(NativeSparseAttnMultiStepBackend):
             and b.nsa_index_topk == first.nsa_index_topk
             and b.max_context_len == first.max_context_len
             and b.num_q_heads == first.num_q_heads
+            # A global, the same for all, up to 0.5.5.post3.
+            and getattr(b, "nsa_decode_impl", None)
+            == getattr(first, "nsa_decode_impl", None)
             for b in self.attn_backends
         )
 
