@@ -52,49 +52,55 @@ def run(
     routes: tuple[Route, ...],
     progress: Callable[[Case], None] = lambda case: None,
 ) -> Ran:
-    """Every route that launches kernels of its own, under every tool at once.
+    """Every route that launches kernels of its own, under every tool, side by side.
 
-    A tool's finding is a difference. Loading PyTorch is what takes the time, so the
-    tools, which wait for different things, run side by side.
+    A tool's finding is a difference.
     """
     tool = find()
-    routes = tuple(r for r in routes if r.kernels and not r.pair)
-    with ThreadPoolExecutor(len(TOOLS)) as pool:
-        runs = pool.map(lambda name: _under(name, tool, setup, routes, progress), TOOLS)
-        found, baselines, candidates = zip(*runs, strict=True)
-    return Ran(sum(found, ()), baselines[0], sum(candidates, ()))
+    jobs = [
+        (name, route)
+        for name in TOOLS
+        for route in routes
+        if route.kernels and not route.pair
+    ]
+    with (
+        setup.session("baseline", dict.fromkeys(GATES, "0")) as session,
+        ThreadPoolExecutor(max(len(TOOLS), os.cpu_count() or 1)) as pool,
+    ):
+        baseline = Baseline(session)
+        runs = [
+            pool.submit(_under, name, route, tool, setup, baseline, progress)
+            for name, route in jobs
+        ]
+        found, candidates = zip(*(run.result() for run in runs), strict=True)
+        return Ran(sum(found, ()), used(session), candidates)
 
 
 def _under(
     name: str,
+    route: Route,
     tool: str,
     setup: Setup,
-    routes: tuple[Route, ...],
+    baseline: Baseline,
     progress: Callable[[Case], None],
-) -> tuple[tuple[Case, ...], Json, tuple[Json, ...]]:
-    """Every route under one tool: the cases, and what either side's worker used."""
-    found: list[Case] = []
-    candidates: list[Json] = []
-    with setup.session("baseline", dict.fromkeys(GATES, "0")) as session:
-        baseline = Baseline(session)
-        for route in routes:
-            log = session.folder / f"{name}.log"
-            wrapped = replace(setup, wrapper=_command(tool, name, log))
-            env = route.env | {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
-            with wrapped.session("candidate", env, route.blocked) as candidate:
-                cases = [
-                    verify_case(wrapped, baseline, candidate, Job(route, s), 1)
-                    for mode in route.modes
-                    for s in scenarios(mode)
-                ]
-                candidates.append(used(candidate) | {"gates": route.env})
-                candidate.finish()
-            cases.append(_verdict(setup, route, name, log, cases))
-            for case in cases:
-                labelled = replace(case, route=f"{route.label} ({name})")
-                found.append(labelled)
-                progress(labelled)
-        return tuple(found), used(session), tuple(candidates)
+) -> tuple[tuple[Case, ...], Json]:
+    """One route under one tool: the cases, and what its worker used."""
+    log = baseline.session.folder / f"{name}-{route.name}.log"
+    wrapped = replace(setup, wrapper=_command(tool, name, log))
+    env = route.env | {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
+    with wrapped.session("candidate", env, route.blocked) as candidate:
+        cases = [
+            verify_case(wrapped, baseline, candidate, Job(route, s), 1)
+            for mode in route.modes
+            for s in scenarios(mode)
+        ]
+        use = used(candidate) | {"gates": route.env}
+        candidate.finish()
+    cases.append(_verdict(setup, route, name, log, cases))
+    found = tuple(replace(case, route=f"{route.label} ({name})") for case in cases)
+    for case in found:
+        progress(case)
+    return found, use
 
 
 def _command(tool: str, name: str, log: Path) -> tuple[str, ...]:

@@ -58,6 +58,8 @@ class RequireKnown:
 
     file: str
     symbol: str
+    # There is nothing to know where it is not defined.
+    may_lack: bool = False
 
     def adds(self) -> frozenset[str]:
         """No symbols."""
@@ -68,6 +70,8 @@ class RequireKnown:
         data = work.original(self.file)
         spans = symbols(data)
         if self.symbol not in spans:
+            if self.may_lack:
+                return
             raise Conflict(self.symbol, f"{self.symbol} is not defined")
         start, end = spans[self.symbol]
         found = b"\n".join(lines(data)[start - 1 : end])

@@ -11,6 +11,7 @@ from patcher.steps import (
     AddMethods,
     AppendToBody,
     PrependToBody,
+    RequireKnown,
 )
 from patches import HERE
 from patches.shared.anchors import CAPTURE, NSA_BACKEND, OLDER_NSA_BACKEND, REPLAY, gate
@@ -28,6 +29,12 @@ PATCH = Patch(
     requires=("fused-decode",),
     gate=GATE,
     steps=(
+        # Called for one step, its decision copied to the others.
+        RequireKnown(
+            file=NSA_BACKEND,
+            symbol="NativeSparseAttnBackend.set_nsa_prefill_impl",
+            may_lack=True,
+        ),
         gate(GATE),
         kernels(PAYLOAD),
         AddDefinitions(

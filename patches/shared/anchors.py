@@ -18,7 +18,7 @@ INIT_STATE = "init_cuda_graph_state"
 CAPTURE = "init_forward_metadata_capture_cuda_graph"
 REPLAY = "init_forward_metadata_replay_cuda_graph"
 
-# Up to 0.5.5.post3 the decode kernel is a module global; 0.5.4 cannot switch the
+# Up to 0.5.5.post3 the kernels' names are module globals; 0.5.4 cannot switch the
 # prefill kernel per batch.
 OLDER_NSA_BACKEND: tuple[Adapt, ...] = (
     Rename(
@@ -31,7 +31,14 @@ OLDER_NSA_BACKEND: tuple[Adapt, ...] = (
             statement=f"{backend}.set_nsa_prefill_impl(forward_batch=None)",
             when=LacksMethod("NativeSparseAttnBackend", "set_nsa_prefill_impl"),
         )
-        for backend in ("self", "attn_backend")
+        for backend in ("self", "first")
+    ),
+    *(
+        Drop(statement=statement, when=HasGlobal("NSA_PREFILL_IMPL"))
+        for statement in (
+            "attn_backend.use_mha = first.use_mha",
+            "attn_backend.nsa_prefill_impl = first.nsa_prefill_impl",
+        )
     ),
 )
 

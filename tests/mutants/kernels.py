@@ -6,7 +6,6 @@ from tests.mutants.catalogue import BACKEND, KERNELS, Mutant
 from tests.mutants.mutate import Drop, Edit, Head, Swap
 
 _MULTI = "NativeSparseAttnMultiStepBackend"
-_REPLAY = f"{_MULTI}.init_forward_metadata_replay_cuda_graph"
 _FUSED = "NativeSparseAttnBackend._precompute_decode_mode_fused"
 _SEQLENS = "_store_decode_seqlens"
 _DECODE = "_decode_metadata_kernel"
@@ -163,14 +162,14 @@ MUTANTS = (
     _fan(
         "fan-out: forward_metadata not set",
         "forward_metadata",
-        Drop(f"{_MULTI}._fan_out_metadata", "attn_backend.forward_metadata ="),
+        Drop(f"{_MULTI}._set_forward_metadata", "attn_backend.forward_metadata ="),
         file=BACKEND,
     ),
     _fan(
         "gate of fan-out inverted",
         "the route did not run",
         Swap(
-            _REPLAY,
+            f"{_MULTI}.__init__",
             "envs.SGLANG_NSA_METADATA_FAN_OUT.get()",
             "not envs.SGLANG_NSA_METADATA_FAN_OUT.get()",
         ),

@@ -71,17 +71,20 @@ MUTANTS = (
         "forward_metadata",
         Drop(
             f"{_MULTI}.init_forward_metadata_replay_cuda_graph",
-            "attn_backend.forward_metadata =",
+            "self._set_forward_metadata",
         ),
         file=BACKEND,
     ),
     _in_graph(
         "in-graph: prefill implementation not decided",
         "use_mha",
-        Drop(
-            f"{_MULTI}.init_forward_metadata_replay_cuda_graph",
-            "attn_backend.set_nsa_prefill_impl",
-        ),
+        Drop(f"{_MULTI}._set_forward_metadata", "first.set_nsa_prefill_impl"),
+        file=BACKEND,
+    ),
+    _in_graph(
+        "in-graph: MLA or MHA decided for the first step only",
+        "use_mha",
+        Drop(f"{_MULTI}._set_forward_metadata", "attn_backend.use_mha ="),
         file=BACKEND,
     ),
     Mutant(

@@ -63,10 +63,18 @@ def test_runs_the_kernel(launcher: SimpleNamespace, calls: list[str]) -> None:
     assert calls == ["good"]
 
 
-def test_gate_off_runs_nothing(launcher: SimpleNamespace, calls: list[str]) -> None:
+def test_gate_off_runs_nothing_and_is_read_once(
+    launcher: SimpleNamespace, calls: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     launcher.gate.on = False
     assert not launcher.run("good")
+    launcher.gate.on = True
+    assert not launcher.run("good")
     assert calls == []
+    assert [r.getMessage() for r in caplog.records] == [
+        "NSA metadata kernel good is switched off"
+    ]
 
 
 def test_a_failing_kernel_is_tried_and_logged_once(

@@ -5,18 +5,18 @@ from __future__ import annotations
 import functools
 import gc
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+
+from verify.worker.syncs import host_syncs
 
 Json = dict[str, Any]
 Call = Callable[[], Any]
 WARM_CALLS = 3
 WARM_GRAPHS = 20
 COPY_BYTES = {"cpu": 1 << 26, "cuda": 1 << 30}
-_SYNC_WARNING = "called a synchronizing"
 
 
 class Clock:
@@ -163,18 +163,9 @@ def _parts(
 
 
 def _syncs(calls: Sequence[Call], sync: Call) -> float:
-    """Synchronising operations a call, as torch itself warns of them."""
+    """Host synchronisations a call."""
     sync()
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        torch.cuda.set_sync_debug_mode("warn")
-        try:
-            for call in calls[:2]:
-                call()
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-    found = sum(_SYNC_WARNING in str(warning.message) for warning in caught)
-    return found / len(calls[:2])
+    return sum(map(host_syncs, calls[:2])) / len(calls[:2])
 
 
 def rates(device: str) -> Json:

@@ -1,12 +1,10 @@
 """CUDA only: launches and host synchronisations of one replay call, counted.
 
-Launches are what the profiler sees the host submit: kernels, copies, memsets. A sync
-is what torch warns of (`torch.cuda.set_sync_debug_mode`).
+Launches are what the profiler sees the host submit: kernels, copies, memsets.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +14,7 @@ import torch
 from verify.worker import guards, scripts
 from verify.worker.play import DRIVERS
 from verify.worker.scenario import Scenario
+from verify.worker.syncs import host_syncs
 
 _LAUNCHES = ("cudaLaunch", "cuLaunch", "cudaMemcpy", "cudaMemset", "cudaGraphLaunch")
 _WARM = 2
@@ -46,14 +45,7 @@ def measure(scenario: Scenario, how: str, seed: int, device: str) -> dict[str, A
 
     def watched(call: Callable[[], None]) -> None:
         nonlocal syncs
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            torch.cuda.set_sync_debug_mode("warn")
-            try:
-                call()
-            finally:
-                torch.cuda.set_sync_debug_mode("default")
-        syncs += sum("synchroniz" in str(w.message) for w in caught)
+        syncs += host_syncs(call)
 
     for number, replay in enumerate(scripts.replays(scenario, seed)):
         if replay.recapture is not None:

@@ -61,7 +61,7 @@ class FusedDraftExtend(NativeSparseAttnBackend):
             real_page_table=(
                 metadata.real_page_table if self.real_page_size > 1 else None
             ),
-            max_seqlen_k=max(seq_lens_cpu[:bs].tolist()),
+            max_seqlen_k=max(seq_lens_cpu.tolist()[:bs]),
             nsa_index_topk=self.nsa_index_topk,
             real_page_size=self.real_page_size,
         ):

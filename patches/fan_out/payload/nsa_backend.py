@@ -68,19 +68,18 @@ class FanOutDispatch(NativeSparseAttnMultiStepBackend):
     def __init__(
         self, model_runner: ModelRunner, topk: int, speculative_num_steps: int
     ):
+        self.fans_out = envs.SGLANG_NSA_METADATA_FAN_OUT.get()
         # Batch size to the addresses of every step's buffers.
         self.fan_out_tables: Dict[int, FanOutTable] = {}
 
     def init_forward_metadata_capture_cuda_graph(self, forward_batch: ForwardBatch):
-        if envs.SGLANG_NSA_METADATA_FAN_OUT.get():
+        if self.fans_out:
             self._get_fan_out_table(forward_batch.batch_size)
 
     def init_forward_metadata_replay_cuda_graph(
         self, forward_batch: ForwardBatch, bs: int
     ):
-        if envs.SGLANG_NSA_METADATA_FAN_OUT.get() and self._fan_out_metadata(
-            forward_batch, bs
-        ):
+        if self.fans_out and self._fan_out_metadata(forward_batch, bs):
             return
 
 
@@ -106,7 +105,7 @@ class FanOut(NativeSparseAttnMultiStepBackend):
             page_table_stride=table.page_table_stride,
             real_page_table_stride=table.real_page_table_stride,
             aligned=table.aligned,
-            max_seqlen_k=max(forward_batch.seq_lens_cpu[:bs].tolist()),
+            max_seqlen_k=max(forward_batch.seq_lens_cpu.tolist()[:bs]),
             nsa_index_topk=first.nsa_index_topk,
             real_page_size=first.real_page_size,
         ):
@@ -127,7 +126,15 @@ class FanOut(NativeSparseAttnMultiStepBackend):
                 + [computed.num_splits] * len(outputs),
             )
 
-        for attn_backend, step_metadata in zip(self.attn_backends, table.metadata):
-            attn_backend.set_nsa_prefill_impl(forward_batch=None)
-            attn_backend.forward_metadata = step_metadata
+        self._set_forward_metadata(table.metadata)
         return True
+
+    def _set_forward_metadata(self, metadata: List[NSAMetadata]):
+        """Let every step run with its metadata, now that the buffers hold a batch."""
+        first = self.attn_backends[0]
+        first.set_nsa_prefill_impl(forward_batch=None)
+        for attn_backend, step_metadata in zip(self.attn_backends, metadata):
+            # Decided without a batch, the same for all.
+            attn_backend.use_mha = first.use_mha
+            attn_backend.nsa_prefill_impl = first.nsa_prefill_impl
+            attn_backend.forward_metadata = step_metadata

@@ -49,7 +49,6 @@ def _decode_metadata_kernel(
     req_pool_indices_stride,
     req_to_token,
     req_to_token_stride,
-    context_len,
     bs,
     max_seqlen_k,
     nsa_index_topk,
@@ -71,12 +70,6 @@ def _decode_metadata_kernel(
     if row < bs:
         req = tl.load(req_pool_indices + row * req_pool_indices_stride)
         pages_of_req = _row_of(req_to_token, req, req_to_token_stride, ALIGNED)
-        begin = tl.program_id(0) * BLOCK_COLS
-        step = tl.num_programs(0) * BLOCK_COLS
-        cols = begin + tl.arange(0, BLOCK_COLS)
-        # The first tile is on its way before it is known whether it is needed.
-        pages = tl.load(pages_of_req + cols, mask=cols < context_len)
-
         if MAX_ON_DEVICE:
             # In a graph, where the host is not there to say how long the batch is.
             i = tl.arange(0, BLOCK_SEQS)
@@ -84,6 +77,10 @@ def _decode_metadata_kernel(
             max_seqlen_k = tl.max(kv_len.to(tl.int32), 0)
 
         # The programs of a row share its tiles, and fetch one ahead.
+        begin = tl.program_id(0) * BLOCK_COLS
+        step = tl.num_programs(0) * BLOCK_COLS
+        cols = begin + tl.arange(0, BLOCK_COLS)
+        pages = tl.load(pages_of_req + cols, mask=cols < max_seqlen_k)
         for start in range(begin, max_seqlen_k, step):
             cols = start + step + tl.arange(0, BLOCK_COLS)
             next_pages = tl.load(pages_of_req + cols, mask=cols < max_seqlen_k)
@@ -136,8 +133,8 @@ def _launch_decode_metadata(
     # Measured on an H200: what fills it for short rows, and what streams long ones.
     if not seq_lens.is_cuda:
         programs, block_cols, num_warps = 1, 1024, 4
-    elif bs <= 32:
-        programs, block_cols, num_warps = max(16, 256 // bs), 512, 4
+    elif bs <= 64:
+        programs, block_cols, num_warps = max(16, min(128, 512 // bs)), 512, 4
     else:
         programs, block_cols, num_warps = max(8, 2048 // bs), 1024, 8
     _launch(
@@ -147,7 +144,6 @@ def _launch_decode_metadata(
         (
             req_to_token,
             req_to_token.stride(0),
-            req_to_token.shape[1],
             bs,
             max_seqlen_k or 0,
             nsa_index_topk,

@@ -38,7 +38,7 @@ class InGraphDispatch(NativeSparseAttnMultiStepBackend):
 
     def init_forward_metadata_capture_cuda_graph(self, forward_batch: ForwardBatch):
         if self.shares_metadata:
-            first, *others = self.attn_backends
+            first = self.attn_backends[0]
             first.init_forward_metadata_capture_cuda_graph(
                 forward_batch.batch_size,
                 forward_batch.batch_size * self.topk,
@@ -48,20 +48,18 @@ class InGraphDispatch(NativeSparseAttnMultiStepBackend):
                 forward_mode=ForwardMode.DECODE,
                 spec_info=forward_batch.spec_info,
             )
-            for attn_backend in others:
-                attn_backend.set_nsa_prefill_impl(forward_batch=None)
-                attn_backend.forward_metadata = first.forward_metadata
+            self._set_forward_metadata(
+                [first.forward_metadata] * len(self.attn_backends)
+            )
             return
 
     def init_forward_metadata_replay_cuda_graph(
         self, forward_batch: ForwardBatch, bs: int
     ):
         if bs in self.in_graph_bs:
-            for attn_backend in self.attn_backends:
-                attn_backend.set_nsa_prefill_impl(forward_batch=None)
-                attn_backend.forward_metadata = attn_backend.decode_cuda_graph_metadata[
-                    bs
-                ]
+            self._set_forward_metadata(
+                [b.decode_cuda_graph_metadata[bs] for b in self.attn_backends]
+            )
             return
 
 

@@ -35,7 +35,6 @@ _ANY_VALUE = [
     "extend_seq_lens_stride",
     "req_to_token",
     "req_to_token_stride",
-    "context_len",
     "bs",
     "max_seqlen_k",
     "nsa_index_topk",
@@ -83,7 +82,10 @@ def _page_grid(rows: int, max_seqlen_k: int, block_cols: int = _BLOCK_COLS):
 
 def _is_aligned(*tables: torch.Tensor) -> bool:
     """Whether every row of the int32 tables starts on 16 bytes."""
-    return all(t.data_ptr() % 16 == 0 and t.stride(0) % 4 == 0 for t in tables)
+    for table in tables:
+        if table.data_ptr() % 16 or table.stride(0) % 4:
+            return False
+    return True
 
 
 @triton.jit

@@ -54,7 +54,7 @@ class FusedTargetVerify(NativeSparseAttnBackend):
         metadata: NSAMetadata = self.decode_cuda_graph_metadata[bs]
         assert self.real_page_size == metadata.page_size
         draft_tokens = self.speculative_num_draft_tokens
-        max_seqlen_k = max(seq_lens_cpu[:bs].tolist()) + draft_tokens
+        max_seqlen_k = max(seq_lens_cpu.tolist()[:bs]) + draft_tokens
 
         if not run_fused_metadata(
             "fill_target_verify_metadata_inplace",
