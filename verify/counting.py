@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from verify.engine import Setup
@@ -19,20 +20,49 @@ def scenario_of(mode: str) -> Scenario:
     return Scenario(mode, 4, capture=(8,), seq_bits=64, row_bits=64, script="tour10")
 
 
-def count(setup: Setup, routes: tuple[Route, ...]) -> Iterable[Counters]:
-    """Baseline first, once a mode; then each route."""
+def count(setup: Setup, routes: tuple[Route, ...]) -> list[Counters]:
+    """The baseline, once a mode, then each route in its order."""
+    groups: dict[Any, list[Route]] = {}
+    for route in routes:
+        groups.setdefault(route.worker, []).append(route)
+    with ThreadPoolExecutor(setup.workers) as pool:
+        tasks = [pool.submit(_baseline, setup, routes)]
+        tasks += [pool.submit(_candidates, setup, group) for group in groups.values()]
+        found = [counted for task in tasks for counted in task.result()]
+    order = ["original", *(route.label for route in routes)]
+    return sorted(
+        found, key=lambda c: (c.side != "baseline", order.index(c.route), c.mode)
+    )
+
+
+def _baseline(setup: Setup, routes: tuple[Route, ...]) -> list[Counters]:
     modes = dict.fromkeys(mode for route in routes for mode in route.modes)
     with setup.session("baseline", dict.fromkeys(GATES, "0")) as session:
-        for mode in modes:
-            how = baseline_how(mode, setup.in_tree)
-            yield from _one(session, "original", "baseline", mode, how, setup.seed)
-    for route in routes:
-        with setup.session("candidate", route.env, route.blocked) as session:
-            for mode in route.modes:
-                how = route.how(mode)
-                yield from _one(
-                    session, route.label, "candidate", mode, how, setup.seed
-                )
+        return [
+            counted
+            for mode in modes
+            for counted in _one(
+                session,
+                "original",
+                "baseline",
+                mode,
+                baseline_how(mode, setup.in_tree),
+                setup.seed,
+            )
+        ]
+
+
+def _candidates(setup: Setup, routes: list[Route]) -> list[Counters]:
+    """Routes that share a worker."""
+    with setup.session("candidate", routes[0].env, routes[0].blocked) as session:
+        return [
+            counted
+            for route in routes
+            for mode in route.modes
+            for counted in _one(
+                session, route.label, "candidate", mode, route.how(mode), setup.seed
+            )
+        ]
 
 
 def _one(

@@ -92,7 +92,7 @@ def verify(options: Options) -> Report:
         )
         ran = _run(options, setup, chosen, plan)
         counters = (
-            list(counting.count(setup, chosen))
+            counting.count(setup, chosen)
             if device == "cuda" and not options.sanitize
             else []
         )
