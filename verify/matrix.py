@@ -106,7 +106,7 @@ def _decode_few(route: Route) -> list[Scenario]:
     blocks = [_BLOCKS] if route.name == "fan-out" else []
     return [
         *found,
-        Scenario("decode", 2, 64, "fa3", 32, 32, (1, 24, 128), 256, 64, script="tour2"),
+        Scenario("decode", 2, 64, "fa3", 32, 32, (1, 40), 256, 64, script="tour2"),
         Scenario("decode", 4, 64, "flashmla_kv", 64, 64, (1, 4), script="recapture4"),
         Scenario("decode", 2, 64, "fa3", 64, 64, (1, 5), 2500, 64, script="tour5"),
         Scenario(
@@ -130,9 +130,7 @@ def _runner(*, brief: bool) -> list[Scenario]:
             Scenario(
                 "runner", 2, 64, "flashmla_kv", 32, 32, (3,), 4096, script="tour6"
             ),
-            Scenario(
-                "runner", 2, 64, "fa3", 64, 64, (1, 24, 128), 256, 64, script="tour2"
-            ),
+            Scenario("runner", 2, 64, "fa3", 64, 64, (1, 40), 256, 64, script="tour2"),
         ]
     return [
         *found,

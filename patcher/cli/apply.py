@@ -41,7 +41,7 @@ def app(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Only this patch; repeatable.",
+            help="Only these patches, comma-separated or repeated.",
             autocompletion=common.patch_names,
         ),
     ] = None,
@@ -91,7 +91,7 @@ def app(
             raise Refusal(Reason("", "", "which TREE?", "see --help"), code=Exit.USAGE)
         result = apply(
             find_tree(tree),
-            patch or (),
+            common.names(patch),
             common.patches(),
             dry=diff or check,
             allow_drift=allow_drift,

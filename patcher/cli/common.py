@@ -51,6 +51,11 @@ def show_version(asked: bool) -> None:
         raise typer.Exit
 
 
+def names(texts: Sequence[str] | None) -> tuple[str, ...]:
+    """What a repeatable option named: `a,b` is two names."""
+    return tuple(name for text in texts or () for name in text.split(","))
+
+
 def patch_names() -> list[str]:
     """What the shell may complete after `--patch`."""
     return [patch.name for patch in patches()]

@@ -31,7 +31,7 @@ def app(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Only this patch; repeatable.",
+            help="Only these patches, comma-separated or repeated.",
             autocompletion=common.patch_names,
         ),
     ] = None,
@@ -51,7 +51,7 @@ def app(
         from patcher.rollback import rollback
         from patcher.tree import find_tree
 
-        names = patch or ()
+        names = common.names(patch)
         known = common.patches() if names else ()
         return rollback(find_tree(tree), names, known, revert=revert)
 

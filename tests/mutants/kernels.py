@@ -153,9 +153,10 @@ MUTANTS = (
         "fan-out: FlashMLA's metadata not for the last backend",
         "flashmla_metadata",
         Swap(
-            f"{_MULTI}._fan_out_metadata",
-            "[m.flashmla_metadata.slice(slice(0, bs + 1)) for m in table.metadata]",
-            "[m.flashmla_metadata.slice(slice(0, bs + 1)) for m in table.metadata[:-1]]",
+            "FanOutTable.build",
+            "m.flashmla_metadata.slice(slice(0, bs + 1))",
+            "(metadata[0] if m is metadata[-1] else m)"
+            ".flashmla_metadata.slice(slice(0, bs + 1))",
         ),
         file=BACKEND,
     ),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import os
+import shutil
 import sys
 import tempfile
 from functools import cache
@@ -36,6 +38,7 @@ def created_files() -> dict[str, str]:
 def load(name: str, text: str) -> ModuleType:
     """Import `text` from a file of its own: Triton reads a kernel's source there."""
     path = Path(tempfile.mkdtemp(prefix="nsa-opt-test-")) / f"{name}.py"
+    atexit.register(shutil.rmtree, path.parent, ignore_errors=True)
     path.write_text(text)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None

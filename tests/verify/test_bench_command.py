@@ -17,7 +17,7 @@ from verify.cli import bench
 KERNELS = "sglang/srt/layers/attention/nsa/triton_metadata_kernel.py"
 TINY = (
     "--device", "cpu", "--rounds", "1", "--mode", "decode", "--steps", "2", "--bs", "2",
-    "--len", "200", "--route", "fan-out", "--route", "in-graph",
+    "--len", "200", "--route", "fan-out,in-graph",
 )  # fmt: skip
 
 

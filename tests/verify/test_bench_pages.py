@@ -85,7 +85,6 @@ def test_a_folder_that_cannot_be_made_is_a_message(tmp_path: Path) -> None:
 
 
 def test_plots_are_the_same_files_for_the_same_report(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     from verify.bench import plots
 
     names = plots.write(several(), tmp_path)

@@ -41,11 +41,11 @@ def app(
     ] = None,
     mode: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="decode, target_verify or draft_extend."),
+        typer.Option(metavar="NAME,...", help="decode, target_verify or draft_extend."),
     ] = None,
     route: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Only this route; repeatable."),
+        typer.Option(metavar="NAME,...", help="Only these routes."),
     ] = None,
     steps: Annotated[
         list[str] | None, typer.Option(metavar="N,...", help="Draft steps of decode.")
@@ -99,8 +99,8 @@ def app(
     options = work.Options(
         tree=tree,
         against=tuple(against or ()),
-        modes=tuple(mode or ()),
-        routes=tuple(route or ()),
+        modes=common.names(mode),
+        routes=common.names(route),
         steps=tuple(steps or ()),
         bs=tuple(bs or ()),
         lengths=tuple(length or ()),

@@ -46,7 +46,7 @@ def app(
     ] = None,
     route: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Only this route; repeatable."),
+        typer.Option(metavar="NAME,...", help="Only these routes."),
     ] = None,
     device: Annotated[
         str, typer.Option(metavar="auto|cpu|cuda", help="Where workers run.")
@@ -96,7 +96,7 @@ def app(
     options = work.Options(
         tree=tree,
         baseline=baseline,
-        routes=tuple(route or ()),
+        routes=common.names(route),
         device=device,
         python=str(python) if python else None,
         runtime=runtime,

@@ -35,6 +35,11 @@ class GuardBands(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.guarded: dict[int, tuple[int, int]] = {}
         self.paused = False
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # To skip it torch imports it, which takes longer than most scenarios.
+        return False
+
     def __torch_dispatch__(
         self,
         func: Any,

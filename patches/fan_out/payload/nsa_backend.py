@@ -32,9 +32,11 @@ class FanOutTable:
     real_page_table_stride: int
     # every row of the page tables starts on 16 bytes
     aligned: bool
+    # every backend's FlashMLA plan for this batch size, then every num_splits
+    flashmla_outputs: List[torch.Tensor]
 
     @classmethod
-    def build(cls, metadata: List[NSAMetadata]) -> FanOutTable:
+    def build(cls, metadata: List[NSAMetadata], bs: int) -> FanOutTable:
         buffers = [
             (
                 m.cache_seqlens_int32,
@@ -50,6 +52,11 @@ class FanOutTable:
         assert all(layout == layouts[0] for layout in layouts)
 
         *_, page_table, real_page_table = buffers[0]
+        plans = [
+            m.flashmla_metadata.slice(slice(0, bs + 1))
+            for m in metadata
+            if m.flashmla_metadata is not None
+        ]
         return cls(
             metadata=metadata,
             addresses=torch.tensor(
@@ -61,6 +68,10 @@ class FanOutTable:
             real_page_table_stride=real_page_table.stride(0),
             aligned=page_table.stride(0) % 4 == 0
             and all(m.page_table_1.data_ptr() % 16 == 0 for m in metadata),
+            flashmla_outputs=[
+                *(plan.flashmla_metadata for plan in plans),
+                *(plan.num_splits for plan in plans),
+            ],
         )
 
 
@@ -88,7 +99,7 @@ class FanOut(NativeSparseAttnMultiStepBackend):
         metadata = [b.decode_cuda_graph_metadata[bs] for b in self.attn_backends]
         table = self.fan_out_tables.get(bs)
         if table is None or any(a is not b for a, b in zip(table.metadata, metadata)):
-            table = self.fan_out_tables[bs] = FanOutTable.build(metadata)
+            table = self.fan_out_tables[bs] = FanOutTable.build(metadata, bs)
         return table
 
     def _fan_out_metadata(self, forward_batch: ForwardBatch, bs: int) -> bool:
@@ -111,19 +122,15 @@ class FanOut(NativeSparseAttnMultiStepBackend):
         ):
             return False
 
-        if table.metadata[0].flashmla_metadata is not None:
+        if table.flashmla_outputs:
             computed = first._compute_flashmla_metadata(
                 cache_seqlens=table.metadata[0].nsa_cache_seqlens_int32, seq_len_q=1
             )
-            outputs = [
-                m.flashmla_metadata.slice(slice(0, bs + 1)) for m in table.metadata
-            ]
+            steps = len(table.metadata)
             # One launch for all of them.
             torch._foreach_copy_(
-                [o.flashmla_metadata for o in outputs]
-                + [o.num_splits for o in outputs],
-                [computed.flashmla_metadata] * len(outputs)
-                + [computed.num_splits] * len(outputs),
+                table.flashmla_outputs,
+                [computed.flashmla_metadata] * steps + [computed.num_splits] * steps,
             )
 
         self._set_forward_metadata(table.metadata)

@@ -132,7 +132,7 @@ def _launch_decode_metadata(
         real_page_table = page_table
     # Measured on an H200: what fills it for short rows, and what streams long ones.
     if not seq_lens.is_cuda:
-        programs, block_cols, num_warps = 1, 1024, 4
+        programs, block_cols, num_warps = 1, 2048, 4
     elif bs <= 64:
         programs, block_cols, num_warps = max(16, min(128, 512 // bs)), 512, 4
     else:
