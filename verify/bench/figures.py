@@ -24,7 +24,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Lines:
-    """A figure of lines; `plain_x` keeps x linear, y is logarithmic."""
+    """A figure of lines; `plain_x` keeps x linear, y is logarithmic.
+
+    joined: a series' points lie on one curve; else only the floor is a line.
+    """
 
     name: str
     title: str
@@ -32,6 +35,7 @@ class Lines:
     y: str
     series: tuple[Series, ...]
     plain_x: bool = False
+    joined: bool = True
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,7 @@ def _bytes(report: BenchReport, points: Sequence[PointReport], mode: str) -> Lin
         "bytes, read once and written once a destination",
         "µs",
         series,
+        joined=False,
     )
 
 

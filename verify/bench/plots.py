@@ -80,11 +80,14 @@ def _lines(figure: Lines, axes: Any) -> None:
         if series.name == FLOOR:
             axes.plot(x, y, "--", color="gray", label=series.name)
         else:
-            axes.plot(x, y, ".-", color=COLOURS[series.colour % 10], label=series.name)
+            style = ".-" if figure.joined else "."
+            colour = COLOURS[series.colour % 10]
+            axes.plot(x, y, style, color=colour, label=series.name)
     if not figure.plain_x:
         axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel(figure.x)
     axes.set_ylabel(figure.y)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, frameon=False)
+    beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+    axes.legend(fontsize=8, frameon=False, **beside)

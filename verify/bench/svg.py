@@ -71,7 +71,8 @@ def _lines(figure: Lines) -> str:
     for i, series in enumerate(figure.series):
         style = "floor" if series.name == FLOOR else f"c{series.colour % 10}"
         places = [f"{across(x):.1f} {down(y):.1f}" for x, y in series.points]
-        parts.append(f'<path class="line {style}" d="M{"L".join(places)}"/>')
+        if figure.joined or series.name == FLOOR:
+            parts.append(f'<path class="line {style}" d="M{"L".join(places)}"/>')
         if series.name != FLOOR:
             parts += [
                 f'<circle class="{style} fill" cx="{place.split()[0]}" '
