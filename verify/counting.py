@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from verify.engine import Setup
 from verify.report import Counters
 from verify.routes import GATES, Route, baseline_how
-from verify.session import Session, WorkerDied
+from verify.session import Session, WorkerDied, threads
 from verify.worker.scenario import Scenario
 
 Json = dict[str, Any]
@@ -25,7 +24,7 @@ def count(setup: Setup, routes: tuple[Route, ...]) -> list[Counters]:
     groups: dict[Any, list[Route]] = {}
     for route in routes:
         groups.setdefault(route.worker, []).append(route)
-    with ThreadPoolExecutor(setup.workers) as pool:
+    with threads(setup.workers) as pool:
         tasks = [pool.submit(_baseline, setup, routes)]
         tasks += [pool.submit(_candidates, setup, group) for group in groups.values()]
         found = [counted for task in tasks for counted in task.result()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from verify.judge import Baseline, judge
 from verify.results import Broken, Case, NotRun
 from verify.routes import GATES, Route
-from verify.session import Session, WorkerDied
+from verify.session import Session, WorkerDied, threads
 from verify.worker.scenario import Scenario
 
 Json = dict[str, Any]
@@ -75,7 +74,7 @@ def run(
     found: dict[int, list[Case]] = {}
     with setup.session("baseline", dict.fromkeys(GATES, "0")) as session:
         baseline = Baseline(session)
-        with ThreadPoolExecutor(setup.workers) as pool:
+        with threads(setup.workers) as pool:
             tasks = [
                 pool.submit(_group, setup, baseline, group, found, progress)
                 for group in sorted(groups.values(), key=_cost)

@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from verify.engine import Job, Ran, Setup, used, verify_case
 from verify.judge import Baseline
 from verify.results import Broken, Case, Difference, Different, Identical
 from verify.routes import GATES, Route
+from verify.session import threads
 from verify.worker.scenario import Scenario
 
 Json = dict[str, Any]
@@ -65,7 +65,7 @@ def run(
     ]
     with (
         setup.session("baseline", dict.fromkeys(GATES, "0")) as session,
-        ThreadPoolExecutor(max(len(TOOLS), os.cpu_count() or 1)) as pool,
+        threads(max(len(TOOLS), os.cpu_count() or 1)) as pool,
     ):
         baseline = Baseline(session)
         runs = [

@@ -12,7 +12,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+import weakref
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,6 +24,7 @@ from verify.results import Broken
 
 Json = dict[str, Any]
 START_TIMEOUT = 120.0
+_live: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
 class WorkerDied(Exception):
@@ -66,6 +69,7 @@ class Session:
         self._unusable: Broken | None = None
         self.folder = Path(tempfile.mkdtemp(prefix="nsa-verify-"))
         self.about: Json = {}
+        _live.add(self)
 
     def __enter__(self) -> Session:
         return self
@@ -123,6 +127,14 @@ class Session:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         _close_pipes(process)
+
+    def interrupt(self) -> None:
+        """From another thread: whoever waits for the worker is told that it died."""
+        self._unusable = Broken("killed", self.side, "interrupted")
+        process = self._process
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
     def close(self) -> None:
         self._kill()
@@ -206,6 +218,19 @@ class Session:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         _close_pipes(process)
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that ask workers; an interrupt ends the workers, and so the threads."""
+    with ThreadPoolExecutor(count) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for session in list(_live):
+                session.interrupt()
+            raise
 
 
 def _close_pipes(process: subprocess.Popen[str]) -> None:

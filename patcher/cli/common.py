@@ -33,12 +33,14 @@ def app(help: str) -> Callable[[Callable[..., None]], typer.Typer]:
 def run(app: typer.Typer, name: str, argv: Sequence[str] | None) -> int:
     """Runs the app; the exit code comes back instead of ending the process.
 
-    In a git hook, git would look where these variables say, and not in the tree.
+    In a git hook, git would look where these variables say, and not in the tree. The
+    arguments are the context's `obj`, for reports.
     """
     for variable in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"):
         os.environ.pop(variable, None)
+    arguments = tuple(sys.argv[1:] if argv is None else argv)
     try:
-        app(args=sys.argv[1:] if argv is None else list(argv), prog_name=name)
+        app(args=list(arguments), prog_name=name, obj=arguments)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
     return int(Exit.DONE)

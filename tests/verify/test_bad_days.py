@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -120,3 +124,23 @@ def test_an_interpreter_that_is_not_there(copy: Path, run: Run, tmp_path: Path) 
     code, _, err = run(copy, "--python", tmp_path / "nope")
     assert code == 4
     assert "does not start" in err
+
+
+def test_an_interrupt_ends_the_workers_too(copy: Path, tmp_path: Path) -> None:
+    asleep = tmp_path / "asleep"
+    spoil(
+        copy, f"print(os.getpid(), file=open({str(asleep)!r}, 'w', 1)); time.sleep(99)"
+    )
+    command = [sys.executable, "-m", "verify.cli.verify", str(copy), "--device", "cpu"]
+    command += ["--route", "precomputed", "--scenario", DECODE]
+    temporary = {**os.environ, "TMPDIR": str(tmp_path)}
+    running = subprocess.Popen(command, env=temporary, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while not (asleep.exists() and asleep.read_text()) and time.monotonic() < until:
+        time.sleep(0.1)
+    worker = int(asleep.read_text())
+    running.send_signal(signal.SIGINT)
+    assert running.wait(20) == 130
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
+    assert [file.name for file in tmp_path.glob("nsa-*")] == []

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +16,7 @@ from verify.bench import stats
 from verify.bench.points import Job
 from verify.bench.sides import ORIGINAL, Side, of_point
 from verify.results import Broken
-from verify.session import Session, WorkerDied
+from verify.session import Session, WorkerDied, threads
 
 Json = dict[str, Any]
 Progress = Callable[[str], None]
@@ -102,7 +101,7 @@ class Runner:
         Raises WorkerDied where the original's cannot be started.
         """
         self.progress(f"starting {len(self._sessions)} workers")
-        with ThreadPoolExecutor(len(self._sessions)) as pool:
+        with threads(len(self._sessions)) as pool:
             list(pool.map(_started, self._sessions.values()))
         original = self._session(self.sides[0])
         about = original.start()
@@ -124,7 +123,7 @@ class Runner:
 
     def attach(self) -> bool:
         """Attach a profiler to every worker; whether they record what a GPU does."""
-        with ThreadPoolExecutor(len(self._sessions)) as pool:
+        with threads(len(self._sessions)) as pool:
             records = list(pool.map(_records, self._sessions.values()))
         return any(records)
 
@@ -180,7 +179,7 @@ class Runner:
 
     def _all(self, requests: list[tuple[Data, Json]]) -> list[tuple[Data, Json]]:
         """Ask all sides at once: for what is not timed."""
-        with ThreadPoolExecutor(max(1, len(requests))) as pool:
+        with threads(max(1, len(requests))) as pool:
             replies = pool.map(lambda pair: self._ask(pair[0], **pair[1]), requests)
         answered = zip(requests, replies, strict=True)
         return [(data, reply) for (data, _), reply in answered if reply is not None]

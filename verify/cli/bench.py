@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from patcher.cli import common
-from patcher.results import Exit
 
 HELP = """Time the replay of a patched sglang tree against its originals, in one run.
 
@@ -34,6 +33,7 @@ Exit codes: 0 done; 1 an output differs, or slower than --min-speedup; 2 usage;
 
 @common.app(HELP)
 def app(
+    context: typer.Context,
     tree: Annotated[Path, typer.Argument(metavar="TREE", show_default=False)],
     against: Annotated[
         list[str] | None,
@@ -114,22 +114,14 @@ def app(
         min_speedup=min_speedup,
         json=json,
         report=report,
-        arguments=_arguments,
+        arguments=context.obj,
     )
     raise typer.Exit(int(work.work(options)))
 
 
-_arguments: tuple[str, ...] = ()
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
-    global _arguments
-    _arguments = tuple(sys.argv[1:] if argv is None else argv)
-    try:
-        return common.run(app, "bench-nsa-opt", _arguments)
-    except KeyboardInterrupt:
-        return int(Exit.UNAVAILABLE)
+    return common.run(app, "bench-nsa-opt", argv)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from patcher.cli import common
-from patcher.results import Exit
 
 HELP = """Prove that a patched sglang tree leaves the same NSA metadata, bit for bit.
 
@@ -35,6 +34,7 @@ Exit codes: 0 identical, 1 not identical, 2 usage, 3 the tree refuses,
 
 @common.app(HELP)
 def app(
+    context: typer.Context,
     tree: Annotated[Path, typer.Argument(metavar="[TREE]", show_default=False)] = Path(
         "."
     ),
@@ -108,21 +108,14 @@ def app(
         report=report,
         json=json,
         junit=junit,
-        arguments=_arguments,
+        arguments=context.obj,
     )
     raise typer.Exit(int(work.work(options)))
 
 
-_arguments: tuple[str, ...] = ()
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    global _arguments
-    _arguments = tuple(sys.argv[1:] if argv is None else argv)
-    try:
-        return common.run(app, "verify-nsa-opt", _arguments)
-    except KeyboardInterrupt:
-        return int(Exit.UNAVAILABLE)
+    """Runs the command and returns its exit code."""
+    return common.run(app, "verify-nsa-opt", argv)
 
 
 if __name__ == "__main__":
