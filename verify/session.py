@@ -154,6 +154,7 @@ class Session:
         env = {**os.environ, **self.config["env"]}
         env["PYTHONPATH"] = str(code.parent)
         env["PYTHONDONTWRITEBYTECODE"] = "1"
+        env["PYTHONUNBUFFERED"] = "1"  # for its last words
         self._process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,

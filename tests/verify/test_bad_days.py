@@ -134,7 +134,13 @@ def test_an_interrupt_ends_the_workers_too(copy: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "verify.cli.verify", str(copy), "--device", "cpu"]
     command += ["--route", "precomputed", "--scenario", DECODE]
     temporary = {**os.environ, "TMPDIR": str(tmp_path)}
-    running = subprocess.Popen(command, env=temporary, stderr=subprocess.DEVNULL)
+    running = subprocess.Popen(
+        command,
+        env=temporary,
+        stderr=subprocess.DEVNULL,
+        # A shell's background job, as a CI's may be, ignores interrupts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     until = time.monotonic() + 60
     while not (asleep.exists() and asleep.read_text()) and time.monotonic() < until:
         time.sleep(0.1)
