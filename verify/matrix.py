@@ -91,7 +91,7 @@ def _decode() -> list[Scenario]:
 
 
 # More rows than a kernel's block has: sums are carried from block to block.
-_BLOCKS = Scenario("decode", 1, 64, "fa3", 32, 64, (1030,), 80, 64, script="tour1")
+_BLOCKS = Scenario("decode", 1, 1, "fa3", 32, 64, (1030,), 80, 64, script="tour1")
 
 
 def _decode_few(route: Route) -> list[Scenario]:
@@ -106,7 +106,7 @@ def _decode_few(route: Route) -> list[Scenario]:
     blocks = [_BLOCKS] if route.name == "fan-out" else []
     return [
         *found,
-        Scenario("decode", 2, 64, "fa3", 32, 32, (1, 40), 256, 64, script="tour2"),
+        Scenario("decode", 2, 1, "fa3", 32, 32, (1, 40), 256, 64, script="tour2"),
         Scenario("decode", 4, 64, "flashmla_kv", 64, 64, (1, 4), script="recapture4"),
         Scenario("decode", 2, 64, "fa3", 64, 64, (1, 5), 2500, 64, script="tour5"),
         Scenario(
@@ -130,7 +130,7 @@ def _runner(*, brief: bool) -> list[Scenario]:
             Scenario(
                 "runner", 2, 64, "flashmla_kv", 32, 32, (3,), 4096, script="tour6"
             ),
-            Scenario("runner", 2, 64, "fa3", 64, 64, (1, 40), 256, 64, script="tour2"),
+            Scenario("runner", 2, 1, "fa3", 64, 64, (1, 40), 256, 64, script="tour2"),
         ]
     return [
         *found,
@@ -186,7 +186,7 @@ def _odd(mode: str) -> list[Scenario]:
     return [
         Scenario(mode, 1, 64, "fa3", 32, 32, (1, 5), 2500, 64, 4, script="tour3"),
         Scenario(mode, 1, 32, "fa3", 32, 64, (1, 8), 200, 50, 5, script="tour5"),
-        Scenario(mode, 1, 64, "fa3", 32, 64, (130,), 80, 64, 8, script="tour1"),
+        Scenario(mode, 1, 1, "fa3", 32, 64, (130,), 80, 64, 8, script="tour1"),
     ]
 
 

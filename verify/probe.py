@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 
 from patcher.results import Exit, Reason, Refusal
 
@@ -11,8 +10,15 @@ _ASK = "import torch; print(int(torch.cuda.is_available()))"
 
 
 def has_cuda(python: str | None) -> bool:
-    """Raises `Refusal` where the interpreter does not start or has no torch."""
-    command = [python or sys.executable, "-c", _ASK]
+    """Raises `Refusal` where the interpreter does not start or has no torch.
+
+    python: None is this one, which imports torch anyway.
+    """
+    if python is None:
+        import torch
+
+        return torch.cuda.is_available()
+    command = [python, "-c", _ASK]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=120, check=False
