@@ -63,6 +63,9 @@ def run(
         for route in routes
         if route.kernels and not route.pair
     ]
+    if not jobs:
+        what = "no chosen route launches a kernel of its own"
+        raise Refusal(Reason("--sanitize", "", what, "see --help"), code=Exit.USAGE)
     with (
         setup.session("baseline", dict.fromkeys(GATES, "0")) as session,
         threads(max(len(TOOLS), os.cpu_count() or 1)) as pool,

@@ -55,7 +55,7 @@ def show_version(asked: bool) -> None:
 
 def names(texts: Sequence[str] | None) -> tuple[str, ...]:
     """What a repeatable option named: `a,b` is two names."""
-    return tuple(name for text in texts or () for name in text.split(","))
+    return tuple(name.strip() for text in texts or () for name in text.split(","))
 
 
 def patch_names() -> list[str]:

@@ -87,6 +87,12 @@ MUTANTS = (
         Drop(f"{_MULTI}._set_forward_metadata", "attn_backend.use_mha ="),
         file=BACKEND,
     ),
+    _in_graph(
+        "in-graph: prefill implementation decided for the first step only",
+        "nsa_prefill_impl",
+        Drop(f"{_MULTI}._set_forward_metadata", "attn_backend.nsa_prefill_impl ="),
+        file=BACKEND,
+    ),
     Mutant(
         "buffers shared although the gate is off",
         "in-graph",

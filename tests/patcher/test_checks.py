@@ -55,3 +55,10 @@ def test_what_no_release_has_is_refused_with_its_lines(known: None) -> None:
 def test_what_is_gone_is_refused(known: None) -> None:
     reason = check_refused({BACKEND: "class Backend: ...\n"}, REPLAY)
     assert reason.what == "Backend.replay is not defined"
+
+
+def test_what_may_be_lacking_is_refused_only_where_it_differs(known: None) -> None:
+    step = RequireKnown(BACKEND, "Backend.replay", may_lack=True)
+    check_noop({BACKEND: "class Backend: ...\n"}, step)
+    text = FILES[BACKEND].replace("sum(lens)", "min(lens)")
+    assert check_refused({BACKEND: text}, step).symbol == "Backend.replay"

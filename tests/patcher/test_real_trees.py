@@ -134,3 +134,16 @@ def test_a_renamed_anchor_is_refused_by_name(tmp_path: Path) -> None:
     assert (BACKEND, f"NativeSparseAttnBackend.{name.decode()}") in named
     assert (BACKEND, f"NativeSparseAttnMultiStepBackend.{name.decode()}") in named
     assert snapshot(tmp_path) == before
+
+
+def test_a_decision_that_is_copied_must_be_a_known_one(tmp_path: Path) -> None:
+    tree = unpack("0.5.6.post2", tmp_path)
+    file = tree.path(BACKEND)
+    line = "            self.use_mha = False  # Decode/verify always use MLA\n"
+    text = file.read_text()
+    assert text.count(line) == 1
+    file.write_text(text.replace(line, f"{line}            self.decided = True\n"))
+    with pytest.raises(Refusal) as refused:
+        apply(tree, ("fan-out",), all_patches(), allow_drift=True)
+    symbols = [reason.symbol for reason in refused.value.reasons]
+    assert symbols == ["NativeSparseAttnBackend.set_nsa_prefill_impl"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from patcher.results import Exit, Refusal
 from verify import sanitize, sources
 from verify.engine import Setup
 from verify.results import Broken, Different, Identical
@@ -43,6 +44,11 @@ def test_a_finding_is_a_difference_and_no_summary_is_no_pass(
     sources.snapshot(pair.candidate, pair.baseline, new)
     gates, kernels = pair.candidate.gates(), pair.candidate.kernels()
     routes = tuple(r for r in available(gates, False, kernels) if r.name == "fused")
+
+    pairs = tuple(route for route in routes if route.pair)
+    with pytest.raises(Refusal, match="no chosen route launches a kernel") as refused:
+        sanitize.run(Setup(old, new), pairs)
+    assert refused.value.code == Exit.USAGE
 
     ran = sanitize.run(Setup(old, new), routes)
 
