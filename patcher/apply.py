@@ -26,7 +26,7 @@ from patcher.results import (
     WouldApply,
 )
 from patcher.selection import choose
-from patcher.state import finish_cut_off, require_unchanged
+from patcher.state import finish_cut_off, require_unchanged, undisturbed
 from patcher.texts import diff, edits
 from patcher.tree import Tree
 
@@ -51,19 +51,19 @@ def apply(
         return tuple(patch for patch in patches if patch.name in chosen)
 
     notes = finish_cut_off(tree, dry=dry)
-    prepared = prepare(tree, patches, pick, allow_drift=allow_drift)
-    where, release = str(tree.home), prepared.new.release
-    notes += prepared.notes
-    done = AlreadyApplied(where, release, prepared.new.names, notes)
-    if prepared.changes_nothing and (dry or not commit):
-        return done
-    changes = journal.between(prepared.old, prepared.new)
-    files = edits(changes)
-    repo = _repository(tree, prepared, commit=commit, allow_dirty=allow_dirty)
+    where = str(tree.home)
+    with undisturbed(tree):
+        prepared = prepare(tree, patches, pick, allow_drift=allow_drift)
+        release, names = prepared.new.release, prepared.new.names
+        notes += prepared.notes
+        done = AlreadyApplied(where, release, names, notes)
+        if prepared.changes_nothing and (dry or not commit):
+            return done
+        changes = journal.between(prepared.old, prepared.new)
+        files = edits(changes)
+        repo = _repository(tree, prepared, commit=commit, allow_dirty=allow_dirty)
     if dry:
-        return WouldApply(
-            where, release, prepared.new.names, files, diff(changes), notes
-        )
+        return WouldApply(where, release, names, files, diff(changes), notes)
     if prepared.changes_nothing and repo is not None and repo.commit_of(prepared.new):
         return done
     sha = None
@@ -72,7 +72,7 @@ def apply(
         journal.execute(tree, changes)
         if commit and repo is not None:
             sha = _commit(tree, repo, prepared.new, changes)
-    return Applied(where, release, prepared.new.names, files, notes, sha)
+    return Applied(where, release, names, files, notes, sha)
 
 
 def _commit(tree: Tree, repo: Repository, new: Manifest, changes: Journal) -> str:

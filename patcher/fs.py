@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 
 
@@ -47,8 +48,14 @@ def unlink(path: Path) -> None:
 
 def mkdir(path: Path) -> None:
     """Makes a folder, if there is none."""
-    if not path.is_dir():
+    if path.is_dir():
+        return
+    try:
         os.mkdir(path)
+    except FileExistsError:  # made, and perhaps removed again, by somebody else just now
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISDIR(path.stat().st_mode):
+                raise
 
 
 def rmdir(path: Path) -> None:

@@ -32,6 +32,12 @@ def locked(tree: Tree) -> Iterator[None]:
             fs.rmdir(tree.state)
         raise unwritable(error) from error
     try:
+        try:
+            fs.sign(handle, f"{os.getpid()}\n")
+            if not (tree.state / _IGNORE).exists():
+                fs.write(tree.state / _IGNORE, b"*\n", 0o644)
+        except OSError as error:
+            raise unwritable(error) from error
         yield
     finally:
         _dissolve(tree)
@@ -48,23 +54,43 @@ def unwritable(error: OSError) -> Refusal:
 
 
 def _acquire(tree: Tree) -> int:
+    """The handle of the locked file; the holder before may still be removing it."""
     path = tree.state / _LOCK
     while True:
-        fs.mkdir(tree.state)
-        if not (tree.state / _IGNORE).exists():
-            fs.write(tree.state / _IGNORE, b"*\n", 0o644)
-        handle = fs.claim(path)
+        try:
+            fs.mkdir(tree.state)
+            handle = fs.claim(path)
+        except FileNotFoundError:
+            if not tree.state.parent.is_dir():
+                raise
+            continue
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.read(handle, 32).decode("ascii", "replace").strip()
             os.close(handle)
-            what = f"another nsa-opt command (process {holder or '?'}) holds the tree"
-            raise Refusal(Reason(STATE, "", what, "wait for it to end")) from None
+            raise _held(holder) from None
         if _still_there(path, handle):
-            fs.sign(handle, f"{os.getpid()}\n")
             return handle
         os.close(handle)
+
+
+def _held(holder: str) -> Refusal:
+    what = f"another nsa-opt command (process {holder or '?'}) holds the tree"
+    return Refusal(Reason(STATE, "", what, "wait for it to end"))
+
+
+def require_free(tree: Tree) -> None:
+    """Raises `Refusal` when another process holds the tree right now; writes nothing."""
+    try:
+        with (tree.state / _LOCK).open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = file.read(32).decode("ascii", "replace").strip()
+                raise _held(holder) from None
+    except OSError:
+        return  # no lock, so no holder; or one that this user may not ask about
 
 
 def _still_there(path: os.PathLike[str], handle: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import stat
 import zlib
 from pathlib import Path, PurePosixPath
 from typing import Annotated, TypeVar
@@ -76,11 +77,11 @@ def load(tree: Tree, name: str, kind: type[_R]) -> _R | None:
     try:
         guard(tree, file)
         path = tree.path(file)
-        if not path.exists():
-            return None
         if path.stat().st_size > 2 * _LARGEST:
             raise ValueError("is too large")
         return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -104,8 +105,12 @@ def guard(tree: Tree, rel: str) -> None:
     path = Path(tree.home)
     for part in PurePosixPath(rel).parts:
         path = path / part
-        if path.is_symlink():
+        try:
+            mode = path.lstat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        if stat.S_ISLNK(mode):
             todo = "give the directory that it points to"
             raise Refusal(Reason(rel, "", f"{path} is a symbolic link", todo))
-    if path.exists() and not path.is_file():
+    if not stat.S_ISREG(mode):
         raise Refusal(Reason(rel, "", "is not a regular file"))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from patcher import journal, manifest
 from patcher.lock import locked
 from patcher.manifest import Manifest
-from patcher.repository import repository, rollback_message
+from patcher.repository import Repository, repository, rollback_message
 from patcher.results import (
     Exit,
     NothingToDo,
@@ -17,7 +17,12 @@ from patcher.results import (
     Result,
     RolledBack,
 )
-from patcher.state import finish_cut_off, require_intact, require_unchanged
+from patcher.state import (
+    finish_cut_off,
+    require_intact,
+    require_unchanged,
+    undisturbed,
+)
 from patcher.texts import edits
 from patcher.tree import Tree
 
@@ -41,29 +46,11 @@ def rollback(
 
         require_known(names, [patch.name for patch in patches])
     notes = finish_cut_off(tree)
-    old = manifest.load(tree)
-    if old is None:
-        what = "no patches of nsa-opt are in this tree"
-        return NothingToDo(str(tree.home), what, notes)
-    require_intact(tree, old)
-    new = None
-    if names:
-        new = _without(tree, old, names, patches)
-        if new is not None and new.patches == old.patches:
-            what = f"not in this tree: {', '.join(names)}"
-            return NothingToDo(str(tree.home), what, notes)
-    paths = [file.path for file in old.files]
-    repo, applied_in = None, ""
-    try:
-        repo = repository(tree, paths)
-        applied_in = repo.commit_of(old) if repo else ""
-    except Refusal:
-        if revert:
-            raise  # else git has no say in a rollback
-    if revert and not applied_in:
-        what = "this apply was not committed: there is nothing to revert"
-        todo = "without --revert the files are restored"
-        raise Refusal(Reason("", "", what, todo), code=Exit.USAGE)
+    with undisturbed(tree):
+        planned = _plan(tree, names, patches, revert=revert)
+    if isinstance(planned, str):
+        return NothingToDo(str(tree.home), planned, notes)
+    old, new, repo, applied_in = planned
     changes = journal.between(old, new)
     sha = None
     with locked(tree):
@@ -72,6 +59,7 @@ def rollback(
         _prove(tree, old, new)
         if revert and repo is not None:
             try:
+                paths = [file.path for file in old.files]
                 sha = repo.commit(paths, rollback_message(old, new, applied_in))
             except Refusal:
                 journal.execute(tree, changes.reversed())
@@ -86,6 +74,42 @@ def rollback(
     return RolledBack(
         str(tree.home), old.release, gone, left, edits(changes), notes, sha
     )
+
+
+class _Plan(NamedTuple):
+    """From manifest `old` to `new` (None: no patches), and the commit of the apply."""
+
+    old: Manifest
+    new: Manifest | None
+    repo: Repository | None
+    applied_in: str
+
+
+def _plan(
+    tree: Tree, names: Sequence[str], patches: Sequence[Patch], *, revert: bool
+) -> _Plan | str:
+    """What to do, or why there is nothing to do. Reads only."""
+    old = manifest.load(tree)
+    if old is None:
+        return "no patches of nsa-opt are in this tree"
+    require_intact(tree, old)
+    new = None
+    if names:
+        new = _without(tree, old, names, patches)
+        if new is not None and new.patches == old.patches:
+            return f"not in this tree: {', '.join(names)}"
+    repo, applied_in = None, ""
+    try:
+        repo = repository(tree, [file.path for file in old.files])
+        applied_in = repo.commit_of(old) if repo else ""
+    except Refusal:
+        if revert:
+            raise  # else git has no say in a rollback
+    if revert and not applied_in:
+        what = "this apply was not committed: there is nothing to revert"
+        todo = "without --revert the files are restored"
+        raise Refusal(Reason("", "", what, todo), code=Exit.USAGE)
+    return _Plan(old, new, repo, applied_in)
 
 
 def _without(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from patcher import journal, manifest, records, texts
-from patcher.lock import has_leftovers, locked
+from patcher.lock import has_leftovers, locked, require_free
 from patcher.manifest import Manifest
 from patcher.results import Reason, Refusal
 from patcher.tree import STATE, Tree
@@ -18,20 +20,58 @@ def finish_cut_off(tree: Tree, *, dry: bool = False) -> tuple[str, ...]:
 
     Raises `Refusal` in a dry run, which must not write.
     """
-    if journal.pending(tree) is None:
+    left = journal.pending(tree)
+    if left is None:
         if has_leftovers(tree) and not dry:
             with locked(tree):
                 pass  # letting go of the tree removes them
         return ()
     if dry:
+        require_free(tree)
+        if journal.pending(tree) != left:
+            raise _changed()
         what = "a command was cut off half way: the tree is half patched"
         todo = "run apply-nsa-opt or rollback-nsa-opt: it finishes that command first"
         raise Refusal(Reason(STATE, "", what, todo))
     with locked(tree):
         left = journal.pending(tree)
-        if left is not None:
-            journal.recover(tree, left)
+        if left is None:
+            return ()  # that command was at work still, and has ended by now
+        journal.recover(tree, left)
     return ("finished a command that had been cut off half way",)
+
+
+@contextlib.contextmanager
+def undisturbed(tree: Tree) -> Iterator[None]:
+    """Planning without the lock: what was read while another command wrote is no reason.
+
+    Raises `Refusal` that says so in the place of one that the block raised meanwhile.
+    """
+    before = _stamp(tree)
+    try:
+        yield
+    except Refusal:
+        require_free(tree)
+        if _stamp(tree) != before:
+            raise _changed() from None
+        raise
+
+
+def _stamp(tree: Tree) -> list[tuple[int, int] | None]:
+    """Every command that writes makes and removes its lock, so a folder's time tells."""
+    return [_time(folder) for folder in (tree.state.parent, tree.state)]
+
+
+def _time(folder: Path) -> tuple[int, int] | None:
+    try:
+        stat = folder.lstat()
+    except FileNotFoundError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns
+
+
+def _changed() -> Refusal:
+    return Refusal(Reason(STATE, "", "another command changed the tree", "try again"))
 
 
 def require_unchanged(
@@ -42,9 +82,7 @@ def require_unchanged(
     `before` holds the bytes that the plan started from, where no patch was applied.
     """
     if journal.pending(tree) is not None or manifest.load(tree) != applied:
-        raise Refusal(
-            Reason(STATE, "", "another command changed the tree", "try again")
-        )
+        raise _changed()
     if applied is not None:
         require_intact(tree, applied)
     managed = applied.patched() if applied else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -160,40 +161,68 @@ def test_the_owner_is_kept_as_far_as_may_be(
     assert given == [(12345, 54321)] * 3
 
 
-MANY = """
-import sys
+AT_ONCE = """
+import random, sys
 from pathlib import Path
 from patcher import pins
 from patcher.apply import apply
 from patcher.results import Refusal
+from patcher.rollback import rollback
 from patcher.tree import Tree
 from tests.patcher import lookalike
 data = lookalike.pins_data()
 pins._data = lambda: data
-try:
-    print(type(apply(Tree(Path(sys.argv[1]), "wheel"), (), lookalike.patches())).__name__)
-except Refusal as refusal:
-    print(refusal)
+tree, seed, rounds = Tree(Path(sys.argv[1]), "wheel"), *map(int, sys.argv[2:])
+commands = [
+    lambda: apply(tree, (), lookalike.patches()),
+    lambda: apply(tree, ["wide"], lookalike.patches()),
+    lambda: apply(tree, (), lookalike.patches(), dry=True),
+    lambda: rollback(tree),
+]
+for command in [commands[0]] + random.Random(seed).choices(commands, k=rounds):
+    try:
+        result = command()
+        print(type(result).__name__, *result.notes)
+    except Refusal as refusal:
+        print(refusal)
 """
 
 
-def test_many_at_once_make_one_apply(tree: Tree, tmp_path: Path) -> None:
-    all_at_once = [
+def many_at_once(tree: Tree, rounds: int) -> list[str]:
+    """What four processes print that change the tree side by side, in `rounds` + 1."""
+    processes = [
         subprocess.Popen(
-            [sys.executable, "-c", MANY, str(tree.home)],
+            [sys.executable, "-c", AT_ONCE, str(tree.home), str(seed), str(rounds)],
             stdout=subprocess.PIPE,
             text=True,
         )
-        for _ in range(4)
+        for seed in range(4)
     ]
-    said = [process.communicate()[0] for process in all_at_once]
-    assert said.count("Applied\n") == 1, said
-    known = ("holds the tree", "AlreadyApplied", "another command changed the tree")
-    for line in said:
-        assert line == "Applied\n" or any(text in line for text in known), said
+    said = [process.communicate()[0].splitlines() for process in processes]
+    assert [len(lines) for lines in said] == [rounds + 1] * 4, said
+    return [line for lines in said for line in lines]
+
+
+def test_many_at_once_make_one_apply(tree: Tree, tmp_path: Path) -> None:
+    said = many_at_once(tree, 0)
+    assert said.count("Applied") == 1, said
     other = write_tree(tmp_path / "other")
     apply(other, (), patches())
     assert snapshot(tree.home) == snapshot(other.home)
+
+
+def test_many_at_once_never_mistake_each_other_for_damage(tree: Tree) -> None:
+    original = snapshot(tree.home)
+    said = many_at_once(tree, 60)
+    done = "Applied|AlreadyApplied|WouldApply|RolledBack|NothingToDo"
+    refused = (
+        "another nsa-opt command .*holds the tree|another command changed the tree"
+    )
+    strange = [line for line in said if not re.fullmatch(f"{done}|{refused}", line)]
+    assert not strange, strange
+    assert {"Applied", "RolledBack"} <= set(said)
+    rollback(tree)
+    assert snapshot(tree.home) == original
 
 
 LINES = sorted({line for text in FILES.values() for line in text.splitlines()})
