@@ -52,7 +52,9 @@ def mkdir(path: Path) -> None:
         return
     try:
         os.mkdir(path)
-    except FileExistsError:  # made, and perhaps removed again, by somebody else just now
+    except (
+        FileExistsError
+    ):  # made, and perhaps removed again, by somebody else just now
         with contextlib.suppress(FileNotFoundError):
             if not stat.S_ISDIR(path.stat().st_mode):
                 raise

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from verify.results import Difference, Spread
+
+if TYPE_CHECKING:
+    import torch
 
 Json = dict[str, Any]
 _GRID = (24, 72)
@@ -48,7 +49,7 @@ def look(
             "layout", group, root, replay, bs,
             old=f"{evidence.old.numel()} elements", new=f"{evidence.new.numel()} elements",
         )  # fmt: skip
-    differing = torch.nonzero(evidence.old != evidence.new).reshape(-1)
+    differing = (evidence.old != evidence.new).nonzero().reshape(-1)
     places = [_place(layout, root, int(e), bs) for e in differing[:4096]]
     at = next((i for i, p in enumerate(places) if not p.guard), 0)
     element, place = int(differing[at]), places[at]
@@ -137,6 +138,6 @@ def _spread(place: _Place, differing: torch.Tensor) -> Spread | None:
     keep = column < columns
     height, width = min(rows, _GRID[0]), min(columns, _GRID[1])
     cell = (row[keep] * height // rows) * width + column[keep] * width // columns
-    counts = torch.bincount(cell, minlength=height * width).reshape(height, width)
+    counts = cell.bincount(minlength=height * width).reshape(height, width)
     cells = tuple(tuple(int(v) for v in line) for line in counts)
     return Spread(tuple(place.shape), cells)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from verify.closer import Evidence, look
 from verify.compare import ByteMismatch, compare
@@ -21,6 +19,9 @@ from verify.results import (
 )
 from verify.routes import Route, baseline_how
 from verify.session import Session, WorkerDied
+
+if TYPE_CHECKING:
+    import torch
 
 Json = dict[str, Any]
 CLOSER = 24  # buffers looked at closely in one case; the rest are counted
@@ -70,6 +71,8 @@ class Baseline:
 
 def fetch(session: Session, digests: list[str]) -> dict[str, torch.Tensor]:
     """Buffers that a worker kept, by the hash of their bytes."""
+    import torch  # only a difference needs it here
+
     file = session.folder / "bytes.pt"
     session.ask(op="bytes", digests=sorted(set(digests)), file=str(file))
     loaded: dict[str, torch.Tensor] = torch.load(file, weights_only=True)

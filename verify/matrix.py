@@ -1,7 +1,8 @@
 """The default matrix: which scenarios a route runs, on which device.
 
 On a CPU a Triton kernel runs in the interpreter, a program at a time, so routes
-with kernels get a smaller set there that still has every edge once.
+with kernels, and the fallbacks from them, get a smaller set there that still has every
+edge once.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def matrix(routes: tuple[Route, ...], device: str) -> Matrix:
 
 def scenarios(route: Route, mode: str, device: str) -> tuple[Scenario, ...]:
     """The scenarios of one route in one mode."""
-    few = route.brief or (route.kernels and device == "cpu")
+    few = route.brief or (device == "cpu" and (route.kernels or route.falls_back))
     if mode == "decode":
         found = _decode_few(route) if few else _decode()
     elif mode == "runner":
@@ -56,10 +57,15 @@ def _reduced(routes: tuple[Route, ...], device: str) -> list[str]:
     if device != "cpu":
         return []
     slow = sorted({route.label for route in routes if route.kernels})
+    fallbacks = sorted({route.label for route in routes if route.falls_back})
     words = [f"contexts over 4,096 (CUDA runs {CUDA_CONTEXT:,} too)"]
     if slow:
         kernels = "fewer scenarios, since kernels run in Triton's interpreter"
         words.append(f"{', '.join(slow)}: {kernels}")
+    if fallbacks:
+        words.append(
+            f"{', '.join(fallbacks)}: fewer scenarios, as many as the kernels'"
+        )
     return words
 
 
@@ -97,7 +103,7 @@ _BLOCKS = Scenario("decode", 1, 1, "fa3", 32, 64, (1030,), 80, 64, script="tour1
 def _decode_few(route: Route) -> list[Scenario]:
     found = [
         Scenario(
-            "decode", n, _PAGES[n % 2], _IMPLS[n // 2 % 2], *_BITS[n % 4], (1, 4),
+            "decode", n, _PAGES[n % 2], _IMPLS[n // 2 % 2], *_BITS[n % 4], (1, 3),
             script="tour5" if n < 4 else "tour3",
         )
         for n in range(1, 9)
@@ -107,7 +113,7 @@ def _decode_few(route: Route) -> list[Scenario]:
     return [
         *found,
         Scenario("decode", 2, 1, "fa3", 32, 32, (1, 40), 256, 64, script="tour2"),
-        Scenario("decode", 4, 64, "flashmla_kv", 64, 64, (1, 4), script="recapture4"),
+        Scenario("decode", 4, 64, "flashmla_kv", 64, 64, (1, 3), script="recapture4"),
         Scenario("decode", 2, 64, "fa3", 64, 64, (1, 5), 2500, 64, script="tour5"),
         Scenario(
             "decode", 2, 32, "flashmla_kv", 32, 64, (1, 8), 200, 50, script="tour5"
@@ -176,7 +182,7 @@ def _expanded_few(mode: str) -> list[Scenario]:
     ]
     return [
         *found,
-        Scenario(mode, 1, 64, "flashmla_kv", 64, 64, (1, 4), script="recapture4"),
+        Scenario(mode, 1, 64, "flashmla_kv", 64, 64, (1, 3), script="recapture4"),
         *_odd(mode),
     ]
 
