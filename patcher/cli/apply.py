@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from patcher.cli import common
+from patcher.cli import common, options
 from patcher.results import Exit, Reason, Refusal, Result, WouldApply
 
 HELP = """Put the NSA replay-metadata patches into an sglang tree: all of it or nothing.
@@ -37,14 +37,7 @@ def app(
     tree: Annotated[
         Path | None, typer.Argument(metavar="TREE", show_default=False)
     ] = None,
-    patch: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Only these patches, comma-separated or repeated.",
-            autocompletion=common.patch_names,
-        ),
-    ] = None,
+    patch: options.Patches = None,
     diff: Annotated[
         bool, typer.Option("--diff", help="Show the change as a diff; write nothing.")
     ] = False,
@@ -68,13 +61,8 @@ def app(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="With --list: the table for a README.")
     ] = False,
-    json: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a report here.")
-    ] = None,
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=common.show_version, is_eager=True),
-    ] = False,
+    json: options.Json = None,
+    version: options.Version = False,
 ) -> None:
     if list_:
         from patcher.cli import table

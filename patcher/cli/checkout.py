@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from patcher.cli import common
+from patcher.cli import common, options
 from patcher.results import Result
 
 HELP = """Get a pinned sglang release as a git repository with one commit.
@@ -32,13 +32,8 @@ def app(
         str, typer.Argument(metavar="RELEASE", autocompletion=common.releases)
     ],
     dest: Annotated[Path, typer.Argument(metavar="DEST")],
-    json: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a report here.")
-    ] = None,
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=common.show_version, is_eager=True),
-    ] = False,
+    json: options.Json = None,
+    version: options.Version = False,
 ) -> None:
     def make() -> Result:
         from patcher.checkout import checkout

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from patcher.cli import common
+from patcher.cli import common, options
 from patcher.results import Result
 
 HELP = """Give an sglang tree its original bytes back, proved by hash.
@@ -27,25 +27,13 @@ Exit codes: 0 done, 2 usage, 3 the tree refuses, 4 the environment can't.
 @common.app(HELP)
 def app(
     tree: Annotated[Path, typer.Argument(metavar="TREE")],
-    patch: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Only these patches, comma-separated or repeated.",
-            autocompletion=common.patch_names,
-        ),
-    ] = None,
+    patch: options.Patches = None,
     revert: Annotated[
         bool,
         typer.Option("--revert", help="Commit the rollback of a committed apply."),
     ] = False,
-    json: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a report here.")
-    ] = None,
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=common.show_version, is_eager=True),
-    ] = False,
+    json: options.Json = None,
+    version: options.Version = False,
 ) -> None:
     def make() -> Result:
         from patcher.rollback import rollback

@@ -69,9 +69,9 @@ def test_a_kill(copy: Path, run: Run) -> None:
 
 def test_a_hang(copy: Path, run: Run) -> None:
     spoil(copy, "time.sleep(60)")
-    code, out = verify(run, copy, "--timeout", "3")
+    code, out = verify(run, copy, "--timeout", "6")
     assert code == 4
-    assert "timeout on the candidate: no answer within 3 s; killed" in out
+    assert "timeout on the candidate: no answer within 6 s; killed" in out
 
 
 def test_out_of_memory(copy: Path, run: Run) -> None:

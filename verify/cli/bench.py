@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from patcher.cli import common
+from patcher.cli import options as shared
+from verify.cli import options
 
 HELP = """Time the replay of a patched sglang tree against its originals, in one run.
 
@@ -43,10 +45,7 @@ def app(
         list[str] | None,
         typer.Option(metavar="NAME,...", help="decode, target_verify or draft_extend."),
     ] = None,
-    route: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME,...", help="Only these routes."),
-    ] = None,
+    route: options.Routes = None,
     steps: Annotated[
         list[str] | None, typer.Option(metavar="N,...", help="Draft steps of decode.")
     ] = None,
@@ -65,13 +64,8 @@ def app(
         int, typer.Option(metavar="N", help="Rounds a point; 0: as many as usual.")
     ] = 0,
     seed: Annotated[int, typer.Option(help="Seed of inputs, order and intervals.")] = 0,
-    device: Annotated[
-        str, typer.Option(metavar="auto|cpu|cuda", help="Where workers run.")
-    ] = "auto",
-    python: Annotated[
-        Path | None,
-        typer.Option(metavar="PATH", help="The workers' interpreter (needs torch)."),
-    ] = None,
+    device: options.Device = "auto",
+    python: options.Python = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Two sizes, four steps, fewer rounds.")
     ] = False,
@@ -82,21 +76,16 @@ def app(
         float | None,
         typer.Option(metavar="X", help="Exit 1 if any route's lower bound is less."),
     ] = None,
-    json: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the JSON report here.")
-    ] = None,
+    json: shared.Json = None,
     report: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write page, plots and JSON here."),
     ] = None,
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=common.show_version, is_eager=True),
-    ] = False,
+    version: shared.Version = False,
 ) -> None:
     from verify.bench import work
 
-    options = work.Options(
+    asked = work.Options(
         tree=tree,
         against=tuple(against or ()),
         modes=common.names(mode),
@@ -116,7 +105,7 @@ def app(
         report=report,
         arguments=context.obj,
     )
-    raise typer.Exit(int(work.work(options)))
+    raise typer.Exit(int(work.work(asked)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

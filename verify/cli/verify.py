@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from patcher.cli import common
+from patcher.cli import options as shared
+from verify.cli import options
 
 HELP = """Prove that a patched sglang tree leaves the same NSA metadata, bit for bit.
 
@@ -44,17 +46,9 @@ def app(
             metavar="TREE|RELEASE|in-tree", help="What to compare with; see above."
         ),
     ] = None,
-    route: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME,...", help="Only these routes."),
-    ] = None,
-    device: Annotated[
-        str, typer.Option(metavar="auto|cpu|cuda", help="Where workers run.")
-    ] = "auto",
-    python: Annotated[
-        Path | None,
-        typer.Option(metavar="PATH", help="The workers' interpreter (needs torch)."),
-    ] = None,
+    route: options.Routes = None,
+    device: options.Device = "auto",
+    python: options.Python = None,
     runtime: Annotated[
         str,
         typer.Option(
@@ -80,20 +74,15 @@ def app(
     report: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write every report format here.")
     ] = None,
-    json: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the JSON report here.")
-    ] = None,
+    json: shared.Json = None,
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write JUnit XML here.")
     ] = None,
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=common.show_version, is_eager=True),
-    ] = False,
+    version: shared.Version = False,
 ) -> None:
     from verify.cli import work
 
-    options = work.Options(
+    asked = work.Options(
         tree=tree,
         baseline=baseline,
         routes=common.names(route),
@@ -110,7 +99,7 @@ def app(
         junit=junit,
         arguments=context.obj,
     )
-    raise typer.Exit(int(work.work(options)))
+    raise typer.Exit(int(work.work(asked)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
