@@ -41,32 +41,33 @@ def matrix(routes: tuple[Route, ...], device: str) -> Matrix:
 
 def scenarios(route: Route, mode: str, device: str) -> tuple[Scenario, ...]:
     """The scenarios of one route in one mode."""
-    few = route.brief or (device == "cpu" and (route.kernels or route.falls_back))
+    found = _short(route, mode, device)
+    return tuple(found + _long(mode) if device == "cuda" else found)
+
+
+def _short(route: Route, mode: str, device: str) -> list[Scenario]:
+    """Those that run on any device."""
+    falls_back = bool(route.blocked)
+    few = route.brief or (device == "cpu" and (route.kernels or falls_back))
     if mode == "decode":
-        found = _decode_few(route) if few else _decode()
-    elif mode == "runner":
-        found = _runner(brief=(device == "cpu" and not route.shares) or route.brief)
-    else:
-        found = _expanded_few(mode) if few else _expanded(mode)
-    if device == "cuda":
-        found += _long(mode)
-    return tuple(found)
+        return _decode_few(route) if few else _decode()
+    if mode == "runner":
+        return _runner(brief=(device == "cpu" and not route.shares) or route.brief)
+    return _expanded_few(mode) if few else _expanded(mode)
 
 
 def _reduced(routes: tuple[Route, ...], device: str) -> list[str]:
     if device != "cpu":
         return []
-    slow = sorted({route.label for route in routes if route.kernels})
-    fallbacks = sorted({route.label for route in routes if route.falls_back})
-    words = [f"contexts over 4,096 (CUDA runs {CUDA_CONTEXT:,} too)"]
-    if slow:
-        kernels = "fewer scenarios, since kernels run in Triton's interpreter"
-        words.append(f"{', '.join(slow)}: {kernels}")
-    if fallbacks:
-        words.append(
-            f"{', '.join(fallbacks)}: fewer scenarios, as many as the kernels'"
-        )
-    return words
+    fewer: dict[str, list[str]] = {}
+    for route in routes:
+        for mode in route.modes:
+            if _short(route, mode, "cpu") != _short(route, mode, "cuda"):
+                fewer.setdefault(mode, []).append(route.label)
+    return [f"contexts over 4,096 (CUDA runs {CUDA_CONTEXT:,} too)"] + [
+        f"{mode} {', '.join(labels)}: fewer scenarios than on CUDA"
+        for mode, labels in fewer.items()
+    ]
 
 
 def _decode() -> list[Scenario]:
@@ -123,7 +124,7 @@ def _decode_few(route: Route) -> list[Scenario]:
 
 
 def _runner(*, brief: bool) -> list[Scenario]:
-    steps = (1, 4) if brief else range(1, 9)
+    steps = (1, 6) if brief else range(1, 9)  # both page sizes
     found = [
         Scenario(
             "runner", n, _PAGES[n // 2 % 2], _IMPLS[n % 2], *_BITS[n % 4], (1, 4),

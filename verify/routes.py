@@ -52,11 +52,6 @@ class Route:
         return f"{self.name} (pair)" if self.pair else self.name
 
     @property
-    def falls_back(self) -> bool:
-        """Whether it is what runs where a package is missing."""
-        return bool(self.blocked)
-
-    @property
     def env(self) -> dict[str, str]:
         return {gate: "1" if gate in self.on else "0" for gate in GATES}
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -159,70 +156,6 @@ def test_the_owner_is_kept_as_far_as_may_be(
     monkeypatch.setattr(fs, "os", Watched())
     assert isinstance(apply(tree, ["wide"], patches()), Applied)
     assert given == [(12345, 54321)] * 3
-
-
-AT_ONCE = """
-import random, sys
-from pathlib import Path
-from patcher import pins
-from patcher.apply import apply
-from patcher.results import Refusal
-from patcher.rollback import rollback
-from patcher.tree import Tree
-from tests.patcher import lookalike
-data = lookalike.pins_data()
-pins._data = lambda: data
-tree, seed, rounds = Tree(Path(sys.argv[1]), "wheel"), *map(int, sys.argv[2:])
-commands = [
-    lambda: apply(tree, (), lookalike.patches()),
-    lambda: apply(tree, ["wide"], lookalike.patches()),
-    lambda: apply(tree, (), lookalike.patches(), dry=True),
-    lambda: rollback(tree),
-]
-for command in [commands[0]] + random.Random(seed).choices(commands, k=rounds):
-    try:
-        result = command()
-        print(type(result).__name__, *result.notes)
-    except Refusal as refusal:
-        print(refusal)
-"""
-
-
-def many_at_once(tree: Tree, rounds: int) -> list[str]:
-    """What four processes print that change the tree side by side, in `rounds` + 1."""
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", AT_ONCE, str(tree.home), str(seed), str(rounds)],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for seed in range(4)
-    ]
-    said = [process.communicate()[0].splitlines() for process in processes]
-    assert [len(lines) for lines in said] == [rounds + 1] * 4, said
-    return [line for lines in said for line in lines]
-
-
-def test_many_at_once_make_one_apply(tree: Tree, tmp_path: Path) -> None:
-    said = many_at_once(tree, 0)
-    assert said.count("Applied") == 1, said
-    other = write_tree(tmp_path / "other")
-    apply(other, (), patches())
-    assert snapshot(tree.home) == snapshot(other.home)
-
-
-def test_many_at_once_never_mistake_each_other_for_damage(tree: Tree) -> None:
-    original = snapshot(tree.home)
-    said = many_at_once(tree, 60)
-    done = "Applied|AlreadyApplied|WouldApply|RolledBack|NothingToDo"
-    refused = (
-        "another nsa-opt command .*holds the tree|another command changed the tree"
-    )
-    strange = [line for line in said if not re.fullmatch(f"{done}|{refused}", line)]
-    assert not strange, strange
-    assert {"Applied", "RolledBack"} <= set(said)
-    rollback(tree)
-    assert snapshot(tree.home) == original
 
 
 LINES = sorted({line for text in FILES.values() for line in text.splitlines()})

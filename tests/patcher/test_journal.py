@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import subprocess
@@ -9,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from patcher import fs, journal, manifest
+from patcher import fs, journal
 from patcher.apply import apply
 from patcher.journal import between
-from patcher.lock import locked
 from patcher.prepare import prepare
-from patcher.results import AlreadyApplied, Exit, Refusal, RolledBack
+from patcher.results import AlreadyApplied, Refusal, RolledBack
 from patcher.rollback import rollback
 from patcher.tree import Tree
 from tests.patcher.lookalike import BACKEND, ENVIRON, patches, snapshot
@@ -92,86 +90,6 @@ def test_a_journal_undone_is_the_way_back(tree: Tree) -> None:
         update={"changes": there.reversed().changes}
     )
     assert there.reversed().reversed() == there
-
-
-HOLD = """
-import sys, time
-from pathlib import Path
-from patcher.lock import locked
-from patcher.tree import Tree
-with locked(Tree(Path(sys.argv[1]), "wheel")):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-def test_a_second_command_says_who_holds_the_tree(tree: Tree) -> None:
-    before = snapshot(tree.home)
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tree.home)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
-        with pytest.raises(Refusal) as refusal:
-            apply(tree, (), patches())
-        holder.communicate("")
-    what = f"another nsa-opt command (process {holder.pid}) holds the tree"
-    assert refusal.value.reasons[0].what == what
-    assert refusal.value.code == Exit.REFUSED
-    assert snapshot(tree.home) == before
-
-
-def test_a_lock_whose_file_went_away_is_taken_anew(
-    tree: Tree, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real, calls = fcntl.flock, []
-
-    def flock(handle: int, how: int) -> None:
-        real(handle, how)
-        calls.append(handle)
-        if len(calls) == 1:
-            os.unlink(tree.state / "lock")
-
-    monkeypatch.setattr(fcntl, "flock", flock)
-    with locked(tree):
-        assert len(calls) == 2
-        assert (tree.state / "lock").read_text() == f"{os.getpid()}\n"
-
-
-def test_an_apply_in_between_is_noticed(
-    tree: Tree, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = journal.between
-
-    def meanwhile(*manifests: object) -> object:
-        monkeypatch.setattr(journal, "between", real)
-        apply(tree, ["once"], patches())
-        return real(*manifests)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(journal, "between", meanwhile)
-    with pytest.raises(Refusal, match="another command changed the tree"):
-        apply(tree, (), patches())
-    applied = manifest.load(tree)
-    assert applied is not None
-    assert applied.names == ("once",)
-
-
-def test_an_edit_in_between_is_noticed(
-    tree: Tree, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = journal.between
-
-    def meanwhile(*manifests: object) -> object:
-        tree.path(BACKEND).write_text("mine = 1\n")
-        return real(*manifests)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(journal, "between", meanwhile)
-    with pytest.raises(Refusal, match="was edited just now"):
-        apply(tree, (), patches())
-    assert tree.path(BACKEND).read_text() == "mine = 1\n"
 
 
 WATCH = """
