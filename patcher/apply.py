@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from patcher import journal
-from patcher.journal import Journal
-from patcher.lock import locked
-from patcher.manifest import Manifest
-from patcher.pins import Pin
-from patcher.prepare import Prepared, prepare
+from patcher.diff import diff, edits
+from patcher.disk import journal
+from patcher.disk.journal import Journal
+from patcher.disk.lock import locked
+from patcher.disk.manifest import Manifest
+from patcher.disk.preconditions import finish_cut_off, require_unchanged, undisturbed
+from patcher.git import Repository, apply_message, repository
+from patcher.plan.prepare import Prepared, prepare
+from patcher.plan.select import choose
 from patcher.recipe import Patch
-from patcher.repository import (
-    Repository,
-    apply_message,
-    repository,
-)
 from patcher.results import (
     AlreadyApplied,
     Applied,
@@ -25,10 +23,8 @@ from patcher.results import (
     Result,
     WouldApply,
 )
-from patcher.selection import choose
-from patcher.state import finish_cut_off, require_unchanged, undisturbed
-from patcher.texts import diff, edits
-from patcher.tree import Tree
+from patcher.tree.find import Tree
+from patcher.tree.pins import Pin
 
 
 def apply(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from patcher.steps.workspace import Workspace
+    from patcher.steps.cst.workspace import Workspace
 
 
 class Step(Protocol):

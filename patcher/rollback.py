@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from patcher import journal, manifest
-from patcher.lock import locked
-from patcher.manifest import Manifest
-from patcher.repository import Repository, repository, rollback_message
+from patcher.diff import edits
+from patcher.disk import journal, manifest
+from patcher.disk.lock import locked
+from patcher.disk.manifest import Manifest
+from patcher.disk.preconditions import (
+    finish_cut_off,
+    require_intact,
+    require_unchanged,
+    undisturbed,
+)
+from patcher.git import Repository, repository, rollback_message
 from patcher.results import (
     Exit,
     NothingToDo,
@@ -17,14 +24,7 @@ from patcher.results import (
     Result,
     RolledBack,
 )
-from patcher.state import (
-    finish_cut_off,
-    require_intact,
-    require_unchanged,
-    undisturbed,
-)
-from patcher.texts import edits
-from patcher.tree import Tree
+from patcher.tree.find import Tree
 
 if TYPE_CHECKING:
     from patcher.recipe import Patch
@@ -42,7 +42,7 @@ def rollback(
     With `revert` the rollback of a committed apply is committed too. Raises `Refusal`.
     """
     if names:
-        from patcher.selection import require_known
+        from patcher.plan.select import require_known
 
         require_known(names, [patch.name for patch in patches])
     notes = finish_cut_off(tree)
@@ -116,8 +116,8 @@ def _without(
     tree: Tree, old: Manifest, names: Sequence[str], patches: Sequence[Patch]
 ) -> Manifest | None:
     """The manifest of the tree that never had the named patches; None: had none."""
-    from patcher.prepare import prepare
-    from patcher.selection import dependents
+    from patcher.plan.prepare import prepare
+    from patcher.plan.select import dependents
 
     needing = [n for n in dependents(names, patches) if n in old.names]
     if needing:

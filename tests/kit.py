@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from textwrap import dedent
 
-from patcher import journal
-from patcher.lock import locked
-from patcher.plan import Plan, plan
-from patcher.prepare import manifest_of
+from patcher.disk import journal
+from patcher.disk.lock import locked
+from patcher.plan.edits import Plan, plan
+from patcher.plan.prepare import manifest_of
 from patcher.recipe import Patch, Step
 from patcher.results import Reason
-from patcher.tree import Tree
+from patcher.tree.find import Tree
 
 FILE = "sglang/mod.py"
 

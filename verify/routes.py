@@ -25,7 +25,7 @@ class Route:
     modes     scenario modes that it runs
     needs     gates that the candidate must define for the route to exist
     blocked   packages made to fail at import in the candidate's worker
-    must      evidence (see verify.worker.evidence) without which the route did not run
+    must      evidence (see verify.worker.observe.evidence) without which the route did not run
     must_not  evidence that another route ran instead; {mode} stands for the mode
     every     evidence that there must be as often as all of the others together
     pair      drive the precomputed pair instead of the replay (EXPANDED modes)
@@ -81,7 +81,7 @@ class Route:
         ]
 
     def how(self, mode: str) -> str:
-        """The driver for a scenario mode (verify.worker.drivers)."""
+        """The driver for a scenario mode (verify.worker.play.drivers)."""
         if mode in ("decode", "runner"):
             return "multi" if mode == "decode" else "runner"
         return "pair" if self.pair else "base"

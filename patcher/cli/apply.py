@@ -73,7 +73,7 @@ def app(
 
     def make() -> Result:
         from patcher.apply import apply
-        from patcher.tree import find_tree
+        from patcher.tree.find import find_tree
 
         if tree is None:
             raise Refusal(Reason("", "", "which TREE?", "see --help"), code=Exit.USAGE)

@@ -65,7 +65,7 @@ def patch_names() -> list[str]:
 
 def releases() -> list[str]:
     """What the shell may complete for a release."""
-    from patcher.pins import pins
+    from patcher.tree.pins import pins
 
     return list(pins())
 

@@ -37,7 +37,7 @@ def app(
 ) -> None:
     def make() -> Result:
         from patcher.rollback import rollback
-        from patcher.tree import find_tree
+        from patcher.tree.find import find_tree
 
         names = common.names(patch)
         known = common.patches() if names else ()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from patcher.plan.select import table
 from patcher.recipe import Patch
-from patcher.selection import table
 
 
 def text(patches: Sequence[Patch]) -> str:

@@ -21,10 +21,10 @@ from patcher.steps.bodies import (
 )
 from patcher.steps.checks import RequireKnown, RequireNeverRead
 from patcher.steps.choice import Choose
+from patcher.steps.cst.workspace import Conflict, RecipeError, Workspace
 from patcher.steps.definitions import AddDefinitions, AddMethods
 from patcher.steps.environ import AddEnvFlag
 from patcher.steps.modules import AddModule
-from patcher.steps.workspace import Conflict, RecipeError, Workspace
 
 __all__ = [
     "Adapt",

@@ -8,9 +8,9 @@ from typing import Protocol
 
 import libcst as cst
 
-from patcher.steps import scopes
-from patcher.steps.bindings import bindings
-from patcher.steps.workspace import Conflict
+from patcher.steps.cst import scopes
+from patcher.steps.cst.bindings import bindings
+from patcher.steps.cst.workspace import Conflict
 
 
 class When(Protocol):

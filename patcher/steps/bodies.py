@@ -9,9 +9,9 @@ from pathlib import Path
 
 import libcst as cst
 
-from patcher.steps import layout, payload, scopes
 from patcher.steps.adapt import Adapt
-from patcher.steps.workspace import Conflict, Workspace
+from patcher.steps.cst import layout, payload, scopes
+from patcher.steps.cst.workspace import Conflict, Workspace
 
 Block = Sequence[cst.BaseStatement]
 

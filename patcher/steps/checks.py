@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from patcher.digest import (
+from patcher.steps.cst.workspace import Conflict, Workspace
+from patcher.tree.outline import (
     Difference,
     Outline,
     differences,
@@ -15,8 +16,7 @@ from patcher.digest import (
     symbol_at,
     symbols,
 )
-from patcher.pins import outline, pins
-from patcher.steps.workspace import Conflict, Workspace
+from patcher.tree.pins import outline, pins
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from patcher.recipe import Step
 from patcher.steps.adapt import When
-from patcher.steps.workspace import Workspace
+from patcher.steps.cst.workspace import Workspace
 
 
 @dataclass(frozen=True)

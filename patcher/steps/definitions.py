@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from patcher.steps import layout, payload, scopes
 from patcher.steps.adapt import Adapt
-from patcher.steps.bindings import bindings, defined
-from patcher.steps.workspace import Conflict, Workspace
+from patcher.steps.cst import layout, payload, scopes
+from patcher.steps.cst.bindings import bindings, defined
+from patcher.steps.cst.workspace import Conflict, Workspace
 
 
 @dataclass(frozen=True)

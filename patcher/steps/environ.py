@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import libcst as cst
 
-from patcher.steps import layout, scopes
-from patcher.steps.bindings import defined
-from patcher.steps.workspace import Conflict, Workspace
+from patcher.steps.cst import layout, scopes
+from patcher.steps.cst.bindings import defined
+from patcher.steps.cst.workspace import Conflict, Workspace
 
 Body = list[cst.BaseStatement]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import libcst as cst
 
-from patcher.steps import layout, payload, scopes
 from patcher.steps.adapt import Adapt
-from patcher.steps.bindings import definitions, is_type_checking
-from patcher.steps.workspace import Conflict, RecipeError, Workspace
+from patcher.steps.cst import layout, payload, scopes
+from patcher.steps.cst.bindings import definitions, is_type_checking
+from patcher.steps.cst.workspace import Conflict, RecipeError, Workspace
 
 
 @dataclass(frozen=True)

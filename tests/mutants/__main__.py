@@ -18,7 +18,7 @@ from tests.mutants.harness import (
     run_all,
 )
 from tests.mutants.mutate import NoLongerApplies
-from verify.sources import Source
+from verify.sides.source import Source
 
 
 def main() -> int:

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from patcher.checkout import fetch
-from patcher.pins import pins
-from patcher.plan import files_of, plan
+from patcher.plan.edits import files_of, plan
+from patcher.tree.checkout import fetch
+from patcher.tree.pins import pins
 from patches import all_patches
 from tests.mutants.catalogue import BACKEND, Mutant
 from tests.mutants.mutate import mutate
-from verify.engine import POISONS, Setup
-from verify.judge import Baseline, judge
-from verify.matrix import scenarios
-from verify.results import Broken, Different, Outcome
+from verify.cases.case import Baseline, judge
+from verify.cases.matrix import scenarios
+from verify.cases.run import POISONS, Setup
+from verify.outcome import Broken, Different, Outcome
 from verify.routes import GATES, ROUTES, Route
-from verify.sources import Source, snapshot
+from verify.sides.source import Source, snapshot
 
 RELEASE = "0.5.6.post2"
 

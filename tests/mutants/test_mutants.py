@@ -7,7 +7,7 @@ import pytest
 from tests.mutants.catalogue import Mutant, all_mutants
 from tests.mutants.harness import applied_files, bench, pinned, planted
 from tests.mutants.mutate import Drop, NoLongerApplies, Swap, mutate
-from verify.sources import Source
+from verify.sides.source import Source
 
 SOURCE = """
 class A:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from patcher import pins
-from patcher.tree import Tree
+from patcher.tree import pins
+from patcher.tree.find import Tree
 from tests.patcher import lookalike
 from tests.patcher.git_kit import make_repository
-from tests.patcher.steps_kit import WritePayload, payload_writer
+from tests.patcher.steps.kit import WritePayload, payload_writer
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from patcher.tree import Tree
+from patcher.tree.find import Tree
 from tests.patcher.lookalike import write_tree
 
 

@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from patcher.add_release import with_release
 from patcher.recipe import Patch
 from patcher.steps import AddDefinitions, AddEnvFlag, AddModule, PrependToBody
-from patcher.tree import Tree
+from patcher.tree.add_release import with_release
+from patcher.tree.find import Tree
 
 BACKEND = "sglang/srt/layers/attention/nsa_backend.py"
 ENVIRON = "sglang/srt/environ.py"

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from patcher.apply import apply
-from patcher.checkout import fetch
-from patcher.pins import PINNED, identify, pins
+from patcher.plan.select import unfit
 from patcher.results import Applied, Refusal
 from patcher.rollback import rollback
-from patcher.selection import unfit
-from patcher.tree import Tree, find_tree
+from patcher.tree.checkout import fetch
+from patcher.tree.find import Tree, find_tree
+from patcher.tree.pins import PINNED, identify, pins
 from patches import all_patches
 from tests.kit import is_insertion
 from tests.patcher.lookalike import snapshot

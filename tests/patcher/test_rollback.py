@@ -11,7 +11,7 @@ from patcher.results import (
     RolledBack,
 )
 from patcher.rollback import rollback
-from patcher.tree import Tree
+from patcher.tree.find import Tree
 from tests.patcher.lookalike import (
     BACKEND,
     ENVIRON,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from patcher.results import Refusal
-from patcher.tree import Tree
+from patcher.tree.find import Tree
 
 
 def edit(tree: Tree, file: str, old: str, new: str) -> None:

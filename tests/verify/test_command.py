@@ -9,7 +9,8 @@ import pytest
 
 from patcher.results import Exit
 from tests.verify.test_verdicts import DECODE
-from verify import fuzz, routes
+from verify import routes
+from verify.cases import fuzz
 from verify.cli import verify as command
 
 Run = Callable[..., tuple[int, str, str]]
@@ -59,7 +60,7 @@ def test_a_route_that_the_tree_lacks(original: Path, run: Run) -> None:
 def test_cuda_without_a_gpu(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("verify.probe.has_cuda", lambda python: False)
+    monkeypatch.setattr("verify.sides.probe.has_cuda", lambda python: False)
     code, _, err = run(tmp_path, "--device", "cuda")
     assert code == Exit.UNAVAILABLE
     assert "torch sees no CUDA device" in err

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from patcher.results import Exit, Refusal
-from verify.bench import outputs, report
+from verify.bench.report import model as report
+from verify.bench.report import write as outputs
 
 
 def main(argv: list[str]) -> int:

@@ -51,7 +51,7 @@ class Point:
         return max(4, min(wanted, _POOL_ROWS // self.bs, _MOST_SETS))
 
     def request(self, sets: int) -> dict[str, Any]:
-        """As the worker takes it (verify.worker.bench_inputs.Point)."""
+        """As the worker takes it (verify.worker.bench.inputs.Point)."""
         return {**asdict(self), "sets": sets}
 
     def __str__(self) -> str:

@@ -15,8 +15,8 @@ from typing import Any
 from verify.bench import stats
 from verify.bench.points import Job
 from verify.bench.sides import ORIGINAL, Side, of_point
-from verify.results import Broken
-from verify.session import Session, WorkerDied, threads
+from verify.outcome import Broken
+from verify.sides.process import Session, WorkerDied, threads
 
 Json = dict[str, Any]
 Progress = Callable[[str], None]

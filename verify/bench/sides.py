@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from patcher import manifest
+from patcher.disk import manifest
 from patcher.results import Exit, Reason, Refusal
-from patcher.tree import find_tree
-from verify import sources
+from patcher.tree.find import find_tree
 from verify.routes import FAN_OUT, GATES, IN_GRAPH, PRECOMPUTE, ROUTES, TRITON, Route
 from verify.routes import available as available_routes
+from verify.sides import source as sources
 
 ORIGINAL = "original"
 IN_GRAPH_OFF = "in-graph, gate off"

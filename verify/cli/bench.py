@@ -83,7 +83,7 @@ def app(
     ] = None,
     version: shared.Version = False,
 ) -> None:
-    from verify.bench import work
+    from verify.bench import bench as work
 
     asked = work.Options(
         tree=tree,

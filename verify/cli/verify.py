@@ -80,7 +80,7 @@ def app(
     ] = None,
     version: shared.Version = False,
 ) -> None:
-    from verify.cli import work
+    from verify import verify as work
 
     asked = work.Options(
         tree=tree,

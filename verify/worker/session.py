@@ -22,8 +22,9 @@ class Session:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         import torch
 
-        from verify.worker import drivers, runner, standins, stubs
-        from verify.worker.isolate import (
+        from verify.worker.play import drivers, runner
+        from verify.worker.tree import standins, stubs
+        from verify.worker.tree.isolate import (
             FORWARD_BATCH,
             Installed,
             Isolated,
@@ -77,15 +78,15 @@ class Session:
         if op == "used":
             return self._used()
         if op.startswith("bench-"):
-            from verify.worker import bench
+            from verify.worker.bench import requests as bench
 
             return bench.handle(request, self.device, self.finder.standins)
         raise ValueError(f"unknown request {op!r}")
 
     def _play(self, request: Json) -> Json:
         from verify.worker import scenario as scenarios
-        from verify.worker.drivers import NotApplicable
-        from verify.worker.play import play
+        from verify.worker.play.drivers import NotApplicable
+        from verify.worker.play.play import play
 
         scenario = scenarios.parse(request["scenario"])
         self.topk = scenario.topk
@@ -104,8 +105,8 @@ class Session:
 
     def _measure(self, request: Json) -> Json:
         from verify.worker import scenario as scenarios
-        from verify.worker.drivers import NotApplicable
-        from verify.worker.measure import measure
+        from verify.worker.observe.measure import measure
+        from verify.worker.play.drivers import NotApplicable
 
         scenario = scenarios.parse(request["scenario"])
         self.topk = scenario.topk

@@ -1,0 +1,93 @@
+"""Plans every edit of an apply in memory: pure, and complete before any write."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from patcher.recipe import Patch
+from patcher.results import Reason
+from patcher.steps.cst.workspace import Conflict, Workspace
+
+
+@dataclass(frozen=True)
+class Plan:
+    """New bytes by file, or every reason why they must not be written.
+
+    `originals` holds what the edited files were; a created file is not in it. `doubled`
+    are files that a second apply would edit again instead of refusing.
+    """
+
+    patches: tuple[Patch, ...]
+    originals: Mapping[str, bytes]
+    edits: Mapping[str, bytes]
+    conflicts: tuple[Reason, ...] = ()
+    doubled: tuple[str, ...] = ()
+
+    @property
+    def created(self) -> frozenset[str]:
+        """The files that the plan creates."""
+        return frozenset(self.edits) - frozenset(self.originals)
+
+
+def files_of(patches: Iterable[Patch]) -> frozenset[str]:
+    """Every file that a plan of these patches reads or writes."""
+    return frozenset(file for patch in patches for file in patch.files)
+
+
+def plan(originals: Mapping[str, bytes], patches: Sequence[Patch]) -> Plan:
+    """The edits that take `originals` to the tree with all of `patches`.
+
+    `originals` maps package-relative paths to the bytes before any patch; `patches` are in
+    canonical order. All conflicts are collected, in the order of the steps; those that
+    only follow from an earlier one are left out.
+    """
+    work = Workspace(originals)
+    conflicts: list[Reason] = []
+    missing: set[str] = set()
+    for patch in patches:
+        for step in patch.steps:
+            try:
+                step.apply(work, patch.name)
+            except Conflict as conflict:
+                if conflict.symbol not in missing:
+                    conflicts.append(conflict.reason(step.file))
+                missing |= step.adds()
+    edits = {} if conflicts else work.edits()
+    conflicts += _uncompilable(edits)
+    if conflicts:
+        return Plan(tuple(patches), {}, {}, tuple(dict.fromkeys(conflicts)))
+    again = work.renewed(edits)
+    return Plan(
+        tuple(patches),
+        {file: data for file, data in originals.items() if file in edits},
+        edits,
+        doubled=tuple(f for f in edits if not _refused(again, patches, f)),
+    )
+
+
+def _refused(work: Workspace, patches: Sequence[Patch], file: str) -> bool:
+    """Whether some step of the patches does not want to edit this file."""
+    for patch in patches:
+        for step in patch.steps:
+            if step.file == file:
+                try:
+                    step.apply(work, patch.name)
+                except Conflict:
+                    return True
+    return False
+
+
+def _uncompilable(edits: Mapping[str, bytes]) -> list[Reason]:
+    reasons = []
+    for file, data in edits.items():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                compile(data, file, "exec", dont_inherit=True)
+        except (SyntaxError, ValueError) as error:
+            reasons.append(
+                Reason(file, "", f"the patched file does not compile: {error}")
+            )
+    return reasons

@@ -1,0 +1,134 @@
+"""Everything an apply does before its first write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from patcher import __version__
+from patcher.disk import manifest
+from patcher.disk import packed as records
+from patcher.disk.manifest import AppliedPatch, Manifest, PatchedFile
+from patcher.disk.preconditions import require_intact, require_unmarked
+from patcher.plan import drift
+from patcher.plan.edits import Plan, files_of, plan
+from patcher.recipe import Patch
+from patcher.results import Reason, Refusal
+from patcher.tree.find import Tree
+from patcher.tree.outline import sha256
+from patcher.tree.pins import Pin, identify
+
+Pick = Callable[[Pin, tuple[str, ...]], tuple[Patch, ...]]
+"""From the release and the names of the patches that are there, the patches wanted."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The way from manifest `old` to manifest `new`; `before` is what was read for it."""
+
+    old: Manifest | None
+    new: Manifest
+    before: Mapping[str, bytes | None]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the tree has exactly these patches already."""
+        return self.old is not None and self.old.patches == self.new.patches
+
+
+def prepare(
+    tree: Tree, patches: Sequence[Patch], pick: Pick, *, allow_drift: bool = False
+) -> Prepared:
+    """Plans what `pick` wants. Reads only.
+
+    Raises `Refusal` with every reason why it cannot be done.
+    """
+    old = manifest.load(tree)
+    if old is not None:
+        require_intact(tree, old)
+        _require_same_tool(old, patches)
+    before = old.originals() if old else {}
+
+    def read(file: str) -> bytes | None:
+        return before[file] if file in before else tree.read(file)
+
+    identity = identify(read)
+    pin = drift.require_patchable(identity)
+    wanted = pick(pin, old.names if old else ())
+    if old is not None and old.patches == _applied(wanted):
+        return Prepared(old, old, {})
+    originals = {}
+    for file in sorted(files_of(wanted)):
+        records.guard(tree, file)
+        data = read(file)
+        if data is not None:
+            originals[file] = data
+    require_unmarked(originals)
+    planned = plan(originals, wanted)
+    notes = drift.judge(identity, planned, allowed=allow_drift)
+    if planned.doubled:
+        what = "a second apply would change it again: a bug in nsa-opt"
+        raise Refusal(*(Reason(file, "", what) for file in planned.doubled))
+    new = manifest_of(tree, pin.release, planned, old)
+    reads = {file: originals.get(file) for file in files_of(wanted)}
+    return Prepared(old, new, reads, notes)
+
+
+def _require_same_tool(old: Manifest, patches: Sequence[Patch]) -> None:
+    """Raises `Refusal` when another version of this tool applied other patches."""
+    unknown = [name for name in old.names if name not in {p.name for p in patches}]
+    if unknown:
+        what = f"was written by nsa-opt {old.tool}; patches not known here: "
+        todo = "roll the tree back first, then apply"
+        reason = Reason(manifest.PATH, "", what + ", ".join(unknown), todo)
+        raise Refusal(reason)
+
+
+def _applied(patches: Sequence[Patch]) -> tuple[AppliedPatch, ...]:
+    return tuple(AppliedPatch(name=p.name, version=p.version) for p in patches)
+
+
+def manifest_of(
+    tree: Tree, release: str, planned: Plan, old: Manifest | None
+) -> Manifest:
+    """The manifest of the tree once the plan is carried out; `old` is there now."""
+    known = old.patched() if old else {}
+    files = []
+    for path, patched in planned.edits.items():
+        original = planned.originals.get(path)
+        if path in known:
+            mode = known[path].mode
+        elif original is None:
+            mode = 0o644
+        else:
+            mode = tree.path(path).stat().st_mode & 0o777
+        files.append(
+            PatchedFile(
+                path=path,
+                sha256_before=None if original is None else sha256(original),
+                sha256_after=sha256(patched),
+                mode=mode,
+                original=original,
+                patched=patched,
+            )
+        )
+    return Manifest(
+        tool=__version__,
+        release=release,
+        patches=_applied(planned.patches),
+        files=tuple(files),
+        folders=_folders(tree, planned, old),
+    )
+
+
+def _folders(tree: Tree, planned: Plan, old: Manifest | None) -> tuple[str, ...]:
+    """The folders that the plan's new files need and that the original had not."""
+    made = set(old.folders) if old else set()
+    needed = set()
+    for path in planned.created:
+        while (path := path.rpartition("/")[0]) and (
+            path in made or not tree.path(path).exists()
+        ):
+            needed.add(path)
+    return tuple(sorted(needed))

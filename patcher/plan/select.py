@@ -1,0 +1,95 @@
+"""Which patches an apply is about: known, fitting, complete, in canonical order."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+from patcher.recipe import Patch
+from patcher.results import Exit, Reason, Refusal
+from patcher.tree.pins import Pin, pins
+
+
+def choose(
+    names: Sequence[str], patches: Sequence[Patch], pin: Pin
+) -> tuple[Patch, ...]:
+    """The named patches (none named: all that fit) and those that they require.
+
+    Raises `Refusal` for a name that is not known, or a patch that does not fit.
+    """
+    by_name = {patch.name: patch for patch in patches}
+    require_known(names, by_name)
+    if not names:
+        return tuple(patch for patch in patches if not unfit(patch, patches, pin))
+    chosen = closure(names, patches)
+    reasons = [
+        Reason("", name, f"patch {name} does not fit {pin.release}: {why}")
+        for name in by_name
+        if name in chosen and (why := unfit(by_name[name], patches, pin))
+    ]
+    if reasons:
+        raise Refusal(*reasons)
+    return tuple(patch for patch in patches if patch.name in chosen)
+
+
+def require_known(names: Iterable[str], known: Iterable[str]) -> None:
+    """Raises `Refusal` (usage), with a suggestion, for a name that is not known."""
+    reasons = [
+        Reason("", name, f"there is no patch {name!r}", suggest(name, known))
+        for name in names
+        if name not in set(known)
+    ]
+    if reasons:
+        raise Refusal(*reasons, code=Exit.USAGE)
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """`did you mean X?`, or what there is."""
+    options = list(known)
+    close = difflib.get_close_matches(name, options, n=1)
+    return f"did you mean {close[0]}?" if close else f"there is: {', '.join(options)}"
+
+
+def closure(names: Iterable[str], patches: Sequence[Patch]) -> frozenset[str]:
+    """The names and everything that they require."""
+    chosen = set(names)
+    for patch in reversed(patches):
+        if patch.name in chosen:
+            chosen |= set(patch.requires)
+    return frozenset(chosen)
+
+
+def dependents(names: Iterable[str], patches: Sequence[Patch]) -> tuple[str, ...]:
+    """The other patches that cannot be without one of `names`, in canonical order."""
+    gone = set(names)
+    for patch in patches:
+        if gone & set(patch.requires):
+            gone.add(patch.name)
+    return tuple(p.name for p in patches if p.name in gone - set(names))
+
+
+def unfit(patch: Patch, patches: Sequence[Patch], pin: Pin) -> str:
+    """Why the patch does not fit the release; empty when it does."""
+    if not pin.patchable:
+        return pin.why
+    if pin.release in patch.unfit:
+        return patch.unfit[pin.release]
+    for name in patch.requires:
+        required = next(p for p in patches if p.name == name)
+        if unfit(required, patches, pin):
+            return f"it requires {name}, which does not fit"
+    return ""
+
+
+def table(patches: Sequence[Patch]) -> list[tuple[str, tuple[str, ...], str]]:
+    """Releases x patches: (release, `yes`/`no` a patch, the reasons why not)."""
+    rows = []
+    for pin in pins().values():
+        reasons = {patch.name: unfit(patch, patches, pin) for patch in patches}
+        cells = tuple("no" if reasons[patch.name] else "yes" for patch in patches)
+        if pin.patchable:
+            why = "; ".join(f"{name}: {why}" for name, why in reasons.items() if why)
+        else:
+            why = pin.why
+        rows.append((pin.release, cells, why))
+    return rows

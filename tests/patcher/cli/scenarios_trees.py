@@ -1,0 +1,194 @@
+"""Scenarios: what the commands say about trees of all kinds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from unittest.mock import Mock
+
+import git
+
+from tests.patcher.cli.stage import Stage, scenario
+from tests.patcher.lookalike import (
+    BACKEND,
+    ENVIRON,
+    FILES,
+    VERSION,
+    write_tree,
+    write_wheel,
+)
+
+
+@scenario
+def the_main_road(stage: Stage) -> None:
+    for line in (
+        "apply tree --check",
+        "apply tree",
+        "apply tree",
+        "rollback tree --patch fast",
+        "rollback tree --patch fast",
+        "rollback tree",
+        "rollback tree",
+    ):
+        stage.run(line)
+
+
+@scenario
+def a_diff(stage: Stage) -> None:
+    stage.run("apply tree --patch wide --diff")
+
+
+@scenario
+def lists_and_versions(stage: Stage) -> None:
+    stage.run("apply --list")
+    stage.run("apply --list --markdown")
+    stage.run("apply --version")
+
+
+@scenario
+def help_pages(stage: Stage) -> None:
+    stage.run("apply --help")
+    stage.run("rollback --help")
+    stage.run("checkout --help")
+
+
+@scenario
+def wrong_usage(stage: Stage) -> None:
+    stage.run("apply")
+    stage.run("apply tree --pach fast")
+    stage.run("apply tree --patch fats")
+    stage.run("apply tree --patch something-else")
+    stage.run("rollback tree --patch something-else")
+    stage.run("rollback")
+    stage.run("apply nowhere")
+    (stage.folder / "file").touch()
+    stage.run("apply file")
+    stage.run("apply cache")
+    (stage.folder / "empty").mkdir()
+    stage.run("apply empty")
+    stage.run("apply tree --commit")
+
+
+@scenario
+def releases_that_are_not_patched(stage: Stage) -> None:
+    for release, text in (
+        ("0.8", "class Backend: ...\n"),
+        ("2.0", "class NewBackend: ...\n"),
+        ("7", "x = 1\n"),
+    ):
+        files = {VERSION: f'__version__ = "{release}"\n', BACKEND: text}
+        write_tree(stage.folder / release, files)
+        stage.run(f"apply {release}")
+    old = {**FILES, VERSION: '__version__ = "0.9"\n'}
+    old[BACKEND] = old[BACKEND].replace("total = sum(lens)", "total = len(lens)")
+    write_tree(stage.folder / "0.9", old)
+    stage.run("apply 0.9 --patch wide")
+
+
+@scenario
+def drift_that_can_be_patched(stage: Stage) -> None:
+    stage.edit(BACKEND, "longest = max(lens)", "longest = 7\n        shortest = 1")
+    stage.edit(BACKEND, "        # The longest row.\n", "")
+    stage.tree.path(VERSION).unlink()
+    stage.tree.path(VERSION).write_text('__version__ = "1.0+mine"\n')
+    stage.run("apply tree")
+    stage.run("apply tree --allow-drift")
+
+
+@scenario
+def drift_in_line_ends_and_missing_files(stage: Stage) -> None:
+    data = stage.tree.path(ENVIRON).read_bytes()
+    stage.tree.path(ENVIRON).write_bytes(data.replace(b"\n", b"\r\n"))
+    stage.edit(BACKEND, "        # The longest row.\n", "")
+    (
+        stage.tree.home / "sglang/srt/speculative/eagle_draft_cuda_graph_runner.py"
+    ).unlink()
+    stage.run("apply tree")
+
+
+@scenario
+def drift_that_conflicts(stage: Stage) -> None:
+    stage.edit(BACKEND, "def replay(self, lens)", "def replay(self, lengths)")
+    stage.edit(BACKEND, "class Metadata", "class MetaData")
+    stage.edit(ENVIRON, "class Envs", "class Variables")
+    stage.run("apply tree --allow-drift")
+
+
+@scenario
+def drift_too_far(stage: Stage) -> None:
+    stage.tree.path(BACKEND).write_text("class Backend: ...\n")
+    stage.run("apply tree --allow-drift")
+
+
+@scenario
+def git_repositories(stage: Stage) -> None:
+    stage.git("init", "--quiet")
+    stage.git("add", "--all")
+    stage.git("commit", "--quiet", "-m", "Start")
+    stage.edit(ENVIRON, "# Logging", "# Mine")
+    stage.run("apply tree --allow-drift")
+    stage.run("apply tree --allow-drift --commit")
+    stage.git("checkout", "--quiet", ".")
+    stage.run("apply tree --patch wide")
+    stage.run("rollback tree --revert")
+    stage.run("rollback tree")
+    stage.run("apply tree --commit")
+    stage.run("rollback tree --patch wide --revert")
+    stage.run("rollback tree")
+
+
+@scenario
+def git_that_fails(stage: Stage) -> None:
+    stage.git("init", "--quiet")
+    stage.git("add", "--all")
+    stage.git("commit", "--quiet", "-m", "Start")
+    config = stage.folder / "gitconfig"
+    config.write_text("[user]\n\tuseConfigOnly = true\n\tname = A\n")
+    stage.run("apply tree --commit")
+    wheels = stage.folder / "cache/wheels"
+    wheels.mkdir(parents=True)
+    write_wheel(wheels, "1.0", FILES)
+    error = git.GitCommandError(["git", "init"], 128, b"fatal: no room")
+    with stage.monkeypatch.context() as patch:
+        patch.setattr(git.Repo, "init", Mock(side_effect=error))
+        stage.run("checkout 1.0 dest")
+    stage.monkeypatch.setitem(sys.modules, "git", None)
+    stage.run("checkout 1.0 dest")
+
+
+@scenario
+def checkouts(stage: Stage) -> None:
+    wheels = stage.folder / "cache/wheels"
+    wheels.mkdir(parents=True)
+    write_wheel(wheels, "1.0", FILES)
+    stage.run("checkout 1.1 dest")
+    stage.run("checkout tree dest")
+    stage.run("checkout 1.0 tree")
+    stage.run("checkout 1.0 dest")
+    stage.run("apply dest --check")
+    (stage.folder / "file").touch()
+    stage.run("checkout 1.0 file/dest")
+
+
+@scenario
+def checkouts_that_fail(stage: Stage) -> None:
+    def pip(stderr: str) -> None:
+        def run(
+            command: list[str], **options: object
+        ) -> subprocess.CompletedProcess[str]:
+            folder = Path(command[command.index("--dest") + 1])
+            (folder / "sglang-1.0-py3-none-any.whl").write_text("something else")
+            return subprocess.CompletedProcess(command, bool(stderr), "", stderr)
+
+        stage.monkeypatch.setattr("patcher.tree.checkout.subprocess.run", run)
+
+    pip("WARNING: Retrying\nERROR: No matching distribution found for sglang==1.0")
+    stage.run("checkout 1.0 dest")
+    pip("/usr/bin/python3: No module named pip")
+    stage.run("checkout 1.0 dest")
+    pip("")
+    stage.run("checkout 1.0 dest")
+    (stage.folder / "cache").rename(stage.folder / "moved")
+    (stage.folder / "cache").touch()
+    stage.run("checkout 1.0 dest")

@@ -1,0 +1,205 @@
+"""Scenarios: edits in between, damage, and disks that fail."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import patches as real_patches
+from patcher.disk import fs, journal, manifest
+from tests.patcher.cli.stage import Stage, scenario
+from tests.patcher.lookalike import (
+    BACKEND,
+    ENVIRON,
+    FILES,
+    KERNEL,
+    patches,
+    write_tree,
+)
+
+
+@scenario
+def edits_after_an_apply(stage: Stage) -> None:
+    stage.run("apply tree")
+    stage.edit(BACKEND, "longest = max(lens)", "longest = 7")
+    stage.tree.path(KERNEL).unlink()
+    stage.run("rollback tree")
+    stage.run("apply tree")
+
+
+@scenario
+def a_patch_that_another_requires(stage: Stage) -> None:
+    stage.run("apply tree --patch fast")
+    stage.run("rollback tree --patch once")
+
+
+@scenario
+def damaged_manifests(stage: Stage) -> None:
+    stage.run("apply tree")
+    path = stage.tree.state / manifest.NAME
+    good = path.read_text()
+    path.write_text("{")
+    stage.run("rollback tree")
+    lying = json.loads(good)
+    lying["files"][0]["path"] = "../x"
+    path.write_text(json.dumps(lying))
+    stage.run("rollback tree")
+    lying["files"][0]["path"] = "sglang//x"
+    path.write_text(json.dumps(lying))
+    stage.run("rollback tree")
+    lying = json.loads(good)
+    lying["files"][0]["sha256_after"] = "0"
+    path.write_text(json.dumps(lying))
+    stage.run("rollback tree")
+    with path.open("r+b") as file:
+        file.truncate(1 << 32)
+    stage.run("rollback tree")
+    path.unlink()
+    path.mkdir()
+    stage.run("rollback tree")
+
+
+@scenario
+def patches_of_another_version(stage: Stage) -> None:
+    stage.run("apply tree")
+    few = patches()[:2]
+    stage.monkeypatch.setattr(real_patches, "all_patches", lambda: few)
+    stage.run("apply tree")
+    stage.run("rollback tree --patch fast")
+    stage.run("rollback tree")
+
+
+@scenario
+def bytes_that_would_upset_a_terminal(stage: Stage) -> None:
+    stage.edit(BACKEND, "# The longest row.", "# \x1b[31mred\x07 and more\x0c")
+    stage.run("apply tree")
+
+
+@scenario
+def a_rollback_that_does_not_work(stage: Stage) -> None:
+    stage.run("apply tree --patch wide")
+    stage.monkeypatch.setattr(journal, "execute", lambda tree, changes: None)
+    stage.run("rollback tree")
+
+
+@scenario
+def markers_without_a_manifest(stage: Stage) -> None:
+    stage.run("apply tree --patch wide")
+    (stage.tree.state / manifest.NAME).unlink()
+    stage.run("apply tree")
+
+
+@scenario
+def links(stage: Stage) -> None:
+    path = stage.tree.path(BACKEND)
+    path.rename(stage.folder / "elsewhere.py")
+    path.symlink_to(stage.folder / "elsewhere.py")
+    stage.run("apply tree")
+
+
+def _cut_off(stage: Stage) -> None:
+    """Leaves an apply half way."""
+    done: list[Path] = []
+
+    def once(source: Path, target: Path) -> None:
+        if target.suffix == ".py":
+            done.append(target)
+        if len(done) > 1:
+            raise KeyboardInterrupt
+        os.replace(source, target)
+
+    with stage.monkeypatch.context() as patch:
+        patch.setattr(fs, "replace", once)
+        stage.run("apply tree")
+
+
+@scenario
+def cut_off_half_way(stage: Stage) -> None:
+    _cut_off(stage)
+    stage.run("apply tree --check")
+    stage.run("rollback tree")
+    _cut_off(stage)
+    stage.edit(ENVIRON, "Envs", "Variables")
+    stage.run("rollback tree")
+
+
+def _broken(stage: Stage, name: str, code: int, allowed: int = 0) -> None:
+    """The n-th use of an operation on the disk fails, and all after it."""
+    real, calls = getattr(fs, name), []
+
+    def broken(path: Path, *arguments: object) -> object:
+        calls.append(path)
+        if len(calls) > allowed:
+            raise OSError(code, os.strerror(code), str(path))
+        return real(path, *arguments)
+
+    stage.monkeypatch.setattr(fs, name, broken)
+
+
+@scenario
+def a_tree_that_cannot_be_written(stage: Stage) -> None:
+    _broken(stage, "mkdir", errno.EROFS)
+    stage.run("apply tree")
+
+
+@scenario
+def a_full_disk(stage: Stage) -> None:
+    _broken(stage, "write", errno.ENOSPC, allowed=3)
+    stage.run("apply tree")
+
+
+@scenario
+def a_disk_that_breaks_half_way(stage: Stage) -> None:
+    _broken(stage, "replace", errno.EIO, allowed=2)
+    _broken(stage, "unlink", errno.EROFS, allowed=8)
+    stage.run("apply tree")
+
+
+@scenario
+def a_report_that_cannot_be_written(stage: Stage) -> None:
+    stage.run("apply tree --check --json nowhere/report.json")
+
+
+@scenario
+def a_tree_that_is_held(stage: Stage) -> None:
+    from patcher.disk.lock import locked
+
+    with locked(stage.tree):
+        stage.run("apply tree")
+
+
+@scenario
+def changes_in_between(stage: Stage) -> None:
+    real = journal.between
+
+    def edited(*manifests: object) -> object:
+        stage.edit(BACKEND, "longest = max(lens)", "longest = 7")
+        return real(*manifests)  # type: ignore[arg-type]
+
+    stage.monkeypatch.setattr(journal, "between", edited)
+    stage.run("apply tree")
+
+    def applied(*manifests: object) -> object:
+        stage.monkeypatch.setattr(journal, "between", real)
+        stage.run("apply tree --allow-drift")
+        return real(*manifests)  # type: ignore[arg-type]
+
+    stage.edit(BACKEND, "longest = 7", "longest = max(lens)")
+    stage.monkeypatch.setattr(journal, "between", applied)
+    stage.run("apply tree --patch wide")
+
+
+@scenario
+def files_that_are_no_python(stage: Stage) -> None:
+    for number, (old, new) in enumerate(
+        (
+            ("lens: List", "lens: (List"),
+            ("# The longest row.", "# Die l\xe4ngste Zeile."),
+        )
+    ):
+        files = {**FILES, BACKEND: FILES[BACKEND].replace(old, new)}
+        tree = write_tree(stage.folder / str(number), files)
+        tree.path(BACKEND).write_bytes(files[BACKEND].encode("latin-1"))
+        stage.run(f"apply {number} --allow-drift")

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+import patches as real_patches
+from patcher import report
+from patcher.cli import apply, checkout, rollback
+from patcher.tree.find import Tree
+from tests.patcher.lookalike import FILES, patches, write_wheel
+
+SCHEMA = json.loads(report.SCHEMA.read_text())
+
+
+@pytest.fixture(autouse=True)
+def _made_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(real_patches, "all_patches", patches)
+    monkeypatch.setenv("NSA_OPT_CACHE", str(tmp_path / "cache"))
+
+
+def test_the_schema_that_ships_is_the_schema() -> None:
+    assert report.schema() == SCHEMA
+
+
+def test_every_report_keeps_to_the_schema(tree: Tree, tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    wheels = tmp_path / "cache/wheels"
+    wheels.mkdir(parents=True)
+    write_wheel(wheels, "1.0", FILES)
+    kinds = []
+    for main, *words in (
+        (apply.main, str(tree.home), "--check"),
+        (apply.main, str(tree.home)),
+        (apply.main, str(tree.home)),
+        (rollback.main, str(tree.home), "--patch", "once"),
+        (rollback.main, str(tree.home)),
+        (rollback.main, str(tree.home)),
+        (checkout.main, "1.0", str(tmp_path / "dest")),
+    ):
+        code = main([*words, "--json", str(file)])
+        content = json.loads(file.read_text())
+        jsonschema.validate(content, SCHEMA)
+        assert content["exit"] == code
+        kinds.append(content["result"])
+    assert kinds == [
+        "WouldApply",
+        "Applied",
+        "AlreadyApplied",
+        "Refused",
+        "RolledBack",
+        "NothingToDo",
+        "CheckedOut",
+    ]
+
+
+def run(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **more},
+    )
+
+
+@pytest.mark.parametrize("name", ["apply", "rollback", "checkout"])
+def test_help_is_quick_and_plain(name: str) -> None:
+    before = os.times()
+    done = run(f"patcher.cli.{name}", "--help")
+    after = os.times()
+    assert done.returncode == 0
+    assert "\x1b" not in done.stdout
+    # Processor time: the machine may be busy with other tests.
+    assert after.children_user + after.children_system < 0.5 + (
+        before.children_user + before.children_system
+    )
+
+
+def test_a_diff_in_a_pipe_can_be_applied(
+    tree: Tree, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert apply.main([str(tree.home), "--diff"]) == 0
+    diff = capfd.readouterr().out
+    apply.main([str(tree.home)])
+    wanted = {p: p.read_bytes() for p in tree.home.rglob("*.py")}
+    rollback.main([str(tree.home)])
+    subprocess.run(
+        ["git", "apply", "-"], input=diff.encode(), cwd=tree.home, check=True
+    )
+    assert {p: p.read_bytes() for p in tree.home.rglob("*.py")} == wanted
+
+
+COLOUR = """
+from patcher.cli import render
+print(render.coloured("+x\\n"), end="")
+"""
+
+
+@pytest.mark.parametrize(("no_colour", "coloured"), [("", True), ("1", False)])
+def test_colour_only_on_a_terminal_that_wants_it(
+    no_colour: str, coloured: bool
+) -> None:
+    reader, writer = pty.openpty()
+    subprocess.run(
+        [sys.executable, "-c", COLOUR],
+        stdout=writer,
+        check=True,
+        env={**os.environ, "NO_COLOR": no_colour},
+    )
+    os.close(writer)
+    assert ("\x1b[32m" in os.read(reader, 100).decode()) is coloured
+    os.close(reader)
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "offered"),
+    [
+        ("apply", "apply-nsa-opt --patch pre", "precompute"),
+        ("rollback", "rollback-nsa-opt --patch in", "in-graph"),
+        ("checkout", "checkout-nsa-opt 0.5.6.post2", "0.5.6.post2"),
+    ],
+)
+def test_the_shell_completes_names(name: str, words: str, offered: str) -> None:
+    done = run(
+        f"patcher.cli.{name}",
+        COMP_WORDS=words,
+        COMP_CWORD=str(words.count(" ")),
+        **{f"_{name.upper()}_NSA_OPT_COMPLETE": "complete_bash"},
+    )
+    assert done.stdout.split() == [offered]
+
+
+LAYERS = """
+import importlib, sys
+for name in sys.argv[2].split(","):
+    importlib.import_module(name)
+bad = [name for name in sys.argv[1].split(",") if name in sys.modules]
+sys.exit(", ".join(bad) or None)
+"""
+
+
+@pytest.mark.parametrize(
+    ("never", "modules"),
+    [
+        (
+            "torch",
+            "patcher.cli.apply,patcher.apply,patcher.rollback,patcher.tree.checkout",
+        ),
+        (
+            "libcst,torch,git",
+            "patcher.tree.find,patcher.tree.pins,patcher.disk.manifest,patcher.results,"
+            "patcher.rollback,patcher.tree.checkout",
+        ),
+        (
+            "libcst,torch,git,pydantic,patcher.apply",
+            "patcher.cli.apply,patcher.cli.rollback,patcher.cli.checkout",
+        ),
+    ],
+)
+def test_layers(never: str, modules: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LAYERS, never, modules],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""

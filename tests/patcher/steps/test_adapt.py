@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+
+from patcher.steps import (
+    AddMethods,
+    Drop,
+    HasGlobal,
+    HasMethod,
+    LacksGlobal,
+    LacksMethod,
+    Rename,
+)
+from patcher.steps.adapt import Adapt, When
+from tests.kit import FILE, check_transformed
+from tests.patcher.steps.kit import WritePayload
+
+NEW = "class A:\n    def a(self):\n        pass\n\n    def setup(self):\n        pass\n"
+OLD = "IMPL: int\n\n\nclass A:\n    def a(self):\n        pass\n"
+
+PAYLOAD = """\
+class Extra:
+    def b(self):
+        self.setup( )
+        return self.impl + self.impl.x
+"""
+
+ADAPT: tuple[Adapt, ...] = (
+    Rename("self.impl", "IMPL", HasGlobal("IMPL")),
+    Drop("self.setup()", LacksMethod("A", "setup")),
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "body"),
+    [
+        (NEW, "        self.setup( )\n        return self.impl + self.impl.x\n"),
+        (OLD, "        return IMPL + IMPL.x\n"),
+    ],
+)
+def test_a_payload_fits_each_family(
+    payload: WritePayload, before: str, body: str
+) -> None:
+    marked = f"        pass\n\n    # nsa-opt: demo\n    def b(self):\n{body}"
+    after = before.replace("        pass\n", marked, 1)
+    step = AddMethods(FILE, "A", "a", payload(PAYLOAD), "Extra", ADAPT)
+    check_transformed(before, after, step)
+
+
+@pytest.mark.parametrize(
+    ("when", "new", "old"),
+    [
+        (HasGlobal("IMPL"), False, True),
+        (LacksGlobal("IMPL"), True, False),
+        (HasMethod("A", "setup"), True, False),
+        (LacksMethod("A", "setup"), False, True),
+    ],
+)
+def test_questions_about_a_target(when: When, new: bool, old: bool) -> None:
+    from libcst import parse_module
+
+    assert when(parse_module(NEW)) is new
+    assert when(parse_module(OLD)) is old

@@ -1,0 +1,104 @@
+"""Planted measurements: sides whose times and hashes are known, no process started."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from verify.bench.points import CURVE, Curve, Job, Plan, Point
+from verify.bench.report.build import Context, build
+from verify.bench.report.model import BenchReport
+from verify.bench.run import Data, Measured
+from verify.bench.sides import IN_GRAPH_OFF, ORIGINAL, Side
+
+RATE = 4.3e12
+EQUAL = {"backend 0: page_table": "aa", "backend 0: bs8.cu_seqlens_k": "bb"}
+WRONG = {**EQUAL, "backend 0: page_table": "ff"}
+
+
+def side(name: str, kind: str = "route", **more: Any) -> Side:
+    return Side(
+        name,
+        kind,
+        ("decode",),
+        Path(name),
+        f"tree of {name}",
+        "0.5.6.post2",
+        (),
+        **more,
+    )
+
+
+def data(
+    name: str,
+    us: float,
+    kind: str = "route",
+    *,
+    rounds: int = 20,
+    noise: float = 0.01,
+    launches: int = 1,
+    digests: dict[str, str] = EQUAL,
+    **more: Any,
+) -> Data:
+    """A side that takes `us` a call, give or take `noise`."""
+    draw = random.Random(name)
+    times = [us * (1 + draw.uniform(-noise, noise)) for _ in range(rounds)]
+    return Data(
+        side(name, kind, **more),
+        host=[t * 0.95 for t in times],
+        total=times,
+        facts={
+            "backends": 4, "destinations": 4, "memory_bytes": 84_000_000,
+            "bytes_least": 43e6, "warnings": [],
+        },
+        profile={
+            "launches": float(launches),
+            "device": [us / 50] * 10,
+            "kernels": {f"kernel_{name}": {"launches": launches, "us": us / 50}},
+            "syncs": 0.0,
+        },
+        digests=dict(digests),
+    )  # fmt: skip
+
+
+def in_graph(added: float, rounds: int = 20) -> list[Data]:
+    """The in-graph route, which launches nothing, and its twin."""
+    route = data("in-graph", 8, launches=0, graph=True, rounds=rounds)
+    route.profile.update(device=[0.0], kernels={})
+    twin = data(IN_GRAPH_OFF, 30, "twin", graph=True, rounds=rounds)
+    route.graph, twin.graph = [25.0 + added] * rounds, [25.0] * rounds
+    route.launch = twin.launch = [6.0] * rounds
+    return [route, twin]
+
+
+def original(us: float = 1000, **more: Any) -> Data:
+    return data(ORIGINAL, us, "original", launches=68, **more)
+
+
+def measured(*found: Data, **place: Any) -> Measured:
+    values = {"mode": "decode", "steps": 4, "bs": 32, "length": 16384, **place}
+    return Measured(Job(Point(**values), CURVE), 16, list(found))
+
+
+def report(
+    found: Sequence[Measured],
+    curves: Sequence[Curve] = (),
+    *,
+    device: str = "cuda",
+    min_speedup: float | None = None,
+) -> BenchReport:
+    context = Context(
+        sides=[d.side for d in found[0].data],
+        used={},
+        about={"device": "a GPU", "python": "3.12", "torch": "2.11", "triton": "3.6"},
+        rates={"copy_bytes_per_s": RATE, "l2_bytes": 50 << 20, "idle_sync_us": 4.0},
+        device=device,
+        seed=0,
+        arguments=["tree", "--against", "0.5.7"],
+        started="2025-12-01T00:00:00+00:00",
+        seconds=12.0,
+        min_speedup=min_speedup,
+    )
+    return build(context, Plan(tuple(m.job for m in found), tuple(curves)), found)

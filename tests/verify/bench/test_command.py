@@ -1,0 +1,117 @@
+"""The command: mistakes answered in a line, and one whole run on a CPU."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from patcher.cli import apply
+from patcher.results import Refusal
+from patcher.tree.checkout import checkout
+from verify.bench.report.model import read
+from verify.cli import bench
+
+KERNELS = "sglang/srt/layers/attention/nsa/triton_metadata_kernel.py"
+TINY = (
+    "--device", "cpu", "--rounds", "1", "--mode", "decode", "--steps", "2", "--bs", "2",
+    "--len", "200", "--route", "fan-out,in-graph",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def applied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tree = tmp_path_factory.mktemp("trees") / "sglang"
+    try:
+        checkout("0.5.6.post2", tree)
+    except Refusal as refusal:
+        pytest.skip(str(refusal))
+    assert apply.main([str(tree)]) == 0
+    return tree
+
+
+def error(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--mode", "prefill"], "unknown mode 'prefill'"),
+        (["--bs", "0"], "--bs: '0' is not a positive number"),
+        (["--device", "tpu"], "'tpu' is not auto, cpu or cuda"),
+        (["--decode-kernel", "fa4"], "'fa4' is not fa3 or flashmla_kv"),
+        (["--rounds", "-1"], "--rounds: must be positive"),
+    ],
+)
+def test_a_wrong_option_is_a_usage_error(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench.main([str(tmp_path), *arguments]) == 2
+    assert said in error(capsys)
+
+
+def test_min_speedup_on_a_cpu_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench.main([str(tmp_path), "--device", "cpu", "--min-speedup", "2"]) == 4
+    assert "a CPU's times mean nothing" in error(capsys)
+
+
+@pytest.mark.tree
+def test_a_tree_without_patches_is_refused(
+    applied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = tmp_path / "sglang"
+    shutil.copytree(applied / "python/sglang", bare)
+    shutil.rmtree(bare / ".nsa-opt")
+    assert bench.main([str(bare), *TINY]) == 3
+    assert "apply-nsa-opt first" in error(capsys)
+
+
+@pytest.mark.tree
+def test_an_unknown_route_is_a_usage_error(
+    applied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench.main([str(applied), "--device", "cpu", "--route", "fastest"]) == 2
+    assert "unknown route 'fastest'; known:" in error(capsys)
+
+
+@pytest.mark.tree
+def test_a_whole_run_on_a_cpu(
+    applied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "report.json"
+    code = bench.main(
+        [str(applied), *TINY, "--against", str(applied), "--json", str(file)]
+    )
+    found = read(file)
+    assert code == found.exit_code == 0
+    assert not found.machine.times_count
+    (point,) = found.points
+    assert [(r.side, r.status) for r in point.results] == [
+        ("original", "ok"), ("fan-out", "ok"), ("in-graph", "ok"), ("0.5.6.post2", "ok"),
+    ]  # fmt: skip
+    assert [r.destinations for r in point.results] == [2, 2, 1, 2]
+    assert "its times mean nothing" in capsys.readouterr().out
+
+
+@pytest.mark.tree
+def test_a_kernel_that_writes_something_else_is_caught(
+    applied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = tmp_path / "sglang"
+    shutil.copytree(applied, tree)
+    file = tree / "python" / KERNELS
+    text = file.read_text()
+    assert "nsa_index_topk)" in text
+    file.write_text(text.replace("nsa_index_topk)", "nsa_index_topk - 1900)", 1))
+    report = tmp_path / "report.json"
+    assert bench.main([str(tree), *TINY, "--json", str(report)]) == 1
+    results = json.loads(report.read_text())["points"][0]["results"]
+    assert {r["side"]: r["status"] for r in results} == {
+        "original": "ok", "fan-out": "wrong", "in-graph": "wrong",
+    }  # fmt: skip
+    assert "nsa_cache_seqlens" in capsys.readouterr().out

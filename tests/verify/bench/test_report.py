@@ -1,0 +1,176 @@
+"""What a report says of planted sides: speedups, losses, wrong and failed ones."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tests.verify.bench.kit import WRONG, data, in_graph, measured, original, report
+from verify.bench.points import Curve
+from verify.bench.report import console as table
+from verify.bench.report.model import (
+    SCHEMA_FILE,
+    BenchReport,
+    Result,
+    dump,
+    read,
+    schema_text,
+)
+
+
+def result(found: BenchReport, side: str, point: int = 0) -> Result:
+    return next(r for r in found.points[point].results if r.side == side)
+
+
+def shown(found: BenchReport) -> str:
+    out = io.StringIO()
+    table.render(found, Console(file=out, width=200))
+    return out.getvalue()
+
+
+def test_a_route_is_compared_to_the_original_and_to_releases() -> None:
+    found = report(
+        [measured(original(), data("fan-out", 40), data("0.5.7", 500, "release"))]
+    )
+    ratios = {r.to: r for r in result(found, "fan-out").ratios}
+    assert ratios["original"].ratio.value == pytest.approx(25, rel=0.05)
+    assert ratios["0.5.7"].ratio.value == pytest.approx(12.5, rel=0.05)
+    assert ratios["original"].verdict == "FASTER"
+    assert [r.to for r in result(found, "0.5.7").ratios] == ["original"]
+    assert found.exit_code == 0
+
+
+def test_a_loss_stays_in_the_table() -> None:
+    found = report([measured(original(), data("precomputed", 1500))])
+    assert result(found, "precomputed").ratios[0].verdict == "SLOWER"
+    assert found.exit_code == 0
+    row = next(line for line in shown(found).splitlines() if "precomputed" in line)
+    assert "SLOWER" in row
+    assert "0.67" in row
+
+
+def test_a_side_whose_output_differs_has_no_figures() -> None:
+    found = report([measured(original(), data("fan-out", 40, digests=WRONG))])
+    wrong = result(found, "fan-out")
+    assert (wrong.status, wrong.ratios[0].verdict) == ("wrong", "WRONG")
+    assert found.exit_code == 1
+    text = shown(found)
+    row = next(line for line in text.splitlines() if "fan-out" in line)
+    assert "WRONG" in row
+    assert "40" not in row
+    assert "backend 0: page_table differ from the original's" in text
+
+
+def test_a_wrong_release_is_no_reference() -> None:
+    found = report(
+        [
+            measured(
+                original(),
+                data("fan-out", 40),
+                data("0.5.7", 500, "release", digests=WRONG),
+            )
+        ]
+    )
+    assert [r.to for r in result(found, "fan-out").ratios] == ["original"]
+
+
+def test_a_route_that_fell_back_is_wrong() -> None:
+    found = report([measured(original(), data("fan-out", 40, kernels=("*fan_out*",)))])
+    assert "launched no kernel *fan_out*" in result(found, "fan-out").reason
+    assert found.exit_code == 1
+
+
+def test_in_graph_is_charged_what_it_adds_to_its_graph() -> None:
+    found = report([measured(original(), *in_graph(added=2))])
+    route = result(found, "in-graph")
+    assert route.added_us is not None
+    assert route.added_us.value == pytest.approx(2)
+    assert route.cost_us == pytest.approx(10, rel=0.02)
+    assert route.launches == 0
+    assert route.floor_us == pytest.approx(10)
+    assert route.over_floor == pytest.approx(0.2)
+    assert route.ratios[0].ratio.value == pytest.approx(100, rel=0.05)
+    assert [r.side for r in found.points[0].results] == ["original", "in-graph"]
+
+
+def test_in_graph_that_launches_outside_its_graph_is_wrong() -> None:
+    route, twin = in_graph(added=2)
+    route.profile["launches"] = 3.0
+    found = report([measured(original(), route, twin)])
+    assert "outside the graph" in result(found, "in-graph").reason
+
+
+def test_a_side_that_died_ends_in_4() -> None:
+    dead = data("fan-out", 40)
+    dead.problem = "failed", "the worker was killed"
+    found = report([measured(original(), dead)])
+    assert found.exit_code == 4
+    assert "failed: fan-out" in shown(found)
+
+
+def test_a_path_that_a_tree_lacks_is_no_failure() -> None:
+    absent = data("0.5.9", 40, "release")
+    absent.problem = "not applicable", "1 steps make no step backend here"
+    found = report([measured(original(), absent)])
+    assert found.exit_code == 0
+
+
+@pytest.mark.parametrize(("asked", "code"), [(15, 0), (24.4, 1), (40, 1)])
+def test_min_speedup_looks_at_the_lower_end(asked: float, code: int) -> None:
+    found = report(
+        [measured(original(noise=0.2), data("fan-out", 40, noise=0.2))],
+        min_speedup=asked,
+    )
+    assert found.exit_code == code
+    assert found.min_speedup is not None
+    assert bool(found.min_speedup.below) == bool(code)
+
+
+def test_min_speedup_is_not_reached_where_nothing_was_compared() -> None:
+    found = report([measured(original())], min_speedup=0.5)
+    assert found.exit_code == 1
+
+
+def test_crossovers_are_found_along_a_curve() -> None:
+    places = [
+        measured(original(250 * n), data("precomputed", 400 + 50 * n), steps=n)
+        for n in (1, 2, 3, 4)
+    ]
+    curve = Curve("decode", "steps", tuple(m.job.point for m in places))
+    (crossing,) = report(places, [curve]).curves[0].crossovers
+    assert (crossing.side, crossing.what) == ("precomputed", "costs less from here on")
+    assert crossing.at is not None
+    assert 1.5 < crossing.at < 2.5
+
+
+def test_a_report_matches_the_shipped_schema(tmp_path: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    shipped = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+    found = report([measured(original(), *in_graph(2))], min_speedup=2)
+    file = tmp_path / "report.json"
+    file.write_text(dump(found))
+    jsonschema.validate(json.loads(file.read_text()), shipped)
+    assert read(file) == found
+
+
+def test_the_shipped_schema_is_the_models() -> None:
+    assert SCHEMA_FILE.read_text(encoding="utf-8") == schema_text()
+
+
+def test_in_graph_without_its_twin_is_not_judged() -> None:
+    route, twin = in_graph(added=2)
+    twin.problem = "failed", "the worker was killed"
+    found = report([measured(original(), route, twin)])
+    assert result(found, "in-graph").status == "failed"
+    assert found.exit_code == 4
+
+
+def test_graphs_that_the_host_could_not_launch_in_time_are_not_judged() -> None:
+    route, twin = in_graph(added=2)
+    route.launch = [26.0] * 20
+    found = report([measured(original(), route, twin)])
+    assert "too slowly" in result(found, "in-graph").reason

@@ -1,0 +1,138 @@
+"""The order of a run: interleaved, shuffled by seed, timed before anything is counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from tests.verify.bench.kit import EQUAL
+from tests.verify.bench.kit import side as planted
+from verify.bench import run as module
+from verify.bench.judge import point_report
+from verify.bench.points import Effort, Job, Point
+from verify.bench.run import Measured, Runner, run
+from verify.bench.sides import IN_GRAPH_OFF, ORIGINAL, Side
+from verify.outcome import Broken
+from verify.sides.process import WorkerDied
+
+JOBS = [
+    Job(Point("decode", 4, 8, 1024 * n), Effort(6, 3, 10, 5)) for n in (1, 2)
+]  # fmt: skip
+ASKED: list[tuple[str, str]] = []
+
+
+class FakeSession:
+    """Answers as a worker would on a GPU; `dies` names (side, op) pairs that fail."""
+
+    dies: ClassVar[set[tuple[str, str]]] = set()
+
+    def __init__(self, name: str, snapshot: Path, **config: Any) -> None:
+        self.name = name
+
+    def start(self) -> dict[str, Any]:
+        return {"device": "a GPU", "python": "3", "torch": "2", "triton": "3"}
+
+    def close(self) -> None:
+        ASKED.append((self.name, "close"))
+
+    def ask(self, op: str, **request: Any) -> dict[str, Any]:
+        ASKED.append((self.name, op))
+        if (self.name, op) in self.dies:
+            raise WorkerDied(Broken("killed", self.name, "the worker was killed"))
+        us = 1000.0 if self.name == ORIGINAL else 10.0
+        answers: dict[str, dict[str, Any]] = {
+            "bench-rates": {"copy_bytes_per_s": 4e12, "l2_bytes": 60 << 20},
+            "bench-prepare": {"backends": 4, "destinations": 4, "bytes_least": 1e6},
+            "bench-round": {"host": [us] * 3, "total": [us + 5] * 3},
+            "bench-graph": {"graph": 30.0 + (self.name == "in-graph"), "launch": 6.0},
+            "bench-outputs": {"digests": dict(EQUAL)},
+            "bench-attach": {"records": 2},
+            "bench-profile": {"launches": 0.0, "device": [0.0], "kernels": {}},
+        }
+        return answers.get(op, {})
+
+
+@pytest.fixture
+def sides(monkeypatch: pytest.MonkeyPatch) -> tuple[Side, ...]:
+    monkeypatch.setattr(module, "Session", FakeSession)
+    monkeypatch.setattr(FakeSession, "dies", set())
+    ASKED.clear()
+    return (
+        planted(ORIGINAL, "original"),
+        planted("fan-out"),
+        planted("in-graph", graph=True),
+        planted(IN_GRAPH_OFF, "twin", graph=True),
+    )
+
+
+def measure(sides: tuple[Side, ...], seed: int = 0) -> list[Measured]:
+    with Runner(sides, "cuda", seed, None, lambda line: None) as runner:
+        runner.start()
+        return run(runner, JOBS)
+
+
+def rounds() -> list[list[str]]:
+    """The sides that were timed, round by round."""
+    timed = [name for name, op in ASKED if op == "bench-round"]
+    return [timed[i : i + 3] for i in range(0, len(timed), 3)]
+
+
+def test_every_round_has_every_side_once_in_changing_order(
+    sides: tuple[Side, ...],
+) -> None:
+    measure(sides)
+    assert len(rounds()) == 12
+    assert {tuple(sorted(r)) for r in rounds()} == {("fan-out", "in-graph", ORIGINAL)}
+    assert len({tuple(r) for r in rounds()}) > 2
+
+
+def test_the_order_comes_from_the_seed(sides: tuple[Side, ...]) -> None:
+    orders = []
+    for seed in (1, 1, 2):
+        ASKED.clear()
+        measure(sides, seed)
+        orders.append(rounds())
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_nothing_is_profiled_before_everything_is_timed(
+    sides: tuple[Side, ...],
+) -> None:
+    measure(sides)
+    ops = [op for _, op in ASKED]
+    timed = max(i for i, op in enumerate(ops) if op in ("bench-round", "bench-graph"))
+    assert timed < ops.index("bench-attach") < ops.index("bench-profile")
+    checked = max(i for i, op in enumerate(ops) if op == "bench-outputs")
+    assert timed < checked < ops.index("bench-attach")
+    assert (IN_GRAPH_OFF, "bench-profile") not in ASKED
+
+
+def test_a_side_that_dies_does_not_take_the_others_along(
+    sides: tuple[Side, ...],
+) -> None:
+    FakeSession.dies = {("fan-out", "bench-round")}
+    found = measure(sides)
+    for measured in found:
+        results = {
+            r.side: r for r in point_report(measured, 4e12, 0, on_gpu=True).results
+        }
+        assert results["fan-out"].status == "failed"
+        assert results["in-graph"].status == "ok"
+        assert len(results["in-graph"].rounds.total) == 6
+    assert ASKED.count(("fan-out", "bench-round")) == module.MAX_DEATHS
+    assert ASKED.count(("fan-out", "close")) == 1
+
+
+def test_without_a_profiler_the_run_says_so(
+    sides: tuple[Side, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_records", lambda session: 0)
+    with Runner(sides, "cuda", 0, None, lambda line: None) as runner:
+        runner.start()
+        found = run(runner, JOBS)
+        assert "the profiler records nothing here" in runner.notes[0]
+    fan_out = point_report(found[0], 4e12, 0, on_gpu=True).results[1]
+    assert (fan_out.status, fan_out.launches, fan_out.device_us) == ("ok", None, None)
+    assert fan_out.ratios[0].verdict == "FASTER"

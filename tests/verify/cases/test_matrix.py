@@ -1,0 +1,42 @@
+"""The default matrix has what it promises on either device, and says what it lacks."""
+
+from __future__ import annotations
+
+import pytest
+
+from verify.cases.matrix import CUDA_CONTEXT, matrix, scenarios
+from verify.routes import DECODE, GATES, Route, available
+
+ROUTES = available(frozenset(GATES))
+PAIRS = [(route, mode) for route in ROUTES for mode in route.modes]
+IDS = [f"{route.label}-{mode}" for route, mode in PAIRS]
+
+
+@pytest.mark.parametrize(("route", "mode"), PAIRS, ids=IDS)
+def test_what_only_cuda_runs_is_said(route: Route, mode: str) -> None:
+    (contexts, *words) = matrix(ROUTES, "cpu").reduced
+    assert f"CUDA runs {CUDA_CONTEXT:,}" in contexts
+    only_cuda = set(scenarios(route, mode, "cuda")) - set(scenarios(route, mode, "cpu"))
+    lacks = any(scenario.context != CUDA_CONTEXT for scenario in only_cuda)
+    said = [line.partition(": ")[0] for line in words if line.startswith(f"{mode} ")]
+    named = [label for line in said for label in line.removeprefix(mode).split(",")]
+    assert (f" {route.label}" in named) == lacks
+
+
+def test_cuda_lacks_nothing() -> None:
+    assert matrix(ROUTES, "cuda").reduced == ()
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize(("route", "mode"), PAIRS, ids=IDS)
+def test_every_route_meets_the_edges(route: Route, mode: str, device: str) -> None:
+    found = scenarios(route, mode, device)
+    if mode == "decode" or (mode == "runner" and route.shares and not route.brief):
+        assert {s.steps for s in found} >= set(range(1, 9))
+    assert {s.page_size for s in found} >= {1, 64}
+    assert {s.impl for s in found} == {"fa3", "flashmla_kv"}
+    assert any("recapture" in s.script for s in found)
+    assert any(len(s.capture) > 1 and max(s.capture) > 2 for s in found), "padding"
+    assert any(s.context % s.page_size for s in found), "a last page in part"
+    if mode not in DECODE:
+        assert {s.draft for s in found} >= {1, 2, 3, 4}

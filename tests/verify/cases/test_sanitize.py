@@ -1,0 +1,72 @@
+"""`--sanitize` reads the tools' verdicts; a stand-in tool writes them here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from patcher.results import Exit, Refusal
+from verify.cases import sanitize
+from verify.cases.run import Setup
+from verify.outcome import Broken, Different, Identical
+from verify.routes import available
+from verify.sides import source as sources
+
+TOOL = """#!/usr/bin/env bash
+while [ "${1#--}" != "$1" ]; do
+    case $1 in --tool) tool=$2 ;; --log-file) log=$2 ;; esac
+    shift 2
+done
+case $tool in
+memcheck) echo "========= Invalid __global__ write of size 4 bytes at _store_pages+0x40
+========= ERROR SUMMARY: 3 errors" ;;
+racecheck) echo "========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)" ;;
+initcheck) echo "========= Target application terminated before it began" ;;
+synccheck) echo "========= ERROR SUMMARY: 0 errors" ;;
+esac >"$log"
+exec "$@"
+"""
+
+
+@pytest.mark.tree
+def test_a_finding_is_a_difference_and_no_summary_is_no_pass(
+    applied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "bin" / "compute-sanitizer"
+    tool.parent.mkdir()
+    tool.write_text(TOOL)
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+    pair = sources.resolve(applied, None, lambda line: None)
+    old, new = tmp_path / "old", tmp_path / "new"
+    sources.snapshot(pair.baseline, pair.candidate, old)
+    sources.snapshot(pair.candidate, pair.baseline, new)
+    gates, kernels = pair.candidate.gates(), pair.candidate.kernels()
+    routes = tuple(r for r in available(gates, False, kernels) if r.name == "fused")
+
+    pairs = tuple(route for route in routes if route.pair)
+    with pytest.raises(Refusal, match="no chosen route launches a kernel") as refused:
+        sanitize.run(Setup(old, new), pairs)
+    assert refused.value.code == Exit.USAGE
+
+    ran = sanitize.run(Setup(old, new), routes)
+
+    cases = {}
+    for case in ran.cases:
+        cases.setdefault(case.route, []).append(case.outcome)
+    for name in sanitize.TOOLS:
+        *replays, verdict = cases.pop(f"fused ({name})")
+        assert [type(outcome) for outcome in replays] == [Identical, Identical]
+        if name == "memcheck":
+            assert isinstance(verdict, Different)
+            assert verdict.differences[0].new == "3 errors"
+            assert "at _store_pages" in verdict.differences[0].note
+        elif name == "initcheck":
+            assert isinstance(verdict, Broken)
+            assert "no summary" in verdict.message
+        else:
+            assert isinstance(verdict, Identical)
+    assert not cases, "the pair runs no kernel of its own"
+    assert len(ran.candidates) == len(sanitize.TOOLS)

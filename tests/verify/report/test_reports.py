@@ -1,0 +1,116 @@
+"""The report in every format, and what each verdict says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree as xml
+
+import jsonschema
+import pytest
+from rich.console import Console
+
+import verify
+from tests.verify.report.reports import CRASH, DIFFERENT, SAME, SCENARIO, report
+from verify.outcome import NotRun, Outcome
+from verify.report import console, formats
+from verify.report import write as outputs
+from verify.report.model import schema
+
+SHIPPED = Path(verify.__file__).parent / "report" / "report.schema.json"
+KINDS = {
+    "identical": (SAME, SAME),
+    "different": (SAME, DIFFERENT),
+    "unverified": (SAME, CRASH),
+}
+
+
+def test_the_shipped_schema_is_the_model_s() -> None:
+    assert json.loads(SHIPPED.read_text()) == schema()
+
+
+@pytest.mark.parametrize("verdict", KINDS)
+def test_json_is_valid_and_says_the_verdict(verdict: str) -> None:
+    text = formats.json(report(*KINDS[verdict]))
+    jsonschema.validate(json.loads(text), json.loads(SHIPPED.read_text()))
+    assert json.loads(text)["verdict"] == verdict
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "code"),
+    [
+        ((SAME,), 0),
+        ((SAME, DIFFERENT), 1),
+        ((SAME, DIFFERENT, CRASH), 1),
+        ((SAME, CRASH), 4),
+        ((NotRun("nothing there"),), 4),
+        ((), 4),
+    ],
+    ids=["identical", "different", "both", "crash", "nothing ran", "empty"],
+)
+def test_exit_code(outcomes: tuple[Outcome, ...], code: int) -> None:
+    assert report(*outcomes).exit_code == code
+
+
+def test_console(capsys: pytest.CaptureFixture[str]) -> None:
+    console.render(report(SAME, DIFFERENT), Console(width=120))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == (
+        "device: cpu. This proves the logic, not the GPU: kernels run in Triton's "
+        "interpreter."
+    )
+    assert (
+        "decode/fan-out: bs8.page_table_1 of backend 2, replay 3 (bs 8), index "
+        "(4, 2047): old 1234, new -7 (9 of 64 elements): wrong value"
+    ) in lines
+    assert (
+        f"  reproduce: verify-nsa-opt tree --device cpu --route fan-out --scenario "
+        f"{SCENARIO} --seed 0"
+    ) in lines
+    assert lines[-1] == (
+        "NOT identical: 1 of 3 cases differ, in 12 s on cpu, logic only"
+    )
+    assert "note: edited since the apply: a.py" in lines
+    assert "\x1b" not in "".join(lines)
+
+
+def test_a_broken_case_shows_its_last_words(capsys: pytest.CaptureFixture[str]) -> None:
+    console.render(report(CRASH), Console(width=120))
+    out = capsys.readouterr().out
+    assert (
+        "decode/fan-out: crash on the candidate: the worker ended with SIGSEGV" in out
+    )
+    assert "<&> last words" in out
+
+
+def test_junit() -> None:
+    root = xml.fromstring(formats.junit(report(SAME, DIFFERENT)))
+    suites = {suite.get("name"): suite for suite in root}
+    assert suites["decode"].get("failures") == "1"
+    assert suites["runner"].get("skipped") == "1"
+    failure = suites["decode"].find(".//failure")
+    assert failure is not None
+    assert "page_table_1 of backend 2" in str(failure.get("message"))
+    error = xml.fromstring(formats.junit(report(CRASH))).find(".//error")
+    assert error is not None
+    assert error.get("type") == "crash"
+
+
+def test_annotations() -> None:
+    text = formats.workflow_commands(report(SAME, DIFFERENT))
+    assert text.startswith("::error title=verify-nsa-opt::decode/fan-out: ")
+    assert "%0Areproduce: verify-nsa-opt" in text
+    assert formats.workflow_commands(report(SAME)).startswith("::notice ")
+
+
+def test_annotations_only_on_github(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    outputs.write(report(SAME), tmp_path / "out", None, None)
+    assert capsys.readouterr().out == ""
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    outputs.write(report(SAME), None, None, None)
+    assert capsys.readouterr().out.startswith("::notice ")
+    names = sorted(file.name for file in (tmp_path / "out").iterdir())
+    assert names == ["junit.xml", "report.html", "report.json"]

@@ -1,0 +1,292 @@
+"""Turns cases into a report."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from patcher import __version__
+from patcher.results import Exit
+from verify.cases.run import Ran, Setup
+from verify.outcome import Broken, Case, Difference, Different, Identical, NotRun
+from verify.report import model as r
+from verify.sides.source import Pair, Source
+from verify.worker.tree.standins import DESCRIPTIONS
+
+PICTURED = 12  # failures with pictures
+PICTURES = 4  # of each
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a report says beside the cases."""
+
+    pair: Pair
+    hashes: Mapping[str, Mapping[str, str]]
+    setup: Setup
+    arguments: tuple[str, ...]
+    reduced: tuple[str, ...]
+    started: str
+    seconds: float
+
+
+def build(context: Context, ran: Ran, counters: Iterable[r.Counters] = ()) -> r.Report:
+    """The report of a run. Nothing compared is never a pass."""
+    totals = _totals(ran.cases, context.seconds)
+    code = _exit(totals)
+    device = _device(context.setup, ran)
+    verdict: r.Verdict = {
+        Exit.DONE: "identical",
+        Exit.DIFFERS: "different",
+    }.get(code, "unverified")  # type: ignore[assignment]
+    cells = list(_cells(ran.cases))
+    return r.Report(
+        schema_version=r.SCHEMA_VERSION,
+        tool=f"nsa-opt {__version__}",
+        verdict=verdict,
+        exit_code=int(code),
+        summary=_sentence(verdict, totals, device),
+        command=command(context.arguments),
+        started=context.started,
+        device=device,
+        runtime=context.setup.runtime,
+        baseline=_side(context, "baseline", context.pair.baseline),
+        candidate=_side(context, "candidate", context.pair.candidate),
+        workers=list(_workers(ran)),
+        seed=context.setup.seed,
+        poisons=list(context.setup.poisons),
+        matrix=cells,
+        failures=_failures(context, ran),
+        counters=list(counters),
+        not_run=[*_not_run(context, device), *_reasons(cells)],
+        standins=list(_standins(ran)),
+        notes=list(_notes(context, cells)),
+        totals=totals,
+    )
+
+
+def command(arguments: Iterable[str]) -> str:
+    return shlex.join(["verify-nsa-opt", *arguments])
+
+
+def _exit(totals: r.Totals) -> Exit:
+    if totals.different:
+        return Exit.DIFFERS
+    if totals.broken or not totals.identical:
+        return Exit.UNAVAILABLE
+    return Exit.DONE
+
+
+def _sentence(verdict: str, totals: r.Totals, device: r.Device) -> str:
+    where = f"{device.name}, logic only" if device.logic_only else device.name
+    end = f"in {totals.seconds:.0f} s on {where}"
+    if verdict == "identical":
+        return (
+            f"identical: every byte of {totals.buffers:,} buffers "
+            f"({_amount(totals.bytes)} a side) after {totals.replays:,} replays, {end}"
+        )
+    if verdict == "different":
+        return (
+            f"NOT identical: {totals.different} of {totals.cases} cases differ, {end}"
+        )
+    if totals.broken:
+        broken = f"{totals.broken} of {totals.cases} cases gave no verdict"
+        return f"NOT verified: {broken}, {end}"
+    return f"NOT verified: nothing could be compared, {end}"
+
+
+def _amount(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
+def _totals(cases: tuple[Case, ...], seconds: float) -> r.Totals:
+    same = [c.outcome for c in cases if isinstance(c.outcome, Identical)]
+    return r.Totals(
+        cases=len(cases),
+        identical=len(same),
+        different=sum(isinstance(c.outcome, Different) for c in cases),
+        broken=sum(isinstance(c.outcome, Broken) for c in cases),
+        not_run=sum(isinstance(c.outcome, NotRun) for c in cases),
+        replays=sum(o.replays for o in same),
+        buffers=sum(o.buffers for o in same),
+        bytes=sum(o.bytes for o in same),
+        seconds=round(seconds, 1),
+    )
+
+
+def _device(setup: Setup, ran: Ran) -> r.Device:
+    name = str(ran.baseline.get("device", setup.device))
+    on_cpu = setup.device == "cpu"
+    return r.Device(kind=setup.device, name=name, logic_only=on_cpu)
+
+
+def _side(context: Context, side: str, source: Source) -> r.SideReport:
+    return r.SideReport(
+        label=source.label,
+        release=source.release,
+        files=dict(context.hashes[side]),
+        edited=list(source.edited),
+    )
+
+
+def _workers(ran: Ran) -> Iterable[r.Worker]:
+    sides = [("baseline", ran.baseline), *(("candidate", c) for c in ran.candidates)]
+    for side, about in sides:
+        if "python" in about:
+            yield r.Worker(
+                side=side,
+                gates=about.get("gates", {}),
+                blocked=about.get("blocked", []),
+                python=about["python"],
+                torch=about["torch"],
+                triton=about["triton"],
+                device=about["device"],
+                standins=about.get("standins", []),
+            )
+
+
+def _cells(cases: tuple[Case, ...]) -> Iterable[r.Cell]:
+    groups: dict[tuple[str, str], list[Case]] = {}
+    for case in cases:
+        groups.setdefault((case.route, case.mode), []).append(case)
+    for (route, mode), members in groups.items():
+        outcomes = [case.outcome for case in members]
+        same = [o for o in outcomes if isinstance(o, Identical)]
+        reasons = dict.fromkeys(o.reason for o in outcomes if isinstance(o, NotRun))
+        yield r.Cell(
+            route=route,
+            mode=mode,
+            identical=len(same),
+            different=sum(isinstance(o, Different) for o in outcomes),
+            broken=sum(isinstance(o, Broken) for o in outcomes),
+            not_run=sum(isinstance(o, NotRun) for o in outcomes),
+            replays=sum(o.replays for o in same),
+            seconds=round(sum(case.seconds for case in members), 2),
+            reasons=list(reasons),
+            notes=list(dict.fromkeys(note for o in same for note in o.notes)),
+        )
+
+
+def _failures(context: Context, ran: Ran) -> list[r.Failure]:
+    """Every failure; pictures only for the first, which are the ones looked at."""
+    grouped: dict[tuple[str, str, str], list[Case]] = {}
+    for case in ran.cases:
+        if _failed(case):
+            grouped.setdefault((case.route, case.mode, case.scenario), []).append(case)
+    return [
+        _failure(cases, context, pictures=PICTURES if number < PICTURED else 0)
+        for number, cases in enumerate(grouped.values())
+    ]
+
+
+def _failed(case: Case) -> bool:
+    return isinstance(case.outcome, Different | Broken)
+
+
+def _failure(cases: list[Case], context: Context, pictures: int) -> r.Failure:
+    """One scenario's failure; with another poison it is the same one again."""
+    case = cases[0]
+    outcome = case.outcome
+    head = f"{case.mode}/{case.route}: "
+    if isinstance(outcome, Different):
+        found = [
+            _found(d, drawn=n < pictures) for n, d in enumerate(outcome.differences)
+        ]
+        line = head + outcome.differences[0].line()
+        kind, detail = "different", [head + d.line() for d in outcome.differences[1:]]
+    else:
+        assert isinstance(outcome, Broken)
+        found, kind, detail = [], outcome.kind, list(outcome.where)
+        line = f"{head}{outcome.kind} on the {outcome.side}: {outcome.message}"
+    return r.Failure(
+        route=case.route,
+        mode=case.mode,
+        scenario=case.scenario,
+        seed=case.seed,
+        poisons=[each.poison for each in cases],
+        kind=kind,
+        line=line,
+        detail=detail,
+        reproduce=reproduce(context.arguments, case),
+        found=found,
+    )
+
+
+def reproduce(arguments: tuple[str, ...], case: Case) -> str:
+    """The command that runs just this scenario again.
+
+    Of the arguments given, those that say what is compared and where are kept.
+    """
+    keep = ("--baseline", "--device", "--python", "--runtime", "--timeout")
+    kept: list[str] = []
+    rest = list(arguments)
+    while rest:
+        item = rest.pop(0)
+        if not item.startswith("-"):
+            kept.append(item)
+        elif item.partition("=")[0] in keep:
+            kept += [item] if "=" in item else [item, rest.pop(0)]
+        elif "=" not in item and item != "--sanitize" and rest:
+            rest.pop(0)
+    route = case.route.partition(" ")[0]
+    return command(
+        [*kept, "--route", route, "--scenario", case.scenario, "--seed", str(case.seed)]
+    )
+
+
+def _found(d: Difference, drawn: bool) -> r.Found:
+    grid = None
+    if drawn and d.spread is not None:
+        cells = [list(row) for row in d.spread.cells]
+        grid = r.Grid(shape=list(d.spread.shape), cells=cells)
+    return r.Found(
+        what=d.what,
+        group=d.group,
+        field=d.field,
+        replay=d.replay,
+        bs=d.bs,
+        index=list(d.index),
+        old=d.old,
+        new=d.new,
+        count=d.count,
+        total=d.total,
+        note=d.note,
+        line=d.line(),
+        grid=grid,
+    )
+
+
+def _not_run(context: Context, device: r.Device) -> Iterable[str]:
+    if device.logic_only:
+        yield "CUDA: a CPU run proves the logic, not the GPU"
+        yield "CUDA graph capture and replay: the captured function is run again instead"
+    yield from context.reduced
+
+
+def _reasons(cells: list[r.Cell]) -> Iterable[str]:
+    for cell in cells:
+        for reason in cell.reasons:
+            yield f"{cell.mode}/{cell.route}: {cell.not_run} cases: {reason}"
+
+
+def _standins(ran: Ran) -> Iterable[str]:
+    names: dict[str, None] = {}
+    for about in (ran.baseline, *ran.candidates):
+        names.update(dict.fromkeys(about.get("standins", [])))
+    for name in names:
+        yield f"{name}: {DESCRIPTIONS.get(name, 'a stand-in')}"
+
+
+def _notes(context: Context, cells: list[r.Cell]) -> Iterable[str]:
+    edited = context.pair.candidate.edited
+    if edited:
+        yield f"edited since the apply: {', '.join(edited)}"
+    if (
+        not context.pair.in_tree
+        and context.hashes["baseline"] == context.hashes["candidate"]
+    ):
+        yield "both sides have the same files: this compares a tree with itself"
+    for cell in cells:
+        for note in cell.notes:
+            yield f"{cell.mode}/{cell.route}: {note}"

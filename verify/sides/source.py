@@ -1,0 +1,239 @@
+"""Where a side's code comes from, and the folder with just the modules it needs.
+
+candidate   the tree as it is
+baseline    the originals of its manifest laid over it; another tree; a pinned
+            release out of the wheel cache; or the same tree again (`in-tree`)
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from patcher.disk import manifest
+from patcher.disk.manifest import Manifest
+from patcher.results import Exit, Reason, Refusal
+from patcher.tree.find import Tree, find_tree
+from patcher.tree.pins import identify, pins
+from verify.routes import GATES, KERNELS
+
+_ATTENTION = "sglang/srt/layers/attention"
+NEEDED = (
+    f"{_ATTENTION}/nsa_backend.py",
+    f"{_ATTENTION}/base_attn_backend.py",
+    f"{_ATTENTION}/nsa/utils.py",
+    "sglang/srt/environ.py",
+    "sglang/srt/model_executor/forward_batch_info.py",
+)
+IF_THERE = (
+    f"{_ATTENTION}/nsa/nsa_backend_mtp_precompute.py",
+    f"{_ATTENTION}/nsa/nsa_mtp_verification.py",
+    "sglang/srt/speculative/eagle_draft_cuda_graph_runner.py",
+)
+_GATE_FILES = ("sglang/srt/environ.py", f"{_ATTENTION}/nsa/utils.py")
+_MARKER = b"# nsa-opt:"
+_NEW_MODULES = (f"{_ATTENTION}/nsa/", "sglang/srt/speculative/")
+
+Read = Callable[[str], bytes | None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One side's code. `read` gives a package-relative file's bytes, or None.
+
+    edited: files changed since the apply; extra: modules beyond the usual ones.
+    """
+
+    label: str
+    release: str
+    read: Read
+    extra: tuple[str, ...] = ()
+    edited: tuple[str, ...] = ()
+
+    def gates(self) -> frozenset[str]:
+        """The gates that this code defines."""
+        text = b"\n".join(self.read(file) or b"" for file in _GATE_FILES)
+        return frozenset(
+            gate for gate in GATES if re.search(rb"\b" + gate.encode() + rb"\b", text)
+        )
+
+    def kernels(self) -> frozenset[str]:
+        """The modes in which this backend asks for a kernel, there or not."""
+        text = self.read(NEEDED[0]) or b""
+        return frozenset(
+            mode for mode, kernel in KERNELS.items() if f'"{kernel}"'.encode() in text
+        )
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both sides. in_tree: the same code on both, driven in two ways."""
+
+    baseline: Source
+    candidate: Source
+    in_tree: bool
+
+
+def resolve(
+    tree_path: Path, baseline: str | None, progress: Callable[[str], None]
+) -> Pair:
+    """Both sides of a verification. Raises `Refusal` with the exit code to use."""
+    tree = find_tree(tree_path)
+    applied = manifest.load(tree)
+    candidate = _of_tree(tree, applied)
+    if baseline == "in-tree":
+        return Pair(candidate, candidate, True)
+    if baseline is not None:
+        return Pair(_baseline(baseline, progress), candidate, False)
+    if applied is None:
+        raise Refusal(
+            Reason(
+                str(tree_path),
+                "",
+                "carries no manifest of ours, so its originals are not known",
+                "verify it against itself with `--baseline in-tree`, or against a "
+                "release or another tree with `--baseline RELEASE|TREE`",
+            )
+        )
+    return Pair(_originals(tree, applied), candidate, False)
+
+
+def _baseline(text: str, progress: Callable[[str], None]) -> Source:
+    if Path(text).is_dir():
+        tree = find_tree(Path(text))
+        return _of_tree(tree, manifest.load(tree))
+    if text in pins():
+        return _of_release(text, progress)
+    raise Refusal(
+        Reason(
+            text,
+            "",
+            "is neither a tree nor a pinned release",
+            f"pinned: {', '.join(pins())}; or `in-tree`",
+        ),
+        code=Exit.USAGE,
+    )
+
+
+def _of_tree(tree: Tree, applied: Manifest | None) -> Source:
+    nearest = identify(tree.read).pin
+    extra = set(_marked(tree))
+    edited: list[str] = []
+    if applied is not None:
+        extra |= {file.path for file in applied.files if file.path.endswith(".py")}
+        edited = _edited(tree, applied)
+    release = applied.release if applied else nearest.release if nearest else "unknown"
+    return Source(
+        str(tree.home), release, tree.read, tuple(sorted(extra)), tuple(edited)
+    )
+
+
+def _originals(tree: Tree, applied: Manifest) -> Source:
+    originals = applied.originals()
+
+    def read(rel: str) -> bytes | None:
+        return originals[rel] if rel in originals else tree.read(rel)
+
+    label = f"the originals of {tree.home}"
+    return Source(label, applied.release, read)
+
+
+def _of_release(release: str, progress: Callable[[str], None]) -> Source:
+    from patcher.tree.checkout import fetch
+
+    wheel = fetch(pins()[release], progress)
+
+    def read(rel: str) -> bytes | None:
+        with zipfile.ZipFile(wheel) as archive:
+            try:
+                return archive.read(rel)
+            except KeyError:
+                return None
+
+    return Source(f"sglang {release}", release, read)
+
+
+def _marked(tree: Tree) -> Iterable[str]:
+    """Modules that carry our marker: patched by a copy of the tree, without manifest."""
+    for folder in (f"{_ATTENTION}/nsa", "sglang/srt/speculative"):
+        for file in sorted(tree.path(folder).glob("*.py")):
+            if _MARKER in file.read_bytes():
+                yield f"{folder}/{file.name}"
+
+
+def _edited(tree: Tree, applied: Manifest) -> list[str]:
+    """Files that are no longer what the apply wrote, or the release had."""
+    expected = {file.path: file.sha256_after for file in applied.files}
+    pin = pins().get(applied.release)
+    for rel, digest in (pin.files if pin else {}).items():
+        expected.setdefault(rel, digest)
+    return [
+        rel
+        for rel, digest in sorted(expected.items())
+        if _sha256(tree.read(rel)) != digest
+    ]
+
+
+def snapshot(source: Source, other: Source, folder: Path) -> Mapping[str, str]:
+    """Write the modules a worker imports for real; returns their sha256 by path.
+
+    Besides the usual modules: what the manifest lists, what carries our marker, and
+    any module beside them that these import and that the other side does not have.
+    Raises `Refusal` where a needed module is missing.
+    """
+    hashes: dict[str, str] = {}
+    waiting = [*NEEDED, *IF_THERE, *source.extra]
+    while waiting:
+        rel = waiting.pop(0)
+        data = source.read(rel)
+        if rel in hashes or data is None:
+            if data is None and rel in NEEDED:
+                raise Refusal(_missing(source, rel))
+            continue
+        hashes[rel] = _sha256(data)
+        target = folder / rel
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+        if rel not in (*NEEDED[1:2], *NEEDED[4:]):
+            waiting += [
+                name
+                for name in _imports(data)
+                if name.startswith(_NEW_MODULES) and other.read(name) is None
+            ]
+    return hashes
+
+
+def _missing(source: Source, rel: str) -> Reason:
+    return Reason(
+        rel,
+        "",
+        f"is not in {source.label}",
+        "only releases with sglang's NSA backend (0.5.3 to 0.5.12) can be verified",
+    )
+
+
+def _imports(data: bytes) -> Iterable[str]:
+    """Files of the sglang modules that a module's text imports, at any depth."""
+    try:
+        tree = ast.parse(data)
+    except SyntaxError:
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{a.name}" for a in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [a.name for a in node.names]
+        else:
+            continue
+        for name in names:
+            if name.startswith("sglang."):
+                yield name.replace(".", "/") + ".py"
+
+
+def _sha256(data: bytes | None) -> str:
+    return hashlib.sha256(data).hexdigest() if data is not None else ""

@@ -1,0 +1,237 @@
+"""What `verify-nsa-opt` does once its options are read."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.util
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from patcher.results import Exit, Reason, Refusal
+from verify import routes
+from verify.cases import launches as counting
+from verify.cases import run as engine
+from verify.cases.matrix import Matrix, matrix
+from verify.report import build as summary
+from verify.report import console
+from verify.report import write as outputs
+from verify.report.model import Report
+from verify.sides import source as sources
+from verify.worker import scenario as scenarios
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line."""
+
+    tree: Path
+    baseline: str | None
+    routes: tuple[str, ...]
+    device: str
+    python: str | None
+    runtime: str
+    seed: int
+    cases: int
+    scenarios: tuple[str, ...]
+    timeout: float
+    sanitize: bool
+    report: Path | None
+    json: Path | None
+    junit: Path | None
+    arguments: tuple[str, ...]
+
+
+def work(options: Options) -> Exit:
+    """Verify, print, write; a mistake of the user's is a message, not a trace."""
+    try:
+        report = verify(options)
+    except Refusal as refusal:
+        for reason in refusal.reasons:
+            where = f"{reason.file}: " if reason.file else ""
+            print(f"{where}{reason.what}", file=sys.stderr)
+            if reason.todo:
+                print(f"  {reason.todo}", file=sys.stderr)
+        return refusal.code
+    console.render(report, _console())
+    outputs.write(report, options.report, options.json, options.junit)
+    return Exit(report.exit_code)
+
+
+def _console() -> Any:
+    """As wide as a terminal; in a pipe wide enough that nothing is cut."""
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=120)
+
+
+def verify(options: Options) -> Report:
+    """Run what the options ask for. Raises `Refusal`."""
+    _check(options)
+    device = _device(options)
+    if options.sanitize:
+        _can_sanitize(device)
+    began, started = time.monotonic(), datetime.datetime.now(datetime.timezone.utc)
+    pair = sources.resolve(options.tree, options.baseline, _progress)
+    chosen = _routes(options, pair)
+    plan = _plan(options, pair, chosen, device)
+    with tempfile.TemporaryDirectory(prefix="nsa-verify-") as folder:
+        old, new = Path(folder) / "baseline", Path(folder) / "candidate"
+        hashes = {
+            "baseline": sources.snapshot(pair.baseline, pair.candidate, old),
+            "candidate": sources.snapshot(pair.candidate, pair.baseline, new),
+        }
+        setup = engine.Setup(
+            old,
+            new,
+            in_tree=pair.in_tree,
+            device=device,
+            python=options.python,
+            runtime=options.runtime,
+            timeout=options.timeout,
+            seed=options.seed,
+            # A GPU's machine has the cores; on a laptop the interpreter takes two.
+            workers=8 if device == "cuda" else 2,
+        )
+        ran = _run(options, setup, chosen, plan)
+        counters = (
+            counting.count(setup, chosen)
+            if device == "cuda" and not options.sanitize
+            else []
+        )
+    context = summary.Context(
+        pair=pair,
+        hashes=hashes,
+        setup=setup,
+        arguments=options.arguments,
+        reduced=plan.reduced,
+        started=started.isoformat(timespec="seconds"),
+        seconds=time.monotonic() - began,
+    )
+    return summary.build(context, ran, counters)
+
+
+def _run(
+    options: Options,
+    setup: engine.Setup,
+    chosen: tuple[routes.Route, ...],
+    plan: Matrix,
+) -> engine.Ran:
+    """The matrix, the scenarios asked for, drawn ones, or a few under the sanitizer."""
+    if options.sanitize:
+        from verify.cases import sanitize
+
+        with console.Progress(None) as bar:
+            return sanitize.run(setup, chosen, bar)
+    if options.cases and not options.scenarios:
+        from verify.cases import fuzz
+
+        with console.Progress(None) as bar:
+            return fuzz.run(setup, chosen, options.cases, bar)
+    with console.Progress(len(plan.jobs) * len(setup.poisons)) as bar:
+        return engine.run(setup, list(plan.jobs), bar)
+
+
+def _plan(
+    options: Options, pair: sources.Pair, chosen: tuple[routes.Route, ...], device: str
+) -> Matrix:
+    if options.sanitize:
+        words = "all but a short scenario a mode of each route with kernels of its own"
+        return Matrix((), (words,))
+    if options.cases and not options.scenarios:
+        words = f"the matrix: {options.cases} drawn scenarios a route and mode instead"
+        return Matrix((), (words,))
+    if not options.scenarios:
+        plan = matrix(chosen, device)
+        return replace(plan, reduced=(*plan.reduced, *_unseen(pair)))
+    try:
+        wanted = [scenarios.parse(text) for text in options.scenarios]
+    except scenarios.ScenarioError as error:
+        raise _usage("--scenario", str(error)) from None
+    jobs = [
+        engine.Job(route, scenario)
+        for route in chosen
+        for scenario in wanted
+        if scenario.mode in route.modes
+    ]
+    if not jobs:
+        raise _usage("--scenario", "no chosen route runs a scenario of this mode")
+    return Matrix(tuple(jobs), ("all but the scenarios asked for",))
+
+
+def _unseen(pair: sources.Pair) -> tuple[str, ...]:
+    if pair.in_tree and routes.IN_GRAPH not in pair.candidate.gates():
+        return ("EAGLEDraftCudaGraphRunner: driven only where in-graph is applied",)
+    return ()
+
+
+def _routes(options: Options, pair: sources.Pair) -> tuple[routes.Route, ...]:
+    """The routes asked for that the candidate has; all of them if none was asked for."""
+    found = routes.available(
+        pair.candidate.gates(), pair.in_tree, pair.candidate.kernels()
+    )
+    if not options.routes:
+        return found
+    for name in options.routes:
+        if name not in routes.NAMES:
+            raise _usage(
+                "--route", f"unknown route {name!r}; known: {', '.join(routes.NAMES)}"
+            )
+        if name not in {route.name for route in found}:
+            what = f"has no route {name!r}: its environ.py lacks the gates"
+            names = ", ".join(dict.fromkeys(route.name for route in found))
+            raise Refusal(Reason(str(options.tree), "", what, f"it has: {names}"))
+    return tuple(route for route in found if route.name in options.routes)
+
+
+def _check(options: Options) -> None:
+    if options.device not in ("auto", "cpu", "cuda"):
+        raise _usage("--device", f"{options.device!r} is not auto, cpu or cuda")
+    if options.runtime not in ("isolated", "installed"):
+        raise _usage("--runtime", f"{options.runtime!r} is not isolated or installed")
+    if options.cases < 0:
+        raise _usage("--cases", "must not be negative")
+    if options.timeout <= 0:
+        raise _usage("--timeout", "must be positive")
+    _needs("torch", "pip install torch")
+    if options.cases:
+        _needs("hypothesis", "pip install 'nsa-opt[dev]'")
+
+
+def _needs(package: str, todo: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        what = f"{package} is not installed here"
+        raise Refusal(Reason("", "", what, todo), code=Exit.UNAVAILABLE)
+
+
+def _device(options: Options) -> str:
+    """cpu or cuda, as the workers' own interpreter can do it."""
+    if options.device == "cpu":
+        return "cpu"
+    from verify.sides.probe import has_cuda
+
+    found = has_cuda(options.python)
+    if options.device == "cuda" and not found:
+        what = "--device cuda: torch sees no CUDA device"
+        raise Refusal(Reason("", "", what, "use --device cpu"), code=Exit.UNAVAILABLE)
+    return "cuda" if found else "cpu"
+
+
+def _can_sanitize(device: str) -> None:
+    if device != "cuda":
+        what = "--sanitize needs a CUDA device"
+        raise Refusal(Reason("", "", what), code=Exit.UNAVAILABLE)
+    from verify.cases.sanitize import find
+
+    find()
+
+
+def _usage(option: str, what: str) -> Refusal:
+    return Refusal(Reason(option, "", what, "see --help"), code=Exit.USAGE)
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr)

@@ -1,0 +1,203 @@
+"""The clocks: host and device time of a call, graphs back to back, CUPTI's records."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from verify.worker.observe.syncs import host_syncs
+
+Json = dict[str, Any]
+Call = Callable[[], Any]
+WARM_CALLS = 3
+WARM_GRAPHS = 20
+COPY_BYTES = {"cpu": 1 << 26, "cuda": 1 << 30}
+
+
+class Clock:
+    """Times on a CPU: the host's clock alone, and nothing of a device."""
+
+    def sync(self) -> None:
+        """Nothing runs after a call returned."""
+
+    def round(
+        self, calls: Sequence[Call], first: int, count: int
+    ) -> tuple[list[float], list[float]]:
+        """Host µs and host+device µs of `count` calls, each on an idle device.
+
+        The first few, after another process had the GPU, are not counted.
+        """
+        host, total = [], []
+        now = time.perf_counter_ns
+        sync = self.sync
+        gc.collect()
+        gc.disable()
+        try:
+            for i in range(-WARM_CALLS, count):
+                call = calls[(first + i) % len(calls)]
+                sync()
+                began = now()
+                call()
+                returned = now()
+                sync()
+                done = now()
+                if i >= 0:
+                    host.append((returned - began) / 1e3)
+                    total.append((done - began) / 1e3)
+        finally:
+            gc.enable()
+        return host, total
+
+    def graph(self, replay: Call, replays: int) -> Json:
+        """µs a graph replay, and µs that the host took to launch one."""
+        began = time.perf_counter_ns()
+        for _ in range(replays):
+            replay()
+        took = (time.perf_counter_ns() - began) / 1e3 / replays
+        return {"graph": took, "launch": took}
+
+    def attach(self) -> Json:
+        """Whether the profiler records anything here."""
+        return {"records": 0}
+
+    def profile(self, calls: Sequence[Call], count: int, graph: Call | None) -> Json:
+        return {"launches": None}
+
+
+class CudaClock(Clock):
+    """Times on a GPU."""
+
+    def sync(self) -> None:
+        torch.cuda.synchronize()
+
+    def graph(self, replay: Call, replays: int) -> Json:
+        start, end = _event(), _event()
+        for _ in range(WARM_GRAPHS):
+            replay()
+        start.record()
+        began = time.perf_counter_ns()
+        for _ in range(replays):
+            replay()
+        launch = (time.perf_counter_ns() - began) / 1e3 / replays
+        end.record()
+        end.synchronize()
+        return {"graph": start.elapsed_time(end) * 1e3 / replays, "launch": launch}
+
+    def attach(self) -> Json:
+        """Attaching the profiler the first time takes a second or more."""
+        fill = functools.partial(torch.zeros, 1, device="cuda")
+        return {"records": len(_records([fill], 2, self.sync))}
+
+    def profile(self, calls: Sequence[Call], count: int, graph: Call | None) -> Json:
+        """Launches, busy µs by call and by kernel, and host synchronisations, a call.
+
+        graph: a replay whose kernels are recorded too, apart from the call's.
+        """
+        events = _records(calls, count, self.sync)
+        inside = _records([graph], count, self.sync) if graph else []
+        return {
+            "launches": len(events) / count,
+            "device": [sum(took for *_, took in p) for p in _parts(events, count)],
+            "kernels": _by_name(events, count),
+            "graph_kernels": _by_name(inside, count),
+            "syncs": _syncs(calls, self.sync),
+        }
+
+
+def _event() -> Any:
+    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+
+
+def clock(device: str) -> Clock:
+    return Clock() if device == "cpu" else CudaClock()
+
+
+def release(device: str) -> None:
+    """Give the memory of the point before back."""
+    if device != "cpu":
+        torch.cuda.empty_cache()
+
+
+def _records(
+    calls: Sequence[Call], count: int, sync: Call
+) -> list[tuple[float, str, float]]:
+    """(start, name, µs) of every kernel, copy and fill, in the order they ran."""
+    from torch.autograd import DeviceType  # type: ignore[attr-defined]
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        for i in range(count):
+            sync()
+            calls[i % len(calls)]()
+            sync()
+    return sorted(
+        (event.time_range.start, event.name, event.time_range.elapsed_us())
+        for event in profiler.events() or ()
+        if event.device_type == DeviceType.CUDA and not event.name.endswith("Sync")
+    )
+
+
+def _by_name(events: list[tuple[float, str, float]], count: int) -> Json:
+    kernels: dict[str, list[float]] = {}
+    for _, name, took in events:
+        kernels.setdefault(name, []).append(took)
+    return {
+        name: {"launches": len(took) / count, "us": sum(took) / count}
+        for name, took in kernels.items()
+    }
+
+
+def _parts(
+    events: list[tuple[float, str, float]], count: int
+) -> list[list[tuple[float, str, float]]]:
+    """The records call by call; all of them as one mean call where they don't divide."""
+    if len(events) % count:
+        return [[(start, name, took / count) for start, name, took in events]]
+    size = len(events) // count
+    return [events[i * size : (i + 1) * size] for i in range(count)]
+
+
+def _syncs(calls: Sequence[Call], sync: Call) -> float:
+    """Host synchronisations a call."""
+    sync()
+    return sum(map(host_syncs, calls[:2])) / len(calls[:2])
+
+
+def rates(device: str) -> Json:
+    """The rate of a large device-to-device copy, and the size of the last cache."""
+    source = torch.ones(COPY_BYTES[device], dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    seconds = sorted(_copy_seconds(source, target, device) for _ in range(20))[10]
+    found = {"copy_bytes_per_s": 2 * source.numel() / seconds, "l2_bytes": 0}
+    if device != "cpu":
+        found["l2_bytes"] = torch.cuda.get_device_properties(0).L2_cache_size
+        idle = [_idle_sync() for _ in range(200)]
+        found["idle_sync_us"] = sorted(idle)[100]
+    del source, target
+    release(device)
+    return found
+
+
+def _copy_seconds(source: torch.Tensor, target: torch.Tensor, device: str) -> float:
+    if device == "cpu":
+        began = time.perf_counter()
+        target.copy_(source)
+        return time.perf_counter() - began
+    start, end = _event(), _event()
+    target.copy_(source)
+    start.record()
+    target.copy_(source)
+    end.record()
+    end.synchronize()
+    return float(start.elapsed_time(end)) / 1e3
+
+
+def _idle_sync() -> float:
+    began = time.perf_counter_ns()
+    torch.cuda.synchronize()
+    return (time.perf_counter_ns() - began) / 1e3

@@ -1,0 +1,33 @@
+"""The bytes that a replay must move at least: read once, written once a destination."""
+
+from __future__ import annotations
+
+from verify.worker.bench.inputs import InputSet, Point
+
+_INT32 = 4
+_INT64 = 8
+
+
+def bytes_least(point: Point, inputs: InputSet, destinations: int) -> int:
+    """From the shapes that the contract writes.
+
+        read     req_to_token[rows, :columns], lengths and rows (int64), accept lengths
+        written  page table [tokens, columns], real page table [tokens, columns / page],
+                 cache_seqlens, cu_seqlens_k [bs], and per token nsa_cache_seqlens,
+                 nsa_cu_seqlens_k and, except in decode, the expanded lengths
+
+    destinations: sets of buffers that are written and do not share memory.
+    """
+    columns, tokens, vectors = inputs.longest, point.bs, 2
+    if point.mode == "target_verify":
+        columns, tokens, vectors = columns + point.draft, point.bs * point.draft, 3
+    elif point.mode == "draft_extend":
+        tokens, vectors = inputs.total_accepts, 3
+    read = point.bs * (columns * _INT32 + 2 * _INT64)
+    if point.mode == "draft_extend":
+        read += point.bs * _INT32
+    table = tokens * columns
+    if point.page_size > 1:
+        table += tokens * -(-columns // point.page_size)
+    written = (table + 2 * point.bs + vectors * tokens) * _INT32
+    return read + destinations * written

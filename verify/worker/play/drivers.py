@@ -1,0 +1,282 @@
+"""Drive a tree's own classes through a script: build, capture, replay, re-capture.
+
+how      drives
+multi    NativeSparseAttnMultiStepBackend's replay (decode)
+loop     every step backend's own replay, one by one (decode; the in-tree baseline)
+base     one NativeSparseAttnBackend's replay (target_verify, draft_extend)
+pair     _precompute_replay_metadata and ..._from_precomputed on one backend
+runner   EAGLEDraftCudaGraphRunner (see verify.worker.play.runner)
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from verify.worker.observe.evidence import EVIDENCE
+from verify.worker.observe.guards import GuardBands
+from verify.worker.scenario import Replay, Scenario
+from verify.worker.tree import fakes
+from verify.worker.tree.isolate import FORWARD_BATCH
+from verify.worker.tree.stubs import Record
+
+BACKEND = "sglang.srt.layers.attention.nsa_backend"
+_MODES = {
+    "decode": "DECODE",
+    "runner": "DECODE",
+    "target_verify": "TARGET_VERIFY",
+    "draft_extend": "DRAFT_EXTEND",
+    "draft_extend_v2": "DRAFT_EXTEND_V2",
+}
+
+
+Around = Callable[[Callable[[], None]], None]
+
+
+def plainly(call: Callable[[], None]) -> None:
+    call()
+
+
+# With the installed runtime: what to do to a module once it is imported.
+REBIND: list[Callable[[Any], None]] = []
+
+
+def real_module(name: str) -> Any:
+    module = importlib.import_module(name)
+    for rebind in REBIND:
+        rebind(module)
+    return module
+
+
+class NotApplicable(Exception):
+    """The tree has no such path; the message says what is missing. Not a failure."""
+
+
+class Driver:
+    """One captured state. Subclasses say how to capture and how to replay."""
+
+    def __init__(self, scenario: Scenario, seed: int, device: str) -> None:
+        self.scenario = scenario
+        self.device = device
+        self.given = {}
+        self.guards = GuardBands(device)
+        self.module = real_module(BACKEND)
+        EVIDENCE.watch_calls(self.module.NativeSparseAttnBackend)
+        modes = importlib.import_module(FORWARD_BATCH).ForwardMode
+        self.mode = getattr(modes, _MODES[scenario.mode], None)
+        if self.mode is None:
+            raise NotApplicable(f"this tree has no {_MODES[scenario.mode]} mode")
+        with self.guards:
+            self.pools = fakes.Pools(scenario, seed, device)
+            self.model_runner = fakes.model_runner(scenario, self.pools)
+            self.build()
+        if not self.backends:
+            raise NotApplicable(f"{scenario.steps} steps make no step backend here")
+        with self.guards:
+            self.init_state()
+            for bs in reversed(scenario.capture):
+                self.capture(bs)
+
+    backends: list[Any]
+    given: dict[str, torch.Tensor]
+    """The tensors handed to the last replay, which must not write into them."""
+
+    def build(self) -> None:
+        raise NotImplementedError
+
+    def init_state(self) -> None:
+        raise NotImplementedError
+
+    def capture(self, bs: int) -> None:
+        raise NotImplementedError
+
+    def replay(self, replay: Replay, around: Around = plainly) -> int:
+        """Run one replay; returns the captured batch size that it used.
+
+        `around` is handed the tree's metadata call, alone, and must call it once.
+        """
+        raise NotImplementedError
+
+    def recapture(self, bs: int) -> None:
+        """Capture again: everything (0) or one batch size."""
+        with self.guards:
+            self.pools.seq_lens.fill_(fakes.FILL)
+            if bs == 0:
+                self.init_state()
+            for size in reversed(self.scenario.capture):
+                if bs in (0, size):
+                    self.capture(size)
+
+    def inputs(self) -> dict[str, torch.Tensor]:
+        """Tensors that no replay may write. The static lengths are not among them:
+        captured metadata aliases those."""
+        return {"req_to_token": self.pools.req_to_token, "rows": self.pools.rows}
+
+    def seen(self) -> dict[str, torch.Tensor]:
+        """What a consumer copied inside the captured graph."""
+        return {}
+
+    def padded_bs(self, raw_bs: int) -> int:
+        return min(size for size in self.scenario.capture if size >= raw_bs)
+
+    def batch(self, replay: Replay) -> Any:
+        """The forward batch as the runners make it: padded rows have length 1,
+        accept length 1 and whatever row index an earlier replay left."""
+        pools, raw = self.pools, replay.raw_bs
+        bs = self.padded_bs(raw)
+        lengths_cpu = torch.tensor(replay.lengths, dtype=torch.int64)
+        accepts = replay.accepts or (1,) * raw
+        if bs == raw:
+            seq_lens = pools.tensor(replay.lengths, pools.seq_dtype)
+            rows = pools.tensor(replay.rows, pools.row_dtype)
+            accept = pools.tensor(accepts, torch.int32)
+            pools.rows[:raw].copy_(rows)
+        else:
+            pools.seq_lens.fill_(fakes.FILL)
+            pools.accepts.fill_(1)
+            pools.seq_lens_cpu.fill_(fakes.FILL)
+            pools.seq_lens[:raw].copy_(pools.tensor(replay.lengths, pools.seq_dtype))
+            pools.rows[:raw].copy_(pools.tensor(replay.rows, pools.row_dtype))
+            pools.accepts[:raw].copy_(pools.tensor(accepts, torch.int32))
+            pools.seq_lens_cpu[:raw].copy_(lengths_cpu)
+            seq_lens, rows = pools.seq_lens[:bs], pools.rows[:bs]
+            accept, lengths_cpu = pools.accepts[:bs], pools.seq_lens_cpu[:bs]
+        self.given = {
+            "seq_lens": seq_lens,
+            "seq_lens_cpu": lengths_cpu,
+            "req_pool_indices": rows,
+            "accept_length": accept,
+        }
+        return Record(
+            forward_mode=self.mode,
+            batch_size=bs,
+            seq_lens=seq_lens,
+            seq_lens_cpu=lengths_cpu,
+            seq_lens_sum=int(lengths_cpu.sum()),
+            req_pool_indices=rows,
+            spec_info=Record(accept_length=accept, num_accept_tokens=accept),
+            req_to_token_pool=self.model_runner.req_to_token_pool,
+        )
+
+    def capture_batch(self, bs: int) -> Any:
+        pools = self.pools
+        accept = pools.accepts[:bs]
+        return Record(
+            forward_mode=self.mode,
+            batch_size=bs,
+            seq_lens=pools.seq_lens[:bs],
+            seq_lens_cpu=pools.seq_lens_cpu[:bs],
+            req_pool_indices=pools.rows[:bs],
+            spec_info=Record(accept_length=accept, num_accept_tokens=accept),
+        )
+
+
+class MultiStep(Driver):
+    """Decode through the multi-step backend's own replay."""
+
+    def build(self) -> None:
+        multi = getattr(self.module, "NativeSparseAttnMultiStepBackend", None)
+        if multi is None:
+            raise NotApplicable("this tree has no multi-step backend")
+        self.multi = multi(self.model_runner, 1, self.scenario.steps)
+        self.backends = self.multi.attn_backends
+
+    def init_state(self) -> None:
+        self.multi.init_cuda_graph_state(self.scenario.max_bs, self.scenario.max_bs)
+
+    def capture(self, bs: int) -> None:
+        self.multi.init_forward_metadata_capture_cuda_graph(self.capture_batch(bs))
+
+    def replay(self, replay: Replay, around: Around = plainly) -> int:
+        batch = self.batch(replay)
+        bs: int = batch.batch_size
+        around(lambda: self.multi.init_forward_metadata_replay_cuda_graph(batch, bs))
+        return bs
+
+
+class Loop(MultiStep):
+    """Decode through each step backend's own replay: nothing shared between steps."""
+
+    def replay(self, replay: Replay, around: Around = plainly) -> int:
+        batch = self.batch(replay)
+
+        def each() -> None:
+            for backend in self.backends:
+                replay_base(backend, batch, self.mode)
+
+        around(each)
+        return int(batch.batch_size)
+
+
+class Base(Driver):
+    """target_verify and draft_extend through one backend's replay."""
+
+    def build(self) -> None:
+        self.backends = [self.module.NativeSparseAttnBackend(self.model_runner)]
+
+    def init_state(self) -> None:
+        bs = self.scenario.max_bs
+        self.backends[0].init_cuda_graph_state(bs, bs * self.scenario.draft)
+
+    def capture(self, bs: int) -> None:
+        batch = self.capture_batch(bs)
+        self.backends[0].init_forward_metadata_capture_cuda_graph(
+            bs,
+            bs * self.scenario.draft,
+            batch.req_pool_indices,
+            batch.seq_lens,
+            encoder_lens=None,
+            forward_mode=self.mode,
+            spec_info=batch.spec_info,
+        )
+
+    def replay(self, replay: Replay, around: Around = plainly) -> int:
+        batch = self.batch(replay)
+        around(lambda: replay_base(self.backends[0], batch, self.mode))
+        return int(batch.batch_size)
+
+
+class Pair(Base):
+    """The precomputed pair: compute once, then copy into the captured buffers."""
+
+    def build(self) -> None:
+        super().build()
+        if not hasattr(self.backends[0], "_precompute_replay_metadata"):
+            raise NotApplicable("this tree has no _precompute_replay_metadata")
+
+    def replay(self, replay: Replay, around: Around = plainly) -> int:
+        batch, backend = self.batch(replay), self.backends[0]
+        bs: int = batch.batch_size
+
+        def both() -> None:
+            precomputed = backend._precompute_replay_metadata(
+                bs=bs,
+                req_pool_indices=batch.req_pool_indices,
+                seq_lens=batch.seq_lens,
+                seq_lens_cpu=batch.seq_lens_cpu,
+                forward_mode=self.mode,
+                spec_info=batch.spec_info,
+            )
+            backend.init_forward_metadata_replay_cuda_graph_from_precomputed(
+                bs=bs, precomputed=precomputed, forward_mode=self.mode
+            )
+
+        around(both)
+        return bs
+
+
+def replay_base(backend: Any, batch: Any, mode: Any) -> None:
+    backend.init_forward_metadata_replay_cuda_graph(
+        batch.batch_size,
+        batch.req_pool_indices,
+        batch.seq_lens,
+        batch.seq_lens_sum,
+        encoder_lens=None,
+        forward_mode=mode,
+        spec_info=batch.spec_info,
+        seq_lens_cpu=batch.seq_lens_cpu,
+        out_cache_loc=None,
+    )

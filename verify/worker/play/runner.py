@@ -1,0 +1,170 @@
+"""Drive the tree's own EAGLEDraftCudaGraphRunner, with a small consumer as its model.
+
+The consumer stands where the draft model's attention would: inside the captured
+graph it copies every metadata tensor of every step backend into tensors of its own.
+What it copied is the evidence of what a step would have read. Graphs: see
+verify.worker.play.graphs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from verify.worker.observe.observe import metadata_tensors
+from verify.worker.play import graphs
+from verify.worker.play.drivers import (
+    Around,
+    MultiStep,
+    NotApplicable,
+    plainly,
+    real_module,
+)
+from verify.worker.scenario import Replay
+from verify.worker.tree import fakes
+from verify.worker.tree.stubs import Record, nothing
+
+RUNNER = "sglang.srt.speculative.eagle_draft_cuda_graph_runner"
+CUDA_GRAPH_RUNNER = "sglang.srt.model_executor.cuda_graph_runner"
+
+
+class Captures:
+    """The outer loop of CudaGraphRunner.capture, without its progress and memory log."""
+
+    @staticmethod
+    def capture(runner: Any) -> None:
+        if torch.device(runner.model_runner.device).type != "cuda":
+            runner.stream = None
+            _capture_all(runner)
+            return
+        runner.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        runner.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(runner.stream):
+            _capture_all(runner)
+        torch.cuda.current_stream().wait_stream(runner.stream)
+
+
+def _capture_all(runner: Any) -> None:
+    for bs in reversed(runner.capture_bs):
+        runner.graphs[bs], runner.output_buffers[bs] = runner.capture_one_batch_size(
+            bs, None
+        )
+
+
+class OnCpu:
+    """`torch`, for a runner that puts its inputs on `torch.device("cuda")` (0.5.4)."""
+
+    def device(self, *args: Any) -> torch.device:
+        return torch.device("cpu")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+
+_pool: list[Any] = [None]
+
+
+def overrides() -> dict[str, dict[str, Any]]:
+    """Real answers for what the runner imports from CudaGraphRunner's module."""
+    return {
+        CUDA_GRAPH_RUNNER: {
+            "CudaGraphRunner": Captures,
+            "CUDA_GRAPH_CAPTURE_FAILED_MSG": "",
+            "model_capture_mode": nothing,
+            "get_batch_sizes_to_capture": lambda runner: (list(runner.capture), []),
+            "get_global_graph_memory_pool": lambda: _pool[0],
+            "set_global_graph_memory_pool": lambda pool: _pool.__setitem__(0, pool),
+        }
+    }
+
+
+class Consumer:
+    """Copies, inside the graph, what each step backend's metadata holds then."""
+
+    def __init__(self, backends: list[Any]) -> None:
+        self.backends = backends
+        self.pairs: dict[int, dict[str, tuple[torch.Tensor, torch.Tensor]]] = {}
+
+    def draft_forward(self, forward_batch: Any) -> tuple[torch.Tensor, ...]:
+        bs = int(forward_batch.batch_size)
+        if bs not in self.pairs:  # first warm-up run of a capture: bind the buffers
+            self.pairs[bs] = {
+                f"step{i}.{path}": (tensor, torch.empty_like(tensor))
+                for i, backend in enumerate(self.backends)
+                for path, tensor in metadata_tensors(backend.forward_metadata)
+            }
+        for source, copy in self.pairs[bs].values():
+            copy.copy_(source)
+        hidden = forward_batch.spec_info.hidden_states
+        return hidden[:, :1], hidden[:, :1], hidden[:, :1]
+
+
+class Runner(MultiStep):
+    """Decode through the runner: its capture, its padding, its replay."""
+
+    def build(self) -> None:
+        super().build()
+        module = real_module(RUNNER)
+        self.runner_class: Any = getattr(module, "EAGLEDraftCudaGraphRunner", None)
+        if self.runner_class is None:
+            raise NotApplicable("this tree has no EAGLEDraftCudaGraphRunner")
+        graphs.use(self.guards, self.device)
+        if torch.device(self.device).type == "cpu":
+            module.torch = OnCpu()
+        self.model_runner.capture = self.scenario.capture
+        self.model_runner.draft_attn_backend = self.multi
+
+    def init_state(self) -> None:
+        _pool[0] = None
+        self.consumer = Consumer(self.backends)
+        worker = Record(
+            model_runner=self.model_runner, draft_forward=self.consumer.draft_forward
+        )
+        self.runner = self.runner_class(worker)
+
+    def capture(self, bs: int) -> None:
+        """The runner captured everything when it was made."""
+
+    def recapture(self, bs: int) -> None:
+        """A new runner over the same backends, or one batch size captured again."""
+        with self.guards:
+            if bs == 0:
+                self.init_state()
+                return
+            self.runner.seq_lens.fill_(fakes.FILL)
+            self.consumer.pairs.pop(bs, None)
+            graph, out = self.runner.capture_one_batch_size(bs, None)
+            self.runner.graphs[bs], self.runner.output_buffers[bs] = graph, out
+
+    def replay(self, replay: Replay, around: Around = plainly) -> int:
+        batch = fakes.eagle_batch(self.scenario, self.pools, replay, self.mode)
+        self.given = {
+            "seq_lens": batch.seq_lens,
+            "seq_lens_cpu": batch.seq_lens_cpu,
+            "req_pool_indices": batch.req_pool_indices,
+        }
+        call = self.multi.init_forward_metadata_replay_cuda_graph
+
+        def wrapped(*args: Any, **kwargs: Any) -> None:
+            around(lambda: call(*args, **kwargs))
+
+        self.multi.init_forward_metadata_replay_cuda_graph = wrapped
+        try:
+            self.runner.replay(batch)
+        finally:
+            del self.multi.init_forward_metadata_replay_cuda_graph
+        return int(getattr(self.runner, "bs", 0) or self.padded_bs(replay.raw_bs))
+
+    def inputs(self) -> dict[str, torch.Tensor]:
+        return {
+            "req_to_token": self.pools.req_to_token,
+            "runner.req_pool_indices": self.runner.req_pool_indices,
+        }
+
+    def seen(self) -> dict[str, torch.Tensor]:
+        return {
+            f"bs{bs}.{path}": copy
+            for bs, pairs in sorted(self.consumer.pairs.items())
+            for path, (_, copy) in pairs.items()
+        }

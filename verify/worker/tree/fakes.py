@@ -1,0 +1,119 @@
+"""The model runner, the pools and the inputs that a backend is given."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import torch
+
+from verify.worker.scenario import Replay, Scenario
+from verify.worker.tree.stubs import Record
+
+HIDDEN = 8
+FILL = 1  # what the runners put in a padded row's length
+
+
+class Pools:
+    """`req_to_token` and the static inputs of one scenario, drawn from its seed.
+
+    req_to_token: [pool_rows, context + draft + 4] int32, every entry random and
+    positive, the part past a sequence's end too.
+    """
+
+    def __init__(self, scenario: Scenario, seed: int, device: str) -> None:
+        self.scenario = scenario
+        self.device = device
+        generator = torch.Generator().manual_seed(seed)
+        columns = scenario.context + scenario.draft + 4
+        table = torch.randint(
+            0,
+            2**31 - 1,
+            (scenario.pool_rows, columns),
+            generator=generator,
+            dtype=torch.int64,
+        )
+        self.req_to_token = _own(table.to(torch.int32), device)
+        self.seq_dtype = _integer(scenario.seq_bits)
+        self.row_dtype = _integer(scenario.row_bits)
+        self.seq_lens = _own(
+            torch.full((scenario.max_bs,), FILL, dtype=self.seq_dtype), device
+        )
+        self.rows = _own(torch.zeros(scenario.max_bs, dtype=self.row_dtype), device)
+        self.accepts = _own(torch.ones(scenario.max_bs, dtype=torch.int32), device)
+        self.seq_lens_cpu = torch.full((scenario.max_bs,), FILL, dtype=torch.int32)
+
+    def tensor(self, values: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        return _own(torch.tensor(values, dtype=dtype), self.device)
+
+
+def _own(tensor: torch.Tensor, device: str) -> torch.Tensor:
+    """A copy made by an ordinary operation, so that guard bands apply to it."""
+    return tensor.to(device).clone()
+
+
+def _integer(bits: int) -> torch.dtype:
+    return torch.int64 if bits == 64 else torch.int32
+
+
+def model_runner(scenario: Scenario, pools: Pools) -> Any:
+    """What NativeSparseAttnBackend and EAGLEDraftCudaGraphRunner read of a runner."""
+    return Record(
+        device=pools.device,
+        page_size=scenario.page_size,
+        dtype=torch.float32,
+        kv_cache_dtype=torch.float8_e4m3fn,
+        tp_size=1,
+        dp_size=1,
+        tp_group=Record(barrier=lambda: None),
+        spec_algorithm=Record(is_eagle=lambda: True),
+        server_args=Record(
+            nsa_prefill_backend="flashmla_auto",
+            nsa_decode_backend=scenario.impl,
+            speculative_eagle_topk=1,
+            speculative_num_steps=scenario.steps,
+            speculative_num_draft_tokens=scenario.draft,
+            enable_deterministic_inference=False,
+            enable_torch_compile=False,
+            disable_cuda_graph_padding=False,
+            enable_profile_cuda_graph=False,
+        ),
+        model_config=Record(
+            hf_config=Record(
+                architectures=["DeepseekV3ForCausalLM"], index_topk=scenario.topk
+            ),
+            context_len=scenario.context,
+            num_attention_heads=128,
+            hidden_size=HIDDEN,
+            qk_nope_head_dim=128,
+            kv_lora_rank=512,
+            qk_rope_head_dim=64,
+        ),
+        token_to_kv_pool=Record(nsa_kv_cache_store_fp8=True, kv_cache_dim=656),
+        req_to_token_pool=Record(
+            req_to_token=pools.req_to_token, size=scenario.pool_rows
+        ),
+    )
+
+
+def eagle_batch(scenario: Scenario, pools: Pools, replay: Replay, mode: Any) -> Any:
+    """The unpadded ForwardBatch of one draft replay; drafts' payloads are arbitrary."""
+    bs, device = replay.raw_bs, pools.device
+    noise = random.Random(bs).randint(1, 1000)
+    return Record(
+        forward_mode=mode,
+        batch_size=bs,
+        seq_lens=pools.tensor(replay.lengths, pools.seq_dtype),
+        seq_lens_cpu=torch.tensor(replay.lengths, dtype=torch.int64),
+        seq_lens_sum=sum(replay.lengths),
+        req_pool_indices=pools.tensor(replay.rows, pools.row_dtype),
+        positions=torch.full((bs,), noise, dtype=torch.int64, device=device),
+        out_cache_loc=torch.full(
+            (bs * scenario.steps,), noise, dtype=torch.int64, device=device
+        ),
+        spec_info=Record(
+            topk_p=torch.ones((bs, 1), device=device),
+            topk_index=torch.ones((bs, 1), dtype=torch.int64, device=device),
+            hidden_states=torch.ones((bs, HIDDEN), device=device),
+        ),
+    )

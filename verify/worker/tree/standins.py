@@ -1,0 +1,110 @@
+"""Deterministic stand-ins for kernels that live outside the tree.
+
+Each has the real one's shapes and types, depends on every element of its input and
+uses only tensor operations on the input's device, so it can be captured in a CUDA
+graph. A report names each stand-in that was in use.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import torch
+
+NUM_SMS = 132
+
+
+def _mix(values: torch.Tensor) -> torch.Tensor:
+    """A 0-d int64 that changes with any element, and with their order."""
+    flat = values.reshape(-1).to(torch.int64)
+    weight = torch.arange(1, flat.numel() + 1, device=flat.device, dtype=torch.int64)
+    mixed: torch.Tensor = ((flat + 12345) * (weight * 2654435761 % 1000003)).sum()
+    return mixed % 1000000007
+
+
+def _filled(shape: tuple[int, ...], key: torch.Tensor) -> torch.Tensor:
+    count = 1
+    for size in shape:
+        count *= size
+    index = torch.arange(count, device=key.device, dtype=torch.int64)
+    return ((index * 7919 + key * 31) % 2147483647).to(torch.int32).reshape(shape)
+
+
+def get_mla_metadata(
+    cache_seqlens: torch.Tensor, *args: Any, **kwargs: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """[num_sm_parts, 8] int32 tile schedule and [bs + 1] int32 splits."""
+    topk = kwargs.get("topk") or 2048
+    key = _mix(cache_seqlens)
+    parts = _filled((NUM_SMS, 8), key)
+    splits = torch.cumsum(1 + cache_seqlens.reshape(-1) // 64 % topk, 0)
+    splits = torch.nn.functional.pad(splits, (1, 0)) + (key % 17)
+    return parts, splits.to(torch.int32)
+
+
+def get_paged_mqa_logits_metadata(
+    context_lens: torch.Tensor, block_kv: int, num_sms: int
+) -> torch.Tensor:
+    """[num_sms + 1, 2] int32."""
+    return _filled((num_sms + 1, 2), _mix(context_lens) + block_kv)
+
+
+def seqlens_expand(
+    extend_seq_lens: torch.Tensor,
+    seq_lens: torch.Tensor,
+    total_len: int,
+    max_q_len: int,
+) -> torch.Tensor:
+    """What attention/utils.py's seqlens_expand_triton writes: [total_len] int32."""
+    repeats = extend_seq_lens.to(torch.int64)
+    starts = torch.repeat_interleave(seq_lens.to(torch.int64) - repeats + 1, repeats)
+    heads = torch.repeat_interleave(torch.cumsum(repeats, 0) - repeats, repeats)
+    index = torch.arange(total_len, device=seq_lens.device, dtype=torch.int64)
+    return (starts + index - heads).to(torch.int32)
+
+
+def _module(name: str, **members: Any) -> ModuleType:
+    module = ModuleType(name)
+    module.__path__ = []
+    module.__dict__.update(members)
+    return module
+
+
+def modules() -> dict[str, ModuleType]:
+    """Stand-in modules by import name.
+
+    The copy kernels that a tree compiles at run time (0.5.9 on) are plain copies on
+    any device here: they need a compiler and the whole package.
+    """
+    from verify.worker.tree import plain_copies
+
+    found = {
+        "deep_gemm": _module(
+            "deep_gemm",
+            get_paged_mqa_logits_metadata=get_paged_mqa_logits_metadata,
+            get_num_sms=lambda: NUM_SMS,
+        ),
+        "sglang.jit_kernel.fused_metadata_copy": _module(
+            "sglang.jit_kernel.fused_metadata_copy",
+            fused_metadata_copy_cuda=plain_copies.one,
+            fused_metadata_copy_multi_cuda=plain_copies.three,
+        ),
+    }
+    for name in ("sgl_kernel.flash_mla", "flash_mla"):
+        found[name] = _module(
+            name,
+            get_mla_metadata=get_mla_metadata,
+            flash_mla_with_kvcache=None,
+            flash_mla_sparse_fwd=None,
+        )
+    return found
+
+
+DESCRIPTIONS = {
+    "sgl_kernel.flash_mla": "get_mla_metadata: a deterministic stand-in of the same shapes",
+    "flash_mla": "get_mla_metadata: a deterministic stand-in of the same shapes",
+    "deep_gemm": "get_paged_mqa_logits_metadata: a deterministic stand-in of the same shape",
+    "sglang.jit_kernel.fused_metadata_copy": "the tree's JIT CUDA copy kernels: plain copies",
+    "sglang.srt.layers.attention.utils": "seqlens_expand_triton: plain tensor operations",
+}

@@ -1,0 +1,189 @@
+"""Placeholders for everything the tree imports and metadata does not need.
+
+A placeholder is falsy, callable, subscriptable, usable as a decorator, as a base
+class and in annotations. What must have a real answer (`is_cuda`, batch sizes to
+capture, ...) is an override, set by name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from verify.worker.tree import standins
+
+
+class Placeholder:
+    """Harmless in any position; its repr says where it came from."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return f"<placeholder {self._name}>"
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Placeholder(f"{self._name}.{name}")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Used as a bare decorator it hands the function back."""
+        if len(args) == 1 and not kwargs and isinstance(args[0], types.FunctionType):
+            return args[0]
+        return Placeholder(f"{self._name}()")
+
+    def __getitem__(self, item: Any) -> Any:
+        return Placeholder(f"{self._name}[]")
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
+        return ()
+
+    def __or__(self, other: Any) -> Any:
+        return self
+
+    __ror__ = __or__
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        return None
+
+
+class StubModule(types.ModuleType):
+    """A module whose every attribute is an override or a placeholder."""
+
+    def __init__(
+        self,
+        name: str,
+        overrides: dict[str, Any],
+        is_real: Callable[[str], bool] = lambda name: False,
+    ) -> None:
+        super().__init__(name, "A placeholder: this module is not needed for metadata.")
+        self.__path__: list[str] = []
+        self.__dict__.update(overrides)
+        self.__dict__["_is_real"] = is_real
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if self._is_real(f"{self.__name__}.{name}"):
+            return importlib.import_module(f"{self.__name__}.{name}")
+        value = Placeholder(f"{self.__name__}.{name}")
+        self.__dict__[name] = value
+        return value
+
+
+class Record:
+    """A plain object of whatever it is given: ForwardBatch, EagleDraftInput, ..."""
+
+    def __init__(self, *args: Any, **fields: Any) -> None:
+        self.__dict__.update(fields)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return None
+
+    def capture(self, *args: Any, **kwargs: Any) -> None:
+        """What DeepEPCudaGraphRunnerAdapter does for a single rank: nothing."""
+
+    def replay(self) -> None:
+        """Likewise."""
+
+
+class PaddingMode:
+    @staticmethod
+    def get_default_mode_in_cuda_graph() -> PaddingMode:
+        return PaddingMode()
+
+    def is_max_len(self) -> bool:
+        return True
+
+
+@contextmanager
+def nothing(*args: Any, **kwargs: Any) -> Iterator[None]:
+    yield
+
+
+def _env_bool(name: str, default: str = "false") -> bool:
+    import os
+
+    return os.environ.get(name, default).lower() in ("true", "1")
+
+
+def _const(value: Any) -> Callable[..., Any]:
+    return lambda *args, **kwargs: value
+
+
+def single_process() -> dict[str, dict[str, Any]]:
+    """Answers that a real sglang takes from its distributed set-up, here for one rank."""
+    return {
+        "sglang.srt.layers.dp_attention": {
+            "get_attention_tp_size": _const(1),
+            "DpPaddingMode": PaddingMode,
+            "set_dp_buffer_len": _const(None),
+        },
+        "sglang.srt.model_executor.cuda_graph_runner": {
+            "DeepEPCudaGraphRunnerAdapter": Record,
+            "set_is_extend_in_batch": _const(None),
+        },
+        "sglang.srt.utils": {
+            name: _const(False)
+            for name in (
+                "require_attn_tp_gather",
+                "require_gathered_buffer",
+                "require_mlp_sync",
+                "require_mlp_tp_gather",
+            )
+        },
+    }
+
+
+def overrides(index_topk: Callable[[], int]) -> dict[str, dict[str, Any]]:
+    """Real answers, by module: one process, one H200-like CUDA rank, no extras."""
+    questions = {
+        "is_cuda": _const(True),
+        "is_hip": _const(False),
+        "is_npu": _const(False),
+        "is_cpu": _const(False),
+        "is_xpu": _const(False),
+        "is_blackwell": _const(False),
+        "get_device_sm": _const(90),
+        "get_bool_env_var": _env_bool,
+        "ceil_div": lambda a, b: -(-a // b),
+        "ceil_align": lambda a, b: -(-a // b) * b,
+        "require_attn_tp_gather": _const(False),
+        "require_gathered_buffer": _const(False),
+        "require_mlp_sync": _const(False),
+        "require_mlp_tp_gather": _const(False),
+    }
+    server_args = Record(enable_nsa_prefill_context_parallel=False)
+    return {
+        "sglang.srt.utils": questions,
+        "sglang.srt.utils.common": questions,
+        "sglang.srt.configs.model_config": {
+            "is_deepseek_nsa": _const(True),
+            "get_nsa_index_topk": lambda *a, **k: index_topk(),
+        },
+        "sglang.srt.layers.dp_attention": {
+            "get_attention_tp_size": _const(1),
+            "get_attention_tp_rank": _const(0),
+            "get_attention_cp_size": _const(1),
+            "get_attention_cp_rank": _const(0),
+            "DpPaddingMode": PaddingMode,
+        },
+        "sglang.srt.layers.attention.utils": {
+            "seqlens_expand_triton": standins.seqlens_expand,
+        },
+        "sglang.srt.server_args": {"get_global_server_args": _const(server_args)},
+        "sglang.srt.speculative.eagle_info": {"EagleDraftInput": Record},
+        "sglang.kernel_api_logging": {"debug_kernel_api": lambda f: f},
+    }
