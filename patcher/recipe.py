@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from patcher.about import About
 
 if TYPE_CHECKING:
     from patcher.steps.cst.workspace import Workspace
@@ -26,20 +27,15 @@ class Step(Protocol):
 
 @dataclass(frozen=True)
 class Patch:
-    """One optimisation.
+    """One optimisation: what it is, and the steps that make it."""
 
-    `gate` is the environment variable that switches it off. `unfit` maps a release to the
-    reason why the patch makes no sense there; every other patchable release gets it.
-    """
-
-    name: str
-    version: str
-    summary: str
-    source: str
-    gate: str
+    about: About
     steps: tuple[Step, ...]
-    requires: tuple[str, ...] = ()
-    unfit: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What a person asks for with --patch."""
+        return self.about.name
 
     @property
     def files(self) -> frozenset[str]:

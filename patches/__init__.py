@@ -1,7 +1,7 @@
-"""The optimisations: one folder a patch, each a recipe and a payload.
+"""The optimisations: one folder a patch, each an `about.py`, a recipe and a payload.
 
-A folder with a `recipe.py` is a patch; nothing else has to be edited to add one.
-`shared/` holds payload that several patches insert.
+A folder with an `about.py` is a patch; nothing else has to be edited to add one.
+`shared/` holds what several patches use.
 """
 
 from __future__ import annotations
@@ -12,26 +12,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from patcher.about import About
     from patcher.recipe import Patch
 
 HERE = Path(__file__).parent
 SHARED = HERE / "shared" / "payload"
 
 
-def all_patches() -> tuple[Patch, ...]:
-    """Every patch, in the one order in which patches are ever planned.
+def all_about() -> tuple[About, ...]:
+    """What every patch says of itself, in the one order in which patches are planned.
 
     What more patches build on comes first, so a patch follows those it requires.
     """
+    return tuple(about for _, about in _found())
+
+
+def all_patches() -> tuple[Patch, ...]:
+    """Every patch with its recipe, in the same order; loading them takes libcst along."""
+    return tuple(
+        import_module(f"patches.{folder}.recipe").PATCH for folder, _ in _found()
+    )
+
+
+def _found() -> list[tuple[str, About]]:
+    """Folders and what they hold."""
     found = {
-        patch.name: patch
-        for recipe in sorted(HERE.glob("*/recipe.py"))
-        for patch in [import_module(f"patches.{recipe.parent.name}.recipe").PATCH]
+        folder: import_module(f"patches.{folder}.about").ABOUT
+        for folder in sorted(file.parent.name for file in HERE.glob("*/about.py"))
     }
+    by_name = {about.name: about for about in found.values()}
 
     def needs(name: str) -> set[str]:
-        required = found[name].requires
+        required = by_name[name].requires
         return set(required).union(*map(needs, required))
 
-    built_on = Counter(required for name in found for required in needs(name))
-    return tuple(sorted(found.values(), key=lambda p: (-built_on[p.name], p.name)))
+    built_on = Counter(required for name in by_name for required in needs(name))
+    return sorted(found.items(), key=lambda f: (-built_on[f[1].name], f[1].name))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from textwrap import dedent
 
+from patcher.about import About
 from patcher.disk import journal
 from patcher.disk.lock import locked
 from patcher.plan.edits import Plan, plan
@@ -22,14 +23,7 @@ Texts = str | Mapping[str, str]
 
 def patch_of(*steps: Step, name: str = "demo") -> Patch:
     """A patch that consists of these steps."""
-    return Patch(
-        name=name,
-        version="1",
-        summary="A test.",
-        source="tests",
-        gate="SGLANG_DEMO",
-        steps=steps,
-    )
+    return Patch(About(name, "1", "A test.", "tests", "SGLANG_DEMO"), steps)
 
 
 def check_transformed(before: Texts, after: Texts, *made_of: Step | Patch) -> Plan:

@@ -19,4 +19,4 @@ def test_every_patch_is_listed_with_its_gate_and_its_page() -> None:
         folder = f"patches/{patch.name.replace('-', '_')}/README.md"
         row = next(line for line in README.splitlines() if folder in line)
         assert f"`{patch.name}`" in row
-        assert f"`{patch.gate}`" in row
+        assert f"`{patch.about.gate}`" in row

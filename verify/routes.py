@@ -1,4 +1,8 @@
-"""The routes through a tree: which gates are set, and which of its paths is driven."""
+"""The routes through a tree: which gates are set, and which of its paths is driven.
+
+They come out of the patches' `about.py`; only those that run what the release had are
+written here.
+"""
 
 from __future__ import annotations
 
@@ -6,46 +10,27 @@ import fnmatch
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-PRECOMPUTE = "SGLANG_NSA_ENABLE_MTP_PRECOMPUTE_METADATA"
-TRITON = "SGLANG_NSA_USE_TRITON_METADATA"
-FAN_OUT = "SGLANG_NSA_METADATA_FAN_OUT"
-IN_GRAPH = "SGLANG_NSA_METADATA_IN_GRAPH"
-GATES = (PRECOMPUTE, TRITON, FAN_OUT, IN_GRAPH)
+from patcher.about import About, RouteData
+from patches import all_about
+from patches.shared.evidence import BASE_CALL, NO_KERNEL, PAIR
 
 DECODE = ("decode", "runner")
 EXPANDED = ("target_verify", "draft_extend")
+GATES = tuple(dict.fromkeys(about.gate for about in all_about()))
 
 
 @dataclass(frozen=True)
-class Route:
+class Route(RouteData):
     """One column of the matrix.
 
-    name      what a person asks for with --route
+    patch     whose it is; empty: what the release had, with every gate off
+    patches   all that must be in the tree
     on        gates that are on; all the others are off
-    modes     scenario modes that it runs
-    needs     gates that the candidate must define for the route to exist
-    blocked   packages made to fail at import in the candidate's worker
-    must      evidence (see verify.worker.observe.evidence) without which the route did not run
-    must_not  evidence that another route ran instead; {mode} stands for the mode
-    every     evidence that there must be as often as all of the others together
-    pair      drive the precomputed pair instead of the replay (EXPANDED modes)
-    shares    step backends may share buffers
-    kernels   runs Triton kernels: slow in the interpreter, so fewer scenarios there
-    brief     a fallback that other routes cover too: fewer scenarios anywhere
     """
 
-    name: str
-    on: tuple[str, ...]
-    modes: tuple[str, ...]
-    needs: tuple[str, ...] = ()
-    blocked: tuple[str, ...] = ()
-    must: tuple[str, ...] = ()
-    must_not: tuple[str, ...] = ()
-    every: tuple[str, tuple[str, ...]] | None = None
-    pair: bool = False
-    shares: bool = False
-    kernels: bool = False
-    brief: bool = False
+    patch: str = ""
+    patches: tuple[str, ...] = ()
+    on: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -87,57 +72,33 @@ class Route:
         return "pair" if self.pair else "base"
 
 
-_NO_KERNEL = ("replay kernel *", "graph kernel *")
-_NO_CALL = ("replay call *",)
-_PRECOMPUTE_CALL = "replay call _precompute_replay_metadata"
-_COPY_CALL = "replay call init_forward_metadata_replay_cuda_graph_from_precomputed"
-_BASE_CALL = "replay call init_forward_metadata_replay_cuda_graph"
-_PAIR = (_PRECOMPUTE_CALL, _COPY_CALL)
-_P, _PT = (PRECOMPUTE,), (PRECOMPUTE, TRITON)
-_PTF = (*_PT, FAN_OUT)
-_PTFI = (*_PTF, IN_GRAPH)
+_ORIGINAL = (
+    RouteData("per-backend", DECODE, must=(BASE_CALL,), must_not=(*NO_KERNEL, *PAIR)),
+    RouteData("original", EXPANDED, must=(BASE_CALL,), must_not=NO_KERNEL),
+)
 
-ROUTES: tuple[Route, ...] = (
-    Route(
-        "per-backend", (), DECODE, must=(_BASE_CALL,), must_not=(*_NO_KERNEL, *_PAIR)
-    ),
-    Route(
-        "precomputed", _P, DECODE, needs=_P,
-        must=_PAIR, must_not=(*_NO_KERNEL, _BASE_CALL),
-    ),
-    Route(
-        "fused-decode", _PT, DECODE, needs=_PT, kernels=True,
-        must=(*_PAIR, "replay kernel *decode*"), every=("replay kernel *decode*", _PAIR),
-        must_not=(_BASE_CALL, "replay kernel *fan_out*"),
-    ),
-    Route(
-        "fan-out", _PTF, DECODE, needs=_PTF, kernels=True,
-        must=("replay kernel *fan_out*",), must_not=_NO_CALL,
-        every=("replay kernel *fan_out*", ("replay begun",)),
-    ),
-    Route(
-        "in-graph", _PTFI, ("runner",), needs=_PTFI, shares=True, kernels=True,
-        must=("graph kernel *decode_metadata*",), must_not=(*_NO_CALL, "replay kernel *"),
-    ),
-    Route("original", _P, EXPANDED, must=(_BASE_CALL,), must_not=_NO_KERNEL),
-    Route(
-        "original", _P, EXPANDED, needs=_P, pair=True, must=_PAIR, must_not=_NO_KERNEL
-    ),
-    Route(
-        "fused", _PT, EXPANDED, needs=(TRITON,), kernels=True,
-        must=(_BASE_CALL, "replay kernel *{mode}*"),
-        every=("replay kernel *{mode}*", ("replay begun",)),
-    ),
-    Route("fused", _PT, EXPANDED, needs=_PT, pair=True, kernels=True, must=_PAIR),
-    Route(
-        "no-triton", _PTFI, EXPANDED, needs=(TRITON,), blocked=("triton",),
-        must=(_BASE_CALL,), must_not=_NO_KERNEL,
-    ),
-    Route(
-        "no-triton", _PTFI, DECODE, needs=_PTFI, blocked=("triton",), shares=True,
-        must=_PAIR, must_not=_NO_KERNEL, brief=True,
-    ),
-)  # fmt: skip
+
+def _routes() -> tuple[Route, ...]:
+    by_name = {about.name: about for about in all_about()}
+    found = [Route(**vars(data)) for data in _ORIGINAL]
+    for about in by_name.values():
+        for data in about.routes:
+            patches = _closure((about.name, *data.beside), by_name)
+            on = tuple(dict.fromkeys(by_name[name].gate for name in patches))
+            found.append(Route(**vars(data), patch=about.name, patches=patches, on=on))
+    return tuple(found)
+
+
+def _closure(names: Collection[str], by_name: dict[str, About]) -> tuple[str, ...]:
+    """The patches and all that they require, in canonical order."""
+    needed = set(names)
+    for name in reversed(by_name):
+        if name in needed:
+            needed |= set(by_name[name].requires)
+    return tuple(name for name in by_name if name in needed)
+
+
+ROUTES = _routes()
 NAMES = tuple(dict.fromkeys(route.name for route in ROUTES))
 
 
@@ -165,47 +126,22 @@ def baseline_how(mode: str, in_tree: bool) -> str:
     return "runner" if mode == "runner" else "base"
 
 
-# The kernel that a patched backend asks for in each mode.
-KERNELS = {
-    "decode": "precompute_decode_metadata",
-    "target_verify": "fill_target_verify_metadata_inplace",
-    "draft_extend": "fill_draft_extend_replay_metadata_inplace",
-}
-
-
 def available(
-    gates: frozenset[str],
-    in_tree: bool = False,
-    kernels: Collection[str] = tuple(KERNELS),
+    patches: Collection[str], in_tree: bool = False, foreign: bool = False
 ) -> tuple[Route, ...]:
-    """The routes of a candidate that defines these gates and asks for these kernels.
+    """The routes of a candidate that has these patches.
 
-    Patches share the gate of their kernels, so with a part of them applied a route
-    runs only in the modes that ask for one.
-
-    In-tree, a route that would compare code with itself is none, and the draft runner
-    is driven only where a patch of ours is in it: newer releases changed its parts.
+    In-tree, a route that would compare code with itself is none. `foreign`: nobody here
+    patched the tree; the draft runner of such a one is not driven, since newer releases
+    changed its parts.
     """
-    found = [
-        replace(route, modes=modes)
-        for route in ROUTES
-        if set(route.needs) <= gates
-        if (modes := tuple(m for m in route.modes if _has_kernel(route, m, kernels)))
-    ]
+    found = [route for route in ROUTES if set(route.patches) <= set(patches)]
     if not in_tree:
         return tuple(found)
-    foreign = IN_GRAPH not in gates
     return tuple(
         replace(route, modes=("decode",))
         if foreign and "runner" in route.modes
         else route
         for route in found
-        if route.pair or route.on or route.modes == DECODE
         if (route.name, route.pair) != ("original", False)
     )
-
-
-def _has_kernel(route: Route, mode: str, kernels: Collection[str]) -> bool:
-    if TRITON not in route.needs:
-        return True
-    return ("decode" if mode in DECODE else mode) in kernels

@@ -163,16 +163,15 @@ def _plan(
 
 
 def _unseen(pair: sources.Pair) -> tuple[str, ...]:
-    if pair.in_tree and routes.IN_GRAPH not in pair.candidate.gates():
-        return ("EAGLEDraftCudaGraphRunner: driven only where in-graph is applied",)
+    if pair.in_tree and pair.candidate.foreign:
+        return ("EAGLEDraftCudaGraphRunner: driven only in a tree patched by nsa-opt",)
     return ()
 
 
 def _routes(options: Options, pair: sources.Pair) -> tuple[routes.Route, ...]:
     """The routes asked for that the candidate has; all of them if none was asked for."""
-    found = routes.available(
-        pair.candidate.gates(), pair.in_tree, pair.candidate.kernels()
-    )
+    candidate = pair.candidate
+    found = routes.available(candidate.patches(), pair.in_tree, candidate.foreign)
     if not options.routes:
         return found
     for name in options.routes:
@@ -181,7 +180,7 @@ def _routes(options: Options, pair: sources.Pair) -> tuple[routes.Route, ...]:
                 "--route", f"unknown route {name!r}; known: {', '.join(routes.NAMES)}"
             )
         if name not in {route.name for route in found}:
-            what = f"has no route {name!r}: its environ.py lacks the gates"
+            what = f"has no route {name!r}: its patch is not in the tree"
             names = ", ".join(dict.fromkeys(route.name for route in found))
             raise Refusal(Reason(str(options.tree), "", what, f"it has: {names}"))
     return tuple(route for route in found if route.name in options.routes)

@@ -11,7 +11,7 @@ from patcher.recipe import Patch
 def text(patches: Sequence[Patch]) -> str:
     """The patches with their summaries, then releases x patches with the reasons."""
     width = max((len(patch.name) for patch in patches), default=0)
-    about = [f"{patch.name:{width}}  {patch.summary}" for patch in patches]
+    about = [f"{patch.name:{width}}  {patch.about.summary}" for patch in patches]
     rows = [("release", tuple(patch.name for patch in patches), ""), *table(patches)]
     lines = []
     for release, cells, why in rows:

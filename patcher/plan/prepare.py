@@ -86,7 +86,7 @@ def _require_same_tool(old: Manifest, patches: Sequence[Patch]) -> None:
 
 
 def _applied(patches: Sequence[Patch]) -> tuple[AppliedPatch, ...]:
-    return tuple(AppliedPatch(name=p.name, version=p.version) for p in patches)
+    return tuple(AppliedPatch(name=p.name, version=p.about.version) for p in patches)
 
 
 def manifest_of(

@@ -55,7 +55,7 @@ def closure(names: Iterable[str], patches: Sequence[Patch]) -> frozenset[str]:
     chosen = set(names)
     for patch in reversed(patches):
         if patch.name in chosen:
-            chosen |= set(patch.requires)
+            chosen |= set(patch.about.requires)
     return frozenset(chosen)
 
 
@@ -63,7 +63,7 @@ def dependents(names: Iterable[str], patches: Sequence[Patch]) -> tuple[str, ...
     """The other patches that cannot be without one of `names`, in canonical order."""
     gone = set(names)
     for patch in patches:
-        if gone & set(patch.requires):
+        if gone & set(patch.about.requires):
             gone.add(patch.name)
     return tuple(p.name for p in patches if p.name in gone - set(names))
 
@@ -72,9 +72,9 @@ def unfit(patch: Patch, patches: Sequence[Patch], pin: Pin) -> str:
     """Why the patch does not fit the release; empty when it does."""
     if not pin.patchable:
         return pin.why
-    if pin.release in patch.unfit:
-        return patch.unfit[pin.release]
-    for name in patch.requires:
+    if pin.release in patch.about.unfit:
+        return patch.about.unfit[pin.release]
+    for name in patch.about.requires:
         required = next(p for p in patches if p.name == name)
         if unfit(required, patches, pin):
             return f"it requires {name}, which does not fit"

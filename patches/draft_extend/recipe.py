@@ -8,26 +8,19 @@ from __future__ import annotations
 from patcher.recipe import Patch
 from patcher.steps import AddMethods, PrependToBody
 from patches import HERE
+from patches.draft_extend.about import ABOUT
 from patches.shared.anchors import (
-    DRAFT_EXTEND_BY_REQUEST,
     KNOWN_REPLAY,
     NSA_BACKEND,
     OLDER_NSA_BACKEND,
-    RELEASES_BY_REQUEST,
     REPLAY,
 )
-from patches.shared.fused import FUSED_GATE, FUSED_METADATA, kernels
+from patches.shared.fused import FUSED_METADATA, kernels
 
 PAYLOAD = HERE / "draft_extend" / "payload"
 
 PATCH = Patch(
-    name="draft-extend",
-    version="1",
-    summary="rewrite draft_extend metadata in one Triton launch, without a sync",
-    source="document 004",
-    requires=(),
-    gate=FUSED_GATE,
-    unfit=dict.fromkeys(RELEASES_BY_REQUEST, DRAFT_EXTEND_BY_REQUEST),
+    ABOUT,
     steps=(
         *KNOWN_REPLAY,
         *FUSED_METADATA,

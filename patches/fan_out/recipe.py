@@ -14,20 +14,15 @@ from patcher.steps import (
     RequireKnown,
 )
 from patches import HERE
+from patches.fan_out.about import ABOUT
 from patches.shared.anchors import CAPTURE, NSA_BACKEND, OLDER_NSA_BACKEND, REPLAY, gate
 from patches.shared.fused import kernels
 
-GATE = "SGLANG_NSA_METADATA_FAN_OUT"
 PAYLOAD = HERE / "fan_out" / "payload"
 MULTI_STEP = "NativeSparseAttnMultiStepBackend"
 
 PATCH = Patch(
-    name="fan-out",
-    version="1",
-    summary="write every draft step's metadata in one Triton launch",
-    source="document 001",
-    requires=("fused-decode",),
-    gate=GATE,
+    ABOUT,
     steps=(
         # Called for one step, its decision copied to the others.
         RequireKnown(
@@ -35,7 +30,7 @@ PATCH = Patch(
             symbol="NativeSparseAttnBackend.set_nsa_prefill_impl",
             may_lack=True,
         ),
-        gate(GATE),
+        gate(ABOUT.gate),
         kernels(PAYLOAD),
         AddDefinitions(
             file=NSA_BACKEND,

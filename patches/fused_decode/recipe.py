@@ -8,8 +8,9 @@ from __future__ import annotations
 from patcher.recipe import Patch
 from patcher.steps import AddMethods, PrependToBody
 from patches import HERE
+from patches.fused_decode.about import ABOUT
 from patches.shared.anchors import NSA_BACKEND, OLDER_NSA_BACKEND
-from patches.shared.fused import FUSED_GATE, FUSED_METADATA, kernels
+from patches.shared.fused import FUSED_METADATA, kernels
 
 PAYLOAD = HERE / "fused_decode" / "payload"
 
@@ -24,12 +25,7 @@ def prepend(method: str) -> PrependToBody:
 
 
 PATCH = Patch(
-    name="fused-decode",
-    version="1",
-    summary="compute the draft steps' metadata in one Triton launch",
-    source="document 001",
-    requires=("precompute",),
-    gate=FUSED_GATE,
+    ABOUT,
     steps=(
         *FUSED_METADATA,
         kernels(PAYLOAD),

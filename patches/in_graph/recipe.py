@@ -13,6 +13,7 @@ from patcher.steps import (
     RequireNeverRead,
 )
 from patches import HERE
+from patches.in_graph.about import ABOUT
 from patches.shared.anchors import (
     CAPTURE,
     INIT_STATE,
@@ -23,7 +24,6 @@ from patches.shared.anchors import (
 )
 from patches.shared.fused import kernels
 
-GATE = "SGLANG_NSA_METADATA_IN_GRAPH"
 PAYLOAD = HERE / "in_graph" / "payload"
 MULTI_STEP = "NativeSparseAttnMultiStepBackend"
 
@@ -39,16 +39,11 @@ def prepend(method: str) -> PrependToBody:
 
 
 PATCH = Patch(
-    name="in-graph",
-    version="1",
-    summary="fill the draft steps' metadata inside their CUDA graph",
-    source="documents 001 and 004",
-    requires=("fan-out",),
-    gate=GATE,
+    ABOUT,
     steps=(
         # What lets the steps share one set of buffers.
         RequireNeverRead(file=NSA_BACKEND, attribute="speculative_step_id"),
-        gate(GATE),
+        gate(ABOUT.gate),
         kernels(PAYLOAD),
         prepend("__init__"),
         prepend(INIT_STATE),

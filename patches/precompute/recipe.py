@@ -8,6 +8,7 @@ from __future__ import annotations
 from patcher.recipe import Patch
 from patcher.steps import AddDefinitions, AddMethods, Choose, PrependToBody
 from patches import HERE
+from patches.precompute.about import ABOUT
 from patches.shared.anchors import (
     DRAFT_EXTEND_BY_TOKEN,
     KNOWN_REPLAY,
@@ -17,7 +18,6 @@ from patches.shared.anchors import (
     gate,
 )
 
-GATE = "SGLANG_NSA_ENABLE_MTP_PRECOMPUTE_METADATA"
 PAYLOAD = HERE / "precompute" / "payload" / "nsa_backend.py"
 
 
@@ -32,15 +32,10 @@ def draft_extend_mode(source: str) -> AddMethods:
 
 
 PATCH = Patch(
-    name="precompute",
-    version="1",
-    summary="compute the draft steps' metadata once, copy it N times",
-    source="https://github.com/sgl-project/sglang/pull/14781",
-    requires=(),
-    gate=GATE,
+    ABOUT,
     steps=(
         *KNOWN_REPLAY,
-        gate(GATE),
+        gate(ABOUT.gate),
         AddDefinitions(
             file=NSA_BACKEND,
             after="compute_cu_seqlens",

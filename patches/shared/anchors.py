@@ -42,14 +42,11 @@ OLDER_NSA_BACKEND: tuple[Adapt, ...] = (
     ),
 )
 
-# Up to 0.5.5 draft_extend keeps one page table row a request, not one a token, and
-# counts all draft tokens into a sequence's length.
+# See patches.shared.releases.
 DRAFT_EXTEND_BY_TOKEN = HasStatement(
     function=f"NativeSparseAttnBackend.{REPLAY}",
     statement="extend_seq_lens = spec_info.accept_length[:bs]",
 )
-DRAFT_EXTEND_BY_REQUEST = "its draft_extend metadata has one row a request"
-RELEASES_BY_REQUEST = ("0.5.4", "0.5.4.post3", "0.5.5")
 
 # What the payload does again in its own way. An edit of these leaves every anchor
 # intact, and would be lost on the way around them.

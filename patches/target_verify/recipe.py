@@ -9,17 +9,13 @@ from patcher.recipe import Patch
 from patcher.steps import AddMethods, PrependToBody
 from patches import HERE
 from patches.shared.anchors import KNOWN_REPLAY, NSA_BACKEND, OLDER_NSA_BACKEND, REPLAY
-from patches.shared.fused import FUSED_GATE, FUSED_METADATA, kernels
+from patches.shared.fused import FUSED_METADATA, kernels
+from patches.target_verify.about import ABOUT
 
 PAYLOAD = HERE / "target_verify" / "payload"
 
 PATCH = Patch(
-    name="target-verify",
-    version="1",
-    summary="rewrite target_verify metadata in one Triton launch",
-    source="document 002",
-    requires=(),
-    gate=FUSED_GATE,
+    ABOUT,
     steps=(
         *KNOWN_REPLAY,
         *FUSED_METADATA,

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from patcher.about import About
 from patcher.recipe import Patch
 from patcher.steps import AddDefinitions, AddEnvFlag, AddModule, PrependToBody
 from patcher.tree.add_release import with_release
@@ -107,7 +108,7 @@ def patches() -> tuple[Patch, ...]:
 
 
 def _patch(name: str, *steps: Any, **more: Any) -> Patch:
-    return Patch(name, "1", f"Make it {name}.", "tests", "GATE", steps, **more)
+    return Patch(About(name, "1", f"Make it {name}.", "tests", "GATE", **more), steps)
 
 
 def pins_data() -> dict[str, Any]:

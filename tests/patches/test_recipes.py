@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from patches import all_patches
-from patches.shared.anchors import RELEASES_BY_REQUEST
+from patches.shared.releases import RELEASES_BY_REQUEST
 
 PATCHES = {patch.name: patch for patch in all_patches()}
 
@@ -20,16 +20,16 @@ def test_what_is_built_on_comes_first() -> None:
         "target-verify",
     ]
     for place, name in enumerate(PATCHES):
-        assert set(PATCHES[name].requires) <= set(list(PATCHES)[:place])
+        assert set(PATCHES[name].about.requires) <= set(list(PATCHES)[:place])
 
 
 def test_every_patch_says_where_it_comes_from_and_how_to_switch_it_off() -> None:
     for patch in PATCHES.values():
-        assert patch.summary
-        assert patch.source
-        assert patch.gate.startswith("SGLANG_NSA_")
+        assert patch.about.summary
+        assert patch.about.source
+        assert patch.about.gate.startswith("SGLANG_NSA_")
 
 
 @pytest.mark.parametrize("release", RELEASES_BY_REQUEST)
 def test_draft_extend_fits_where_its_metadata_has_a_row_a_token(release: str) -> None:
-    assert release in PATCHES["draft-extend"].unfit
+    assert release in PATCHES["draft-extend"].about.unfit

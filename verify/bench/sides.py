@@ -9,7 +9,8 @@ from pathlib import Path
 from patcher.disk import manifest
 from patcher.results import Exit, Reason, Refusal
 from patcher.tree.find import find_tree
-from verify.routes import FAN_OUT, GATES, IN_GRAPH, PRECOMPUTE, ROUTES, TRITON, Route
+from patches import all_about
+from verify.routes import GATES, ROUTES, Route
 from verify.routes import available as available_routes
 from verify.sides import source as sources
 
@@ -88,7 +89,7 @@ def resolve(
         place = folder / f"against-{i}"
         files = sources.snapshot(other, pair.baseline, place)
         name = _unused(text if not Path(text).is_dir() else other.release, sides)
-        gates = (PRECOMPUTE, TRITON, FAN_OUT)
+        gates = GATES
         sides.append(
             replace(
                 sides[0], name=name, kind="release", snapshot=place, env=_env(gates),
@@ -111,10 +112,14 @@ def _routes(
     candidate: Side, source: sources.Source, wanted: Sequence[str], quick: bool
 ) -> list[Side]:
     _check(wanted)
-    found = []
-    for route in available_routes(source.gates(), kernels=source.kernels()):
+    found: list[Side] = []
+    for route in available_routes(source.patches()):
         modes = tuple(m for m in _modes(route) if _asked(m, route.name, wanted, quick))
         if not modes or route.pair:
+            continue
+        same = next((s for s in found if s.name == route.name), None)
+        if same is not None:  # another patch brings it in other modes
+            found[found.index(same)] = replace(same, modes=(*same.modes, *modes))
             continue
         graph = route.name == "in-graph"
         found.append(
@@ -124,12 +129,13 @@ def _routes(
             )
         )  # fmt: skip
         if graph:
-            off = tuple(gate for gate in route.on if gate != IN_GRAPH)
+            own = next(a.gate for a in all_about() if a.name == route.patch)
+            off = tuple(gate for gate in route.on if gate != own)
             twin = replace(found[-1], name=IN_GRAPH_OFF, kind="twin", env=_env(off))
             found.append(replace(twin, kernels=()))
     lacking = [n for n in wanted if n not in {side.name for side in found}]
     if lacking:
-        what = f"has no route {lacking[0]!r}: its environ.py lacks the gates"
+        what = f"has no route {lacking[0]!r}: its patch is not in the tree"
         raise Refusal(Reason(candidate.label, "", what, "apply-nsa-opt --list"))
     return found
 

@@ -88,7 +88,7 @@ def _under(
     progress: Callable[[Case], None],
 ) -> tuple[tuple[Case, ...], Json]:
     """One route under one tool: the cases, and what its worker used."""
-    log = baseline.session.folder / f"{name}-{route.name}.log"
+    log = baseline.session.folder / f"{name}-{route.name}-{route.modes[0]}.log"
     wrapped = replace(setup, wrapper=_command(tool, name, log))
     env = route.env | {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
     with wrapped.session("candidate", env, route.blocked) as candidate:

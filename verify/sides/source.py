@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import re
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,8 +18,9 @@ from patcher.disk import manifest
 from patcher.disk.manifest import Manifest
 from patcher.results import Exit, Reason, Refusal
 from patcher.tree.find import Tree, find_tree
+from patcher.tree.outline import symbols
 from patcher.tree.pins import identify, pins
-from verify.routes import GATES, KERNELS
+from patches import all_about
 
 _ATTENTION = "sglang/srt/layers/attention"
 NEEDED = (
@@ -35,7 +35,6 @@ IF_THERE = (
     f"{_ATTENTION}/nsa/nsa_mtp_verification.py",
     "sglang/srt/speculative/eagle_draft_cuda_graph_runner.py",
 )
-_GATE_FILES = ("sglang/srt/environ.py", f"{_ATTENTION}/nsa/utils.py")
 _MARKER = b"# nsa-opt:"
 _NEW_MODULES = (f"{_ATTENTION}/nsa/", "sglang/srt/speculative/")
 
@@ -55,19 +54,19 @@ class Source:
     extra: tuple[str, ...] = ()
     edited: tuple[str, ...] = ()
 
-    def gates(self) -> frozenset[str]:
-        """The gates that this code defines."""
-        text = b"\n".join(self.read(file) or b"" for file in _GATE_FILES)
-        return frozenset(
-            gate for gate in GATES if re.search(rb"\b" + gate.encode() + rb"\b", text)
-        )
+    def patches(self) -> frozenset[str]:
+        """The patches that are in this code, by what each of them defines."""
+        there = {
+            symbol.rpartition(".")[2]
+            for file in (NEEDED[0], *IF_THERE, *self.extra)
+            for symbol in symbols(self.read(file) or b"")
+        }
+        return frozenset(about.name for about in all_about() if about.sign in there)
 
-    def kernels(self) -> frozenset[str]:
-        """The modes in which this backend asks for a kernel, there or not."""
-        text = self.read(NEEDED[0]) or b""
-        return frozenset(
-            mode for mode, kernel in KERNELS.items() if f'"{kernel}"'.encode() in text
-        )
+    @property
+    def foreign(self) -> bool:
+        """Whether nobody here patched it."""
+        return not self.extra
 
 
 @dataclass(frozen=True)

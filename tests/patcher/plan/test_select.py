@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from patcher.about import About
 from patcher.plan.select import choose, closure, dependents, table, unfit
 from patcher.recipe import Patch
 from patcher.results import Exit, Refusal
@@ -10,7 +11,7 @@ from patcher.tree.pins import Pin
 
 def patch(name: str, *requires: str, **unfit: str) -> Patch:
     where = {release.replace("_", "."): why for release, why in unfit.items()}
-    return Patch(name, "1", "", "", "", (), requires, where)
+    return Patch(About(name, "1", "", "", "", requires=requires, unfit=where), ())
 
 
 CHAIN = (patch("a"), patch("b", "a", _1="too old"), patch("c", "b"), patch("d"))

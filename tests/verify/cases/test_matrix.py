@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from patches import all_about
 from verify.cases.matrix import CUDA_CONTEXT, matrix, scenarios
-from verify.routes import DECODE, GATES, Route, available
+from verify.routes import DECODE, Route, available
 
-ROUTES = available(frozenset(GATES))
+ROUTES = available([about.name for about in all_about()])
 PAIRS = [(route, mode) for route in ROUTES for mode in route.modes]
 IDS = [f"{route.label}-{mode}" for route, mode in PAIRS]
 

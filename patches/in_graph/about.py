@@ -1,0 +1,40 @@
+"""Fill the draft steps' metadata inside their CUDA graph: a replay launches nothing.
+
+Source: what documents 001 and 004 leave as the future, "the full metadata pipeline".
+"""
+
+from __future__ import annotations
+
+from patcher.about import About, RouteData
+from patches.shared.evidence import NO_CALL, NO_KERNEL, PAIR
+
+ABOUT = About(
+    name="in-graph",
+    version="1",
+    summary="fill the draft steps' metadata inside their CUDA graph",
+    source="documents 001 and 004",
+    gate="SGLANG_NSA_METADATA_IN_GRAPH",
+    sign="fill_metadata_in_graph",
+    requires=("fan-out",),
+    routes=(
+        RouteData(
+            "in-graph",
+            ("runner",),
+            must=("graph kernel *decode_metadata*",),
+            must_not=(*NO_CALL, "replay kernel *"),
+            shares=True,
+            kernels=True,
+            best=True,
+        ),
+        RouteData(
+            "no-triton",
+            ("decode", "runner"),
+            blocked=("triton",),
+            must=PAIR,
+            must_not=NO_KERNEL,
+            shares=True,
+            brief=True,
+            timed=False,
+        ),
+    ),
+)

@@ -1,0 +1,34 @@
+"""Compute the draft steps' replay metadata once and copy it to every step backend.
+
+Source: document 000; the idea is sgl-project/sglang#14781.
+"""
+
+from __future__ import annotations
+
+from patcher.about import About, RouteData
+from patches.shared.evidence import BASE_CALL, NO_KERNEL, PAIR
+
+ABOUT = About(
+    name="precompute",
+    version="1",
+    summary="compute the draft steps' metadata once, copy it N times",
+    source="https://github.com/sgl-project/sglang/pull/14781",
+    gate="SGLANG_NSA_ENABLE_MTP_PRECOMPUTE_METADATA",
+    sign="PrecomputedMetadata",
+    routes=(
+        RouteData(
+            "precomputed",
+            ("decode", "runner"),
+            must=PAIR,
+            must_not=(*NO_KERNEL, BASE_CALL),
+        ),
+        RouteData(
+            "original",
+            ("target_verify", "draft_extend"),
+            must=PAIR,
+            must_not=NO_KERNEL,
+            pair=True,
+            timed=False,
+        ),
+    ),
+)

@@ -1,0 +1,11 @@
+"""What shows which code path ran, in the words of verify.worker.observe.evidence."""
+
+from __future__ import annotations
+
+NO_KERNEL = ("replay kernel *", "graph kernel *")
+NO_CALL = ("replay call *",)
+BASE_CALL = "replay call init_forward_metadata_replay_cuda_graph"
+PAIR = (
+    "replay call _precompute_replay_metadata",
+    "replay call init_forward_metadata_replay_cuda_graph_from_precomputed",
+)

@@ -1,0 +1,8 @@
+"""How releases of one family differ, where a patch depends on it."""
+
+from __future__ import annotations
+
+# Up to 0.5.5 draft_extend keeps one page table row a request, not one a token, and
+# counts all draft tokens into a sequence's length.
+DRAFT_EXTEND_BY_REQUEST = "its draft_extend metadata has one row a request"
+RELEASES_BY_REQUEST = ("0.5.4", "0.5.4.post3", "0.5.5")
