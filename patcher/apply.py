@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from patcher.diff import diff, edits
 from patcher.disk import journal
+from patcher.disk.git import Repository, apply_message, repository
 from patcher.disk.journal import Journal
 from patcher.disk.lock import locked
 from patcher.disk.manifest import Manifest
 from patcher.disk.preconditions import finish_cut_off, require_unchanged, undisturbed
-from patcher.git import Repository, apply_message, repository
 from patcher.plan.prepare import Prepared, prepare
 from patcher.plan.select import choose
 from patcher.recipe import Patch
@@ -56,10 +55,10 @@ def apply(
         if prepared.changes_nothing and (dry or not commit):
             return done
         changes = journal.between(prepared.old, prepared.new)
-        files = edits(changes)
+        files = changes.edits()
         repo = _repository(tree, prepared, commit=commit, allow_dirty=allow_dirty)
     if dry:
-        return WouldApply(where, release, names, files, diff(changes), notes)
+        return WouldApply(where, release, names, files, changes.diff(), notes)
     if prepared.changes_nothing and repo is not None and repo.commit_of(prepared.new):
         return done
     sha = None

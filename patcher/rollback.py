@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from patcher.diff import edits
 from patcher.disk import journal, manifest
+from patcher.disk.git import Repository, repository, rollback_message
 from patcher.disk.lock import locked
 from patcher.disk.manifest import Manifest
 from patcher.disk.preconditions import (
@@ -15,7 +15,6 @@ from patcher.disk.preconditions import (
     require_unchanged,
     undisturbed,
 )
-from patcher.git import Repository, repository, rollback_message
 from patcher.results import (
     Exit,
     NothingToDo,
@@ -72,7 +71,7 @@ def rollback(
     left = new.names if new else ()
     gone = tuple(name for name in old.names if name not in left)
     return RolledBack(
-        str(tree.home), old.release, gone, left, edits(changes), notes, sha
+        str(tree.home), old.release, gone, left, changes.edits(), notes, sha
     )
 
 

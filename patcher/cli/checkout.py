@@ -36,7 +36,7 @@ def app(
     version: options.Version = False,
 ) -> None:
     def make() -> Result:
-        from patcher.tree.checkout import checkout
+        from patcher.checkout import checkout
 
         return checkout(release, dest, common.progress)
 

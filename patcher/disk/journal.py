@@ -18,13 +18,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from patcher.disk import fs
-from patcher.disk import packed as records
+from patcher.disk import fs, packed
 from patcher.disk.lock import unwritable
 from patcher.disk.manifest import PATH as MANIFEST
 from patcher.disk.manifest import Manifest
 from patcher.disk.packed import Mode, Packed, Record, SafePath
-from patcher.results import Reason, Refusal
+from patcher.results import FileEdit, Reason, Refusal
+from patcher.tree.diff import edit, unified
 from patcher.tree.find import STATE, Tree
 
 NAME = "journal.json"
@@ -46,6 +46,19 @@ class Journal(Record):
     changes: tuple[Change, ...]
     make: tuple[SafePath, ...] = ()
     remove: tuple[SafePath, ...] = ()
+
+    @property
+    def files(self) -> tuple[Change, ...]:
+        """The changes of the package's files, the manifest aside."""
+        return tuple(c for c in self.changes if c.path != MANIFEST)
+
+    def edits(self) -> tuple[FileEdit, ...]:
+        """The files that change, and by how many lines."""
+        return tuple(edit(c.path, c.old, c.new) for c in self.files)
+
+    def diff(self) -> str:
+        """The whole change as a unified diff."""
+        return "".join(unified(c.path, c.old, c.new) for c in self.files)
 
     def reversed(self) -> Journal:
         """The journal that undoes this one."""
@@ -72,8 +85,8 @@ def between(old: Manifest | None, new: Manifest | None) -> Journal:
         changes.append(
             Change(
                 path=MANIFEST,
-                old=records.dump(old) if old else None,
-                new=records.dump(new) if new else None,
+                old=packed.dump(old) if old else None,
+                new=packed.dump(new) if new else None,
                 mode=0o644,
             )
         )
@@ -87,7 +100,7 @@ def between(old: Manifest | None, new: Manifest | None) -> Journal:
 
 def pending(tree: Tree) -> Journal | None:
     """The journal of a command that was cut off; None when there is none."""
-    return records.load(tree, NAME, Journal)
+    return packed.load(tree, NAME, Journal)
 
 
 def execute(tree: Tree, journal: Journal) -> None:
@@ -98,11 +111,11 @@ def execute(tree: Tree, journal: Journal) -> None:
     if not journal.changes:
         return
     for change in journal.changes:
-        records.guard(tree, change.path)
+        packed.guard(tree, change.path)
     path = tree.state / NAME
     draft = path.with_name(f"{NAME}.tmp")
     with _undone_on_error(tree, journal):
-        fs.write(draft, records.dump(journal), 0o644)
+        fs.write(draft, packed.dump(journal), 0o644)
         fs.replace(draft, path)
         fs.sync(tree.state)
         _forward(tree, journal)
@@ -134,7 +147,7 @@ def _undone_on_error(tree: Tree, journal: Journal) -> Iterator[None]:
 
 
 def _known(tree: Tree, change: Change) -> bool:
-    records.guard(tree, change.path)
+    packed.guard(tree, change.path)
     return tree.read(change.path) in (change.old, change.new)
 
 

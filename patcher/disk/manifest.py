@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from patcher.disk import packed as records
+from patcher.disk import packed
 from patcher.disk.packed import Mode, Packed, Record, SafePath
 from patcher.tree.find import STATE, Tree
 from patcher.tree.outline import sha256
@@ -75,4 +75,4 @@ class Manifest(Record):
 
 def load(tree: Tree) -> Manifest | None:
     """The tree's manifest; None when it has none. Raises `Refusal` when damaged."""
-    return records.load(tree, NAME, Manifest)
+    return packed.load(tree, NAME, Manifest)

@@ -6,12 +6,11 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from patcher import diff as texts
-from patcher.disk import journal, manifest
-from patcher.disk import packed as records
+from patcher.disk import journal, manifest, packed
 from patcher.disk.lock import has_leftovers, locked, require_free
 from patcher.disk.manifest import Manifest
 from patcher.results import Reason, Refusal
+from patcher.tree import diff
 from patcher.tree.find import STATE, Tree
 
 _MARKER = b"# nsa-opt: "
@@ -97,7 +96,7 @@ def require_intact(tree: Tree, applied: Manifest) -> None:
     """Raises `Refusal` for every patched file that was edited since, with the lines."""
     reasons = []
     for file in applied.files:
-        records.guard(tree, file.path)
+        packed.guard(tree, file.path)
         data = tree.read(file.path)
         if data == file.patched:
             continue
@@ -105,9 +104,9 @@ def require_intact(tree: Tree, applied: Manifest) -> None:
         if data is None:
             what = "was removed since it was patched"
         else:
-            lines = texts.changed_lines(file.path, file.patched, data)
+            lines = diff.changed_lines(file.path, file.patched, data)
             what = f"was edited since it was patched ({len(lines)} lines)"
-            symbol, shown = texts.first_symbol(file.patched, data), tuple(lines[:4])
+            symbol, shown = diff.first_symbol(file.patched, data), tuple(lines[:4])
         todo = "undo that, or carry it over by hand, and run the command again"
         reasons.append(Reason(file.path, symbol, what, todo, shown))
     if reasons:

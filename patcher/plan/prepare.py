@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from patcher import __version__
-from patcher.disk import manifest
-from patcher.disk import packed as records
+from patcher.disk import manifest, packed
 from patcher.disk.manifest import AppliedPatch, Manifest, PatchedFile
 from patcher.disk.preconditions import require_intact, require_unmarked
 from patcher.plan import drift
@@ -60,7 +59,7 @@ def prepare(
         return Prepared(old, old, {})
     originals = {}
     for file in sorted(files_of(wanted)):
-        records.guard(tree, file)
+        packed.guard(tree, file)
         data = read(file)
         if data is not None:
             originals[file] = data

@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from patcher.plan.edits import files_of, plan
-from patcher.tree.checkout import fetch
 from patcher.tree.pins import pins
+from patcher.tree.wheels import fetch
 from patches import all_patches
 from tests.mutants.catalogue import BACKEND, Mutant
 from tests.mutants.mutate import mutate

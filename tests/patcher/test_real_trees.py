@@ -11,9 +11,9 @@ from patcher.apply import apply
 from patcher.plan.select import unfit
 from patcher.results import Applied, Refusal
 from patcher.rollback import rollback
-from patcher.tree.checkout import fetch
 from patcher.tree.find import Tree, find_tree
 from patcher.tree.pins import PINNED, identify, pins
+from patcher.tree.wheels import fetch
 from patches import all_patches
 from tests.kit import is_insertion
 from tests.patcher.lookalike import snapshot

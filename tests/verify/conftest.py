@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from patcher.apply import apply
-from patcher.tree.checkout import fetch
 from patcher.tree.find import find_tree
 from patcher.tree.pins import pins
+from patcher.tree.wheels import fetch
 from patches import all_patches
 from verify.cli import verify as command
 

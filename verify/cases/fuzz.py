@@ -12,7 +12,7 @@ import hypothesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from patcher.tree.checkout import cache_folder
+from patcher.tree.wheels import cache_folder
 from verify.cases.case import Baseline
 from verify.cases.run import Job, Ran, Setup, used, verify_case
 from verify.outcome import Broken, Case, Different

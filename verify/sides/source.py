@@ -143,7 +143,7 @@ def _originals(tree: Tree, applied: Manifest) -> Source:
 
 
 def _of_release(release: str, progress: Callable[[str], None]) -> Source:
-    from patcher.tree.checkout import fetch
+    from patcher.tree.wheels import fetch
 
     wheel = fetch(pins()[release], progress)
 

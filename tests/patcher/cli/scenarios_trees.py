@@ -181,7 +181,7 @@ def checkouts_that_fail(stage: Stage) -> None:
             (folder / "sglang-1.0-py3-none-any.whl").write_text("something else")
             return subprocess.CompletedProcess(command, bool(stderr), "", stderr)
 
-        stage.monkeypatch.setattr("patcher.tree.checkout.subprocess.run", run)
+        stage.monkeypatch.setattr("patcher.tree.wheels.subprocess.run", run)
 
     pip("WARNING: Retrying\nERROR: No matching distribution found for sglang==1.0")
     stage.run("checkout 1.0 dest")

@@ -151,12 +151,12 @@ sys.exit(", ".join(bad) or None)
     [
         (
             "torch",
-            "patcher.cli.apply,patcher.apply,patcher.rollback,patcher.tree.checkout",
+            "patcher.cli.apply,patcher.apply,patcher.rollback,patcher.checkout",
         ),
         (
             "libcst,torch,git",
             "patcher.tree.find,patcher.tree.pins,patcher.disk.manifest,patcher.results,"
-            "patcher.rollback,patcher.tree.checkout",
+            "patcher.rollback,patcher.checkout",
         ),
         (
             "libcst,torch,git,pydantic,patcher.apply",

@@ -11,8 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from patcher.apply import apply
-from patcher.disk import journal, manifest
-from patcher.disk import packed as records
+from patcher.disk import journal, manifest, packed
 from patcher.disk.manifest import Manifest
 from patcher.results import NothingToDo, Refusal
 from patcher.rollback import rollback
@@ -22,7 +21,7 @@ from tests.patcher.lookalike import BACKEND, FILES, KERNEL, patches, snapshot
 Edit = Callable[[dict[str, Any]], object]
 
 
-def packed(data: bytes) -> str:
+def deflated(data: bytes) -> str:
     return base64.b64encode(zlib.compress(data)).decode()
 
 
@@ -71,12 +70,12 @@ def test_a_tree_without_patches_has_none(tree: Tree) -> None:
         ),
         (lambda m: m["files"][0].update(sha256_after="0" * 64), "have their hash"),
         (lambda m: m["files"][0].update(sha256_before=None), "have their hash"),
-        (lambda m: m["files"][0].update(original=packed(b"x")), "have their hash"),
+        (lambda m: m["files"][0].update(original=deflated(b"x")), "have their hash"),
         (lambda m: m["files"][0].update(original="?"), "cannot be unpacked"),
-        (lambda m: m["files"][0].update(original=packed(b"x" * 99)[:-4]), "cut off"),
+        (lambda m: m["files"][0].update(original=deflated(b"x" * 99)[:-4]), "cut off"),
         (lambda m: m["files"][0].update(patched=7), "is not text"),
         (
-            lambda m: m["files"][0].update(patched=packed(b"\0" * (40 << 20))),
+            lambda m: m["files"][0].update(patched=deflated(b"\0" * (40 << 20))),
             "cut off, or too large",
         ),
         (lambda m: m["files"][0].update(mode=0o4755), "less than or equal"),
@@ -166,7 +165,7 @@ def test_a_folder_in_the_place_of_a_file_is_refused(tree: Tree) -> None:
 
 def test_an_old_journal_that_leaves_the_package_is_refused(tree: Tree) -> None:
     tree.state.mkdir()
-    change = {"path": "sglang/../../x", "old": None, "new": packed(b"x"), "mode": 420}
+    change = {"path": "sglang/../../x", "old": None, "new": deflated(b"x"), "mode": 420}
     content = {"schema_version": 1, "changes": [change], "make": [], "remove": []}
     (tree.state / journal.NAME).write_text(json.dumps(content))
     with pytest.raises(Refusal, match="leaves the package"):
@@ -186,4 +185,4 @@ def test_a_stale_state_folder_goes_away(tree: Tree) -> None:
 def test_records_are_read_as_they_were_written(tree: Tree) -> None:
     apply(tree, (), patches())
     data = (tree.state / manifest.NAME).read_bytes()
-    assert records.dump(Manifest.model_validate_json(data)) == data
+    assert packed.dump(Manifest.model_validate_json(data)) == data

@@ -16,9 +16,7 @@ import pytest
 from patcher import apply as applying
 from patcher import rollback as undoing
 from patcher.apply import apply
-from patcher.disk import fs, journal, manifest
-from patcher.disk import packed as records
-from patcher.disk import preconditions as state
+from patcher.disk import fs, journal, manifest, packed, preconditions
 from patcher.disk.journal import Change, Journal
 from patcher.disk.lock import locked
 from patcher.results import Applied, Exit, Reason, Refusal
@@ -98,12 +96,12 @@ def test_a_dry_run_tells_a_command_at_work_from_one_cut_off(
 ) -> None:
     file = tree.state / journal.NAME
     with locked(tree):
-        file.write_bytes(records.dump(CUT_OFF))
+        file.write_bytes(packed.dump(CUT_OFF))
         with pytest.raises(Refusal, match="holds the tree"):
             apply(tree, (), patches(), dry=True)
     with pytest.raises(Refusal, match="was cut off half way"):
         apply(tree, (), patches(), dry=True)
-    monkeypatch.setattr(state, "require_free", lambda tree: file.unlink())
+    monkeypatch.setattr(preconditions, "require_free", lambda tree: file.unlink())
     with pytest.raises(Refusal, match="another command changed the tree"):
         apply(tree, (), patches(), dry=True)
 

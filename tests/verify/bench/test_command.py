@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from patcher.checkout import checkout
 from patcher.cli import apply
 from patcher.results import Refusal
-from patcher.tree.checkout import checkout
 from verify.bench.report.model import read
 from verify.cli import bench
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from patcher.disk import packed as records
+from patcher.disk import packed
 from patcher.disk.manifest import Manifest
 from patcher.results import Exit, Reason, Refusal
 from patcher.tree.find import Tree
@@ -173,4 +173,4 @@ def rollback_message(old: Manifest, new: Manifest | None, commit: str) -> str:
 
 
 def _identity(manifest: Manifest) -> str:
-    return sha256(records.dump(manifest))
+    return sha256(packed.dump(manifest))

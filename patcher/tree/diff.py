@@ -5,8 +5,6 @@ from __future__ import annotations
 import difflib
 import re
 
-from patcher.disk.journal import Journal
-from patcher.disk.manifest import PATH as MANIFEST
 from patcher.results import FileEdit
 from patcher.tree.outline import Outline, differences
 
@@ -28,20 +26,6 @@ def edit(path: str, old: bytes | None, new: bytes | None) -> FileEdit:
     added = sum(row.startswith("+") for row in rows)
     removed = sum(row.startswith("-") for row in rows)
     return FileEdit(path, added, removed, created=old is None, deleted=new is None)
-
-
-def edits(changes: Journal) -> tuple[FileEdit, ...]:
-    """The files that change, the manifest aside."""
-    return tuple(
-        edit(c.path, c.old, c.new) for c in changes.changes if c.path != MANIFEST
-    )
-
-
-def diff(changes: Journal) -> str:
-    """The whole change as a unified diff, the manifest aside."""
-    return "".join(
-        unified(c.path, c.old, c.new) for c in changes.changes if c.path != MANIFEST
-    )
 
 
 def first_symbol(old: bytes, new: bytes) -> str:

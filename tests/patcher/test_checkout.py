@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from patcher.checkout import checkout
 from patcher.results import Refusal
-from patcher.tree import checkout as module
-from patcher.tree.checkout import cache_folder, checkout
+from patcher.tree import wheels
 from patcher.tree.pins import pins
+from patcher.tree.wheels import cache_folder
 from tests.patcher.lookalike import FILES, snapshot, write_wheel
 
 
@@ -74,10 +75,10 @@ def test_a_damaged_cache_is_fetched_again(
     wheel = cache / "sglang-1.0-py3-none-any.whl"
     wheel.write_bytes(wheel.read_bytes()[:-10])
     monkeypatch.setattr(
-        module, "_download", lambda pin, folder: write_wheel(folder, "1.0", FILES)
+        wheels, "_download", lambda pin, folder: write_wheel(folder, "1.0", FILES)
     )
     checkout("1.0", tmp_path / "dest")
-    assert module.sha256(wheel.read_bytes()) == pins()["1.0"].wheel_sha256
+    assert wheels.sha256(wheel.read_bytes()) == pins()["1.0"].wheel_sha256
 
 
 def test_pip_is_asked_for_the_wheel_of_another_platform(
@@ -89,11 +90,11 @@ def test_pip_is_asked_for_the_wheel_of_another_platform(
         commands.append(command)
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(module.subprocess, "run", run)
+    monkeypatch.setattr(wheels.subprocess, "run", run)
     pin = pins()["1.0"]
     native = "sglang-1.0-cp311-cp311-manylinux_2_34_x86_64.whl"
     for wheel in (pin.wheel, native):
-        module._download(type(pin)("1.0", wheel, "", "patchable", "", {}), tmp_path)
+        wheels._download(type(pin)("1.0", wheel, "", "patchable", "", {}), tmp_path)
     plain, other = commands
     assert plain[0] == sys.executable
     assert plain[-1] == "sglang==1.0"
@@ -134,7 +135,7 @@ RACE = """
 import sys
 from pathlib import Path
 from patcher.tree import pins
-from patcher.tree.checkout import checkout
+from patcher.checkout import checkout
 from patcher.results import Refusal
 from tests.patcher import lookalike
 data = lookalike.pins_data()
