@@ -30,11 +30,11 @@ def checkout(
     """
     if release not in pins():
         what = f"there is no pin for sglang {release!r}"
-        todo = suggest(release, pins())
-        raise Refusal(Reason("", release, what, todo), code=Exit.USAGE)
+        hint = suggest(release, pins())
+        raise Refusal(Reason("", release, what, hint), code=Exit.USAGE)
     if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
-        todo = "give a folder that is empty or does not exist"
-        raise Refusal(Reason(str(dest), "", "is not empty", todo), code=Exit.USAGE)
+        hint = "give a folder that is empty or does not exist"
+        raise Refusal(Reason(str(dest), "", "is not empty", hint), code=Exit.USAGE)
     wheel = fetch(pins()[release], progress)
     try:
         commit = _lay_out(wheel, release, dest, progress)

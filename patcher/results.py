@@ -26,7 +26,7 @@ class Reason:
     file: str
     symbol: str
     what: str
-    todo: str = ""
+    hint: str = ""
     lines: tuple[str, ...] = ()
 
 

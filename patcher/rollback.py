@@ -106,8 +106,8 @@ def _plan(
             raise  # else git has no say in a rollback
     if revert and not applied_in:
         what = "this apply was not committed: there is nothing to revert"
-        todo = "without --revert the files are restored"
-        raise Refusal(Reason("", "", what, todo), code=Exit.USAGE)
+        hint = "without --revert the files are restored"
+        raise Refusal(Reason("", "", what, hint), code=Exit.USAGE)
     return _Plan(old, new, repo, applied_in)
 
 
@@ -121,8 +121,8 @@ def _without(
     needing = [n for n in dependents(names, patches) if n in old.names]
     if needing:
         what = f"{', '.join(needing)} cannot be without {', '.join(names)}"
-        todo = "roll those back too: " + " ".join(f"--patch {name}" for name in needing)
-        raise Refusal(Reason("", names[0], what, todo))
+        hint = "roll those back too: " + " ".join(f"--patch {name}" for name in needing)
+        raise Refusal(Reason("", names[0], what, hint))
     left = tuple(p for p in patches if p.name in old.names and p.name not in names)
     if not left:
         return None

@@ -53,8 +53,8 @@ def work(options: Options) -> Exit:
         for reason in refusal.reasons:
             where = f"{reason.file}: " if reason.file else ""
             print(f"{where}{reason.what}", file=sys.stderr)
-            if reason.todo:
-                print(f"  {reason.todo}", file=sys.stderr)
+            if reason.hint:
+                print(f"  {reason.hint}", file=sys.stderr)
         return refusal.code
     console.render(report, _console())
     outputs.write(report, options.report, options.json, options.junit)
@@ -200,10 +200,10 @@ def _check(options: Options) -> None:
         _needs("hypothesis", "pip install 'nsa-opt[dev]'")
 
 
-def _needs(package: str, todo: str) -> None:
+def _needs(package: str, hint: str) -> None:
     if importlib.util.find_spec(package) is None:
         what = f"{package} is not installed here"
-        raise Refusal(Reason("", "", what, todo), code=Exit.UNAVAILABLE)
+        raise Refusal(Reason("", "", what, hint), code=Exit.UNAVAILABLE)
 
 
 def _device(options: Options) -> str:

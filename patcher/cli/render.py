@@ -91,8 +91,8 @@ def _reasons(reasons: Sequence[Reason]) -> str:
     for reason, following in zip(reasons, [*reasons[1:], None], strict=True):
         rows.append(f"error: {_printable(_what(reason))}")
         rows += [f"    {_printable(line)}" for line in reason.lines]
-        if reason.todo and (following is None or following.todo != reason.todo):
-            rows.append(f"  {reason.todo}")
+        if reason.hint and (following is None or following.hint != reason.hint):
+            rows.append(f"  {reason.hint}")
     return "\n".join(rows)
 
 

@@ -130,8 +130,8 @@ def recover(tree: Tree, journal: Journal) -> None:
     strangers = [c.path for c in journal.changes if not _known(tree, c)]
     if strangers:
         what = "was edited after a command was cut off half way"
-        todo = "undo that edit, or set the file aside, and run the command again"
-        raise Refusal(*(Reason(path, "", what, todo) for path in strangers))
+        hint = "undo that edit, or set the file aside, and run the command again"
+        raise Refusal(*(Reason(path, "", what, hint) for path in strangers))
     with _undone_on_error(tree, journal):
         _forward(tree, journal)
         _close(tree, journal)
@@ -154,13 +154,13 @@ def _known(tree: Tree, change: Change) -> bool:
 def _forward(tree: Tree, journal: Journal) -> None:
     for folder in journal.make:
         fs.mkdir(tree.path(folder))
-    todo = [c for c in journal.changes if tree.read(c.path) != c.new]
-    for change in todo:
+    left = [c for c in journal.changes if tree.read(c.path) != c.new]
+    for change in left:
         if change.new is not None:
             target = tree.path(change.path)
             like = target if target.exists() else target.parent
             fs.write(_temporary(target), change.new, change.mode, like)
-    for change in todo:
+    for change in left:
         target = tree.path(change.path)
         if change.new is None:
             fs.unlink(target)
@@ -179,9 +179,9 @@ def _undo(tree: Tree, journal: Journal, error: OSError) -> None:
         _close(tree, back)
     except OSError as second:
         what = f"was left half way: {error.strerror}, then {second.strerror}"
-        todo = "once it can be written, run the command again: it finishes or undoes"
+        hint = "once it can be written, run the command again: it finishes or undoes"
         raise Refusal(
-            Reason(STATE, "", what, todo), code=unwritable(error).code
+            Reason(STATE, "", what, hint), code=unwritable(error).code
         ) from second
 
 

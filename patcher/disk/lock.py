@@ -47,9 +47,9 @@ def locked(tree: Tree) -> Iterator[None]:
 def unwritable(error: OSError) -> Refusal:
     """The refusal for an error of the disk."""
     what = f"cannot be written: {error.strerror or error}"
-    todo = "make the tree writable, or make room, and run the command again"
+    hint = "make the tree writable, or make room, and run the command again"
     return Refusal(
-        Reason(str(error.filename or STATE), "", what, todo), code=Exit.UNAVAILABLE
+        Reason(str(error.filename or STATE), "", what, hint), code=Exit.UNAVAILABLE
     )
 
 

@@ -88,11 +88,11 @@ def load(tree: Tree, name: str, kind: type[_R]) -> _R | None:
         what = f"is damaged: {place + ': ' if place else ''}{first['msg']}"
     except (OSError, ValueError) as error:
         what = f"cannot be read: {error}"
-    todo = (
+    hint = (
         "restore the package (git checkout, or reinstall the release) and remove "
         f"{STATE}"
     )
-    raise Refusal(Reason(file, "", what, todo))
+    raise Refusal(Reason(file, "", what, hint))
 
 
 def dump(record: Record) -> bytes:
@@ -110,7 +110,7 @@ def guard(tree: Tree, rel: str) -> None:
         except (FileNotFoundError, NotADirectoryError):
             return
         if stat.S_ISLNK(mode):
-            todo = "give the directory that it points to"
-            raise Refusal(Reason(rel, "", f"{path} is a symbolic link", todo))
+            hint = "give the directory that it points to"
+            raise Refusal(Reason(rel, "", f"{path} is a symbolic link", hint))
     if not stat.S_ISREG(mode):
         raise Refusal(Reason(rel, "", "is not a regular file"))

@@ -32,8 +32,8 @@ def finish_cut_off(tree: Tree, *, dry: bool = False) -> tuple[str, ...]:
         if journal.pending(tree) != left:
             raise _changed()
         what = "a command was cut off half way: the tree is half patched"
-        todo = "run apply-nsa-opt or rollback-nsa-opt: it finishes that command first"
-        raise Refusal(Reason(STATE, "", what, todo))
+        hint = "run apply-nsa-opt or rollback-nsa-opt: it finishes that command first"
+        raise Refusal(Reason(STATE, "", what, hint))
     with locked(tree):
         left = journal.pending(tree)
         if left is None:
@@ -107,8 +107,8 @@ def require_intact(tree: Tree, applied: Manifest) -> None:
             lines = diff.changed_lines(file.path, file.patched, data)
             what = f"was edited since it was patched ({len(lines)} lines)"
             symbol, shown = diff.first_symbol(file.patched, data), tuple(lines[:4])
-        todo = "undo that, or carry it over by hand, and run the command again"
-        reasons.append(Reason(file.path, symbol, what, todo, shown))
+        hint = "undo that, or carry it over by hand, and run the command again"
+        reasons.append(Reason(file.path, symbol, what, hint, shown))
     if reasons:
         raise Refusal(*reasons)
 
@@ -118,5 +118,5 @@ def require_unmarked(originals: Mapping[str, bytes]) -> None:
     marked = [file for file, data in originals.items() if _MARKER in data]
     if marked:
         what = "carries patches of nsa-opt, but the tree has no manifest of them"
-        todo = "restore the file (git checkout, or reinstall the release), then apply"
-        raise Refusal(*(Reason(file, "", what, todo) for file in marked))
+        hint = "restore the file (git checkout, or reinstall the release), then apply"
+        raise Refusal(*(Reason(file, "", what, hint) for file in marked))

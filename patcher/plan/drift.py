@@ -26,8 +26,8 @@ def require_patchable(identity: Identity) -> Pin:
     if not pin.patchable:
         near = "" if identity.exact else "a tree near "
         in_tree = "verify-nsa-opt --baseline in-tree can check it all the same"
-        todo = in_tree if pin.family == "upstream" else ""
-        raise Refusal(Reason("", "", f"{near}sglang {pin.release}: {pin.why}", todo))
+        hint = in_tree if pin.family == "upstream" else ""
+        raise Refusal(Reason("", "", f"{near}sglang {pin.release}: {pin.why}", hint))
     return pin
 
 
@@ -41,8 +41,8 @@ def judge(identity: Identity, planned: Plan, *, allowed: bool) -> tuple[str, ...
     if any(_kept(pin, change) < _NEAR for change in identity.changes):
         raise unknown()
     if planned.conflicts:
-        todo = f"make it as in sglang {pin.release}, or leave out the patch"
-        raise Refusal(*(replace(c, todo=c.todo or todo) for c in planned.conflicts))
+        hint = f"make it as in sglang {pin.release}, or leave out the patch"
+        raise Refusal(*(replace(c, hint=c.hint or hint) for c in planned.conflicts))
     if not allowed and identity.changes:
         raise Refusal(*(_reason(pin, change) for change in identity.changes))
     return tuple(
@@ -74,7 +74,7 @@ def _how(pin: Pin, change: Change) -> str:
 def _reason(pin: Pin, change: Change) -> Reason:
     found = change.differences or ()
     shown = [line for difference in found for line in difference.shown(pin.release)]
-    todo = (
+    hint = (
         "every anchor of the patches is intact: --allow-drift applies them all the same"
     )
-    return Reason(change.file, change.symbol, _how(pin, change), todo, tuple(shown[:4]))
+    return Reason(change.file, change.symbol, _how(pin, change), hint, tuple(shown[:4]))

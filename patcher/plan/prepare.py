@@ -79,8 +79,8 @@ def _require_same_tool(old: Manifest, patches: Sequence[Patch]) -> None:
     unknown = [name for name in old.names if name not in {p.name for p in patches}]
     if unknown:
         what = f"was written by nsa-opt {old.tool}; patches not known here: "
-        todo = "roll the tree back first, then apply"
-        reason = Reason(manifest.PATH, "", what + ", ".join(unknown), todo)
+        hint = "roll the tree back first, then apply"
+        reason = Reason(manifest.PATH, "", what + ", ".join(unknown), hint)
         raise Refusal(reason)
 
 

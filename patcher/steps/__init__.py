@@ -8,7 +8,6 @@ from patcher.steps.adapt import (
     HasGlobal,
     HasMethod,
     HasStatement,
-    LacksGlobal,
     LacksMethod,
     Rename,
 )
@@ -17,7 +16,6 @@ from patcher.steps.bodies import (
     InsertAfter,
     InsertBefore,
     PrependToBody,
-    ReplaceStatement,
 )
 from patcher.steps.checks import RequireKnown, RequireNeverRead
 from patcher.steps.choice import Choose
@@ -41,12 +39,10 @@ __all__ = [
     "HasStatement",
     "InsertAfter",
     "InsertBefore",
-    "LacksGlobal",
     "LacksMethod",
     "PrependToBody",
     "RecipeError",
     "Rename",
-    "ReplaceStatement",
     "RequireKnown",
     "RequireNeverRead",
     "Workspace",

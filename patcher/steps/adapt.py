@@ -30,16 +30,6 @@ class HasGlobal:
 
 
 @dataclass(frozen=True)
-class LacksGlobal:
-    """The target does not bind this name at its top level."""
-
-    name: str
-
-    def __call__(self, module: cst.Module) -> bool:
-        return self.name not in bindings(module)
-
-
-@dataclass(frozen=True)
 class HasMethod:
     """The target's class `cls` defines this method."""
 

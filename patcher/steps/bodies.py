@@ -1,4 +1,4 @@
-"""Steps that insert statements into a function, or replace one."""
+"""Steps that insert statements into a function, at an edge or at an anchor."""
 
 from __future__ import annotations
 
@@ -125,18 +125,6 @@ class InsertAfter(_AtAnchor):
         self, body: Block, index: int, region: Block, patch: str
     ) -> list[cst.BaseStatement]:
         return layout.insert(body, index + 1, region, patch, gap=1)
-
-
-class ReplaceStatement(_AtAnchor):
-    """Puts the region in the place of the anchor and of the comments above it."""
-
-    def _edit(
-        self, body: Block, index: int, region: Block, patch: str
-    ) -> list[cst.BaseStatement]:
-        above = layout.leading(body[index])
-        above = above[: layout.blanks(above)]
-        marked = layout.mark(region, patch, above)
-        return [*body[:index], *marked, *body[index + 1 :]]
 
 
 def _refuse_twice(function: scopes.Definition, region: Block, dotted: str) -> None:

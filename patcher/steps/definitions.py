@@ -82,5 +82,7 @@ def _after(body: payload.Statements, name: str, prefix: str = "") -> int:
     if not places:
         symbol = prefix + name
         names = [n for s in body for n in defined(s)]
-        raise Conflict(symbol, f"{symbol} is not defined{scopes.hint(name, names)}")
+        raise Conflict(
+            symbol, f"{symbol} is not defined{scopes.did_you_mean(name, names)}"
+        )
     return places[-1] + 1

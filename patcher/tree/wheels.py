@@ -40,14 +40,14 @@ def fetch(pin: Pin, progress: Callable[[str], None]) -> Path:
             got = Path(folder) / pin.wheel
             if not got.is_file() or sha256(got.read_bytes()) != pin.wheel_sha256:
                 what = "what the package index gave does not have the pinned hash"
-                todo = "check pip's configured index; nothing was kept"
-                raise Refusal(Reason(pin.wheel, "", what, todo), code=Exit.UNAVAILABLE)
+                hint = "check pip's configured index; nothing was kept"
+                raise Refusal(Reason(pin.wheel, "", what, hint), code=Exit.UNAVAILABLE)
             os.replace(got, kept)
     except OSError as error:
         what = f"the cache cannot be written: {error.strerror or error}"
-        todo = "set NSA_OPT_CACHE to a folder that can"
+        hint = "set NSA_OPT_CACHE to a folder that can"
         raise Refusal(
-            Reason(str(kept.parent), "", what, todo), code=Exit.UNAVAILABLE
+            Reason(str(kept.parent), "", what, hint), code=Exit.UNAVAILABLE
         ) from error
     return kept
 
@@ -62,10 +62,10 @@ def _download(pin: Pin, folder: Path) -> None:
         what = "pip could not download it"
         if "No module named pip" in done.stderr:
             what = "this Python has no pip"
-        todo = "check the network and pip's index, then run the command again"
+        hint = "check the network and pip's index, then run the command again"
         shown = tuple(f"+ {line}" for line in errors[-3:])
         raise Refusal(
-            Reason(f"sglang=={pin.release}", "", what, todo, shown),
+            Reason(f"sglang=={pin.release}", "", what, hint, shown),
             code=Exit.UNAVAILABLE,
         )
 

@@ -103,7 +103,7 @@ def test_an_edited_tree_is_refused_by_file_and_symbol(tree: Tree) -> None:
     (reason,) = refusal.value.reasons
     assert (reason.file, reason.symbol) == (BACKEND, "Backend.replay")
     assert reason.lines == ("+         longest = 7",)
-    assert "--allow-drift" in reason.todo
+    assert "--allow-drift" in reason.hint
     assert snapshot(tree.home) == before
 
 
@@ -161,7 +161,7 @@ def test_a_mistyped_patch_gets_a_suggestion(tree: Tree) -> None:
     with pytest.raises(Refusal) as refusal:
         apply(tree, ["fats"], patches())
     assert refusal.value.code == Exit.USAGE
-    assert refusal.value.reasons[0].todo == "did you mean fast?"
+    assert refusal.value.reasons[0].hint == "did you mean fast?"
 
 
 def test_a_patch_that_does_not_fit_the_release_says_why(

@@ -56,8 +56,8 @@ def work(options: Options) -> Exit:
         for reason in refusal.reasons:
             where = f"{reason.file}: " if reason.file else ""
             print(f"error: {where}{reason.what}", file=sys.stderr)
-            if reason.todo:
-                print(f"  {reason.todo}", file=sys.stderr)
+            if reason.hint:
+                print(f"  {reason.hint}", file=sys.stderr)
         return refusal.code
     return Exit(report.exit_code)
 

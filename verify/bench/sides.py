@@ -66,8 +66,8 @@ def resolve(
 ) -> tuple[Side, ...]:
     """All sides, their modules written below `folder`. Raises `Refusal`."""
     if manifest.load(find_tree(tree)) is None:
-        todo = "apply-nsa-opt first: the originals to compare with are in its manifest"
-        raise Refusal(Reason(str(tree), "", "has no patches applied", todo))
+        hint = "apply-nsa-opt first: the originals to compare with are in its manifest"
+        raise Refusal(Reason(str(tree), "", "has no patches applied", hint))
     pair = sources.resolve(tree, None, progress)
     old, new = folder / "original", folder / "candidate"
     old_files = sources.snapshot(pair.baseline, pair.candidate, old)

@@ -37,8 +37,8 @@ def find() -> str:
         if found:
             return found
     what = "--sanitize: compute-sanitizer is not installed"
-    todo = "it comes with the CUDA toolkit; put it on PATH or set CUDA_HOME"
-    raise Refusal(Reason("", "", what, todo), code=Exit.UNAVAILABLE)
+    hint = "it comes with the CUDA toolkit; put it on PATH or set CUDA_HOME"
+    raise Refusal(Reason("", "", what, hint), code=Exit.UNAVAILABLE)
 
 
 def scenarios(mode: str) -> tuple[Scenario, ...]:

@@ -32,5 +32,5 @@ def has_cuda(python: str | None) -> bool:
 
 
 def _refusal(python: str, what: str) -> Refusal:
-    todo = "--python must be an interpreter of 3.10 or newer with torch"
-    return Refusal(Reason(python, "", what, todo), code=Exit.UNAVAILABLE)
+    hint = "--python must be an interpreter of 3.10 or newer with torch"
+    return Refusal(Reason(python, "", what, hint), code=Exit.UNAVAILABLE)

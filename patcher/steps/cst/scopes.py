@@ -80,10 +80,12 @@ def edit_definition(
     if scopes.hits > 1:
         raise Conflict(dotted, f"{dotted} is defined {scopes.hits} times")
     name = dotted.rpartition(".")[2]
-    raise Conflict(dotted, f"{dotted} is not defined{hint(name, scopes.siblings)}")
+    raise Conflict(
+        dotted, f"{dotted} is not defined{did_you_mean(name, scopes.siblings)}"
+    )
 
 
-def hint(name: str, known: Sequence[str]) -> str:
+def did_you_mean(name: str, known: Sequence[str]) -> str:
     """` (there is NAME)` for the closest known name, or nothing."""
     close = difflib.get_close_matches(name, known, n=1)
     return f" (there is {close[0]})" if close else ""

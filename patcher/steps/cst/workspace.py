@@ -20,17 +20,17 @@ class Conflict(Exception):
     """A step that does not fit the tree."""
 
     def __init__(
-        self, symbol: str, what: str, todo: str = "", lines: tuple[str, ...] = ()
+        self, symbol: str, what: str, hint: str = "", lines: tuple[str, ...] = ()
     ) -> None:
         super().__init__(what)
         self.symbol = symbol
         self.what = what
-        self.todo = todo
+        self.hint = hint
         self.lines = lines
 
     def reason(self, file: str) -> Reason:
         """This conflict, as a result that names the file."""
-        return Reason(file, self.symbol, self.what, self.todo, self.lines)
+        return Reason(file, self.symbol, self.what, self.hint, self.lines)
 
 
 class Workspace:

@@ -53,7 +53,7 @@ def _fragments() -> Iterator[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Assign):
                 names = {t.id for t in node.targets if isinstance(t, ast.Name)}
-                texts = [node.value] if names & {"what", "todo", "advice"} else []
+                texts = [node.value] if names & {"what", "hint", "advice"} else []
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 texts = node.args if node.func.id in ("Reason", "Conflict") else []
             else:

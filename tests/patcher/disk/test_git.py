@@ -50,7 +50,7 @@ def test_dirty_files_that_the_plan_touches_are_refused(
         ENVIRON,
         "has edits that are not committed",
     )
-    assert "--allow-dirty" in reason.todo
+    assert "--allow-dirty" in reason.hint
     assert not tree.state.exists()
     allowed = apply(tree, (), patches(), allow_drift=True, allow_dirty=True)
     assert isinstance(allowed, Applied)

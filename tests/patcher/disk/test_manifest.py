@@ -105,7 +105,7 @@ def test_a_damaged_manifest_is_refused(tree: Tree, data: bytes) -> None:
     with pytest.raises(Refusal) as refusal:
         rollback(tree)
     assert "is damaged" in refusal.value.reasons[0].what
-    assert "reinstall the release" in refusal.value.reasons[0].todo
+    assert "reinstall the release" in refusal.value.reasons[0].hint
 
 
 def test_a_huge_manifest_is_refused(tree: Tree) -> None:

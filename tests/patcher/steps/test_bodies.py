@@ -10,7 +10,6 @@ from patcher.steps import (
     InsertBefore,
     PrependToBody,
     RecipeError,
-    ReplaceStatement,
 )
 from tests.kit import FILE, check_refused, check_transformed, is_insertion, patch_of
 from tests.patcher.steps.kit import WritePayload
@@ -125,23 +124,6 @@ def test_inserts_after_an_anchor_in_a_nested_block(source: Path) -> None:
     )
     step = InsertAfter(
         FILE, "Runner.capture.run_once", "ready = prepare(start, 1)", source, "hook"
-    )
-    check_transformed(MODULE, after, step)
-
-
-def test_replaces_a_statement_and_its_comments(source: Path) -> None:
-    after = MODULE.replace(
-        "            # Get ready.\n            ready = prepare( start )\n",
-        """\
-            # nsa-opt: demo
-            first()
-
-            # Then more.
-            second()
-""",
-    )
-    step = ReplaceStatement(
-        FILE, "Runner.capture.run_once", "ready = prepare(start)", source, "hook"
     )
     check_transformed(MODULE, after, step)
 
