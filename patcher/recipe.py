@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from patcher.about import About
 
 if TYPE_CHECKING:
-    from patcher.steps.cst.workspace import Workspace
-
-
-class Step(Protocol):
-    """One edit, or one precondition, of one file."""
-
-    @property
-    def file(self) -> str:
-        """Package-relative path: `sglang/srt/...`."""
-
-    def apply(self, work: Workspace, patch: str) -> None:
-        """Edits `work` in the name of `patch`; raises `Conflict`, changing nothing."""
-
-    def adds(self) -> frozenset[str]:
-        """The symbols this step brings, so that their absence is not reported twice."""
+    from patcher.steps.cst.workspace import Step
 
 
 @dataclass(frozen=True)

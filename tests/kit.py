@@ -12,8 +12,9 @@ from patcher.disk import journal
 from patcher.disk.lock import locked
 from patcher.plan.edits import Plan, plan
 from patcher.plan.prepare import manifest_of
-from patcher.recipe import Patch, Step
+from patcher.recipe import Patch
 from patcher.results import Reason
+from patcher.steps import Step
 from patcher.tree.find import Tree
 
 FILE = "sglang/mod.py"

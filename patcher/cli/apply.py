@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +33,7 @@ Exit codes: 0 done, 1 would change (--check), 2 usage, 3 the tree refuses,
 
 @common.app(HELP)
 def app(
+    context: typer.Context,
     tree: Annotated[
         Path | None, typer.Argument(metavar="TREE", show_default=False)
     ] = None,
@@ -68,7 +68,7 @@ def app(
         from patcher.cli import table
 
         show = table.markdown if markdown else table.text
-        typer.echo(show(common.patches()))
+        typer.echo(show(context.obj.patches()))
         return
 
     def make() -> Result:
@@ -80,7 +80,7 @@ def app(
         result = apply(
             find_tree(tree),
             common.names(patch),
-            common.patches(),
+            context.obj.patches(),
             dry=diff or check,
             allow_drift=allow_drift,
             allow_dirty=allow_dirty,
@@ -93,10 +93,6 @@ def app(
     common.finish(make, json, show_diff=diff)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None, patches: common.Patches) -> int:
     """Runs the command and returns its exit code."""
-    return common.run(app, "apply-nsa-opt", argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return common.run(app, "apply-nsa-opt", argv, patches)

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ from patcher.results import Exit, Reason, Refusal, Refused, Result, WouldApply
 
 if TYPE_CHECKING:
     from patcher.recipe import Patch
+
+Patches = Callable[[], "tuple[Patch, ...]"]
 
 
 def app(help: str) -> Callable[[Callable[..., None]], typer.Typer]:
@@ -30,17 +33,30 @@ def app(help: str) -> Callable[[Callable[..., None]], typer.Typer]:
     return make
 
 
-def run(app: typer.Typer, name: str, argv: Sequence[str] | None) -> int:
+@dataclass(frozen=True)
+class Invocation:
+    """What a command gets beside its options: the `obj` of its context.
+
+    arguments  the command line, for reports
+    patches    finds the patches, in canonical order; loading them takes libcst along
+    """
+
+    arguments: tuple[str, ...]
+    patches: Patches
+
+
+def run(
+    app: typer.Typer, name: str, argv: Sequence[str] | None, patches: Patches = tuple
+) -> int:
     """Runs the app; the exit code comes back instead of ending the process.
 
-    In a git hook, git would look where these variables say, and not in the tree. The
-    arguments are the context's `obj`, for reports.
+    In a git hook, git would look where these variables say, and not in the tree.
     """
     for variable in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"):
         os.environ.pop(variable, None)
     arguments = tuple(sys.argv[1:] if argv is None else argv)
     try:
-        app(args=list(arguments), prog_name=name, obj=arguments)
+        app(args=list(arguments), prog_name=name, obj=Invocation(arguments, patches))
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
     return int(Exit.DONE)
@@ -58,9 +74,9 @@ def names(texts: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(name.strip() for text in texts or () for name in text.split(","))
 
 
-def patch_names() -> list[str]:
+def patch_names(context: typer.Context) -> list[str]:
     """What the shell may complete after `--patch`."""
-    return [patch.name for patch in patches()]
+    return [patch.name for patch in context.obj.patches()]
 
 
 def releases() -> list[str]:
@@ -68,13 +84,6 @@ def releases() -> list[str]:
     from patcher.tree.pins import pins
 
     return list(pins())
-
-
-def patches() -> tuple[Patch, ...]:
-    """All patches, in canonical order; loading them takes libcst along."""
-    from patches import all_patches
-
-    return all_patches()
 
 
 def finish(

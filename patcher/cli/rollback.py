@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +25,7 @@ Exit codes: 0 done, 2 usage, 3 the tree refuses, 4 the environment can't.
 
 @common.app(HELP)
 def app(
+    context: typer.Context,
     tree: Annotated[Path, typer.Argument(metavar="TREE")],
     patch: options.Patches = None,
     revert: Annotated[
@@ -40,16 +40,12 @@ def app(
         from patcher.tree.find import find_tree
 
         names = common.names(patch)
-        known = common.patches() if names else ()
+        known = context.obj.patches() if names else ()
         return rollback(find_tree(tree), names, known, revert=revert)
 
     common.finish(make, json)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None, patches: common.Patches) -> int:
     """Runs the command and returns its exit code."""
-    return common.run(app, "rollback-nsa-opt", argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return common.run(app, "rollback-nsa-opt", argv, patches)

@@ -19,7 +19,7 @@ from patcher.steps.bodies import (
 )
 from patcher.steps.checks import RequireKnown, RequireNeverRead
 from patcher.steps.choice import Choose
-from patcher.steps.cst.workspace import Conflict, RecipeError, Workspace
+from patcher.steps.cst.workspace import Conflict, RecipeError, Step, Workspace
 from patcher.steps.definitions import AddDefinitions, AddMethods
 from patcher.steps.environ import AddEnvFlag
 from patcher.steps.modules import AddModule
@@ -45,5 +45,6 @@ __all__ = [
     "Rename",
     "RequireKnown",
     "RequireNeverRead",
+    "Step",
     "Workspace",
 ]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from patcher.recipe import Step
 from patcher.steps.adapt import When
-from patcher.steps.cst.workspace import Workspace
+from patcher.steps.cst.workspace import Step, Workspace
 
 
 @dataclass(frozen=True)

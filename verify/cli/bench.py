@@ -103,7 +103,7 @@ def app(
         min_speedup=min_speedup,
         json=json,
         report=report,
-        arguments=context.obj,
+        arguments=context.obj.arguments,
     )
     raise typer.Exit(int(work.work(asked)))
 

@@ -97,7 +97,7 @@ def app(
         report=report,
         json=json,
         junit=junit,
-        arguments=context.obj,
+        arguments=context.obj.arguments,
     )
     raise typer.Exit(int(work.work(asked)))
 

@@ -6,6 +6,7 @@ import codecs
 import io
 import tokenize
 from collections.abc import Mapping
+from typing import Protocol
 
 import libcst as cst
 
@@ -81,6 +82,20 @@ class Workspace:
         fresh = Workspace({**self._originals, **edits})
         fresh._parsed = {**self._parsed, **self._edited}
         return fresh
+
+
+class Step(Protocol):
+    """One edit, or one precondition, of one file."""
+
+    @property
+    def file(self) -> str:
+        """Package-relative path: `sglang/srt/...`."""
+
+    def apply(self, work: Workspace, patch: str) -> None:
+        """Edits `work` in the name of `patch`; raises `Conflict`, changing nothing."""
+
+    def adds(self) -> frozenset[str]:
+        """The symbols this step brings, so that their absence is not reported twice."""
 
 
 def parse(data: bytes) -> cst.Module:

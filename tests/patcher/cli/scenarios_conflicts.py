@@ -7,9 +7,7 @@ from textwrap import dedent
 
 import libcst as cst
 
-import patches as real_patches
 from patcher.plan import edits as plan
-from patcher.recipe import Step
 from patcher.steps import (
     AddDefinitions,
     AddEnvFlag,
@@ -19,6 +17,7 @@ from patcher.steps import (
     PrependToBody,
     RequireKnown,
     RequireNeverRead,
+    Step,
 )
 from patcher.steps.cst import workspace
 from tests.kit import patch_of
@@ -69,7 +68,7 @@ def attempt(stage: Stage, name: str, *steps: Step, **files: str) -> None:
     changed = {given[file]: text for file, text in files.items()}
     write_tree(stage.folder / name, {**FILES, **changed})
     patches = (patch_of(*steps),)
-    stage.monkeypatch.setattr(real_patches, "all_patches", lambda: patches)
+    stage.patches = patches
     stage.run(f"apply {name} --allow-drift")
 
 
@@ -107,9 +106,7 @@ def places_that_are_not_there(stage: Stage) -> None:
         anchor = "return self.draft(prepared)"
         write_tree(stage.folder / name, files)
         step = InsertBefore(RUNNER, run_once, anchor, source, "draft")
-        stage.monkeypatch.setattr(
-            real_patches, "all_patches", lambda step=step: (patch_of(step),)
-        )
+        stage.patches = (patch_of(step),)
         stage.run(f"apply {name} --allow-drift")
     again = PrependToBody(BACKEND, "Backend.forward", source, "same")
     attempt(stage, "already", again)
@@ -141,9 +138,7 @@ def files_that_cannot_be_read(stage: Stage) -> None:
         tree = write_tree(stage.folder / name)
         text = FILES[BACKEND].replace(old, new)
         tree.path(BACKEND).write_bytes(text.encode("latin-1"))
-        stage.monkeypatch.setattr(
-            real_patches, "all_patches", lambda: (patch_of(step),)
-        )
+        stage.patches = (patch_of(step),)
         stage.run(f"apply '{name}' --allow-drift")
 
 

@@ -7,7 +7,6 @@ import json
 import os
 from pathlib import Path
 
-import patches as real_patches
 from patcher.disk import fs, journal, manifest
 from tests.patcher.cli.stage import Stage, scenario
 from tests.patcher.lookalike import (
@@ -65,7 +64,7 @@ def damaged_manifests(stage: Stage) -> None:
 def patches_of_another_version(stage: Stage) -> None:
     stage.run("apply tree")
     few = patches()[:2]
-    stage.monkeypatch.setattr(real_patches, "all_patches", lambda: few)
+    stage.patches = few
     stage.run("apply tree")
     stage.run("rollback tree --patch fast")
     stage.run("rollback tree")

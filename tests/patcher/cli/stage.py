@@ -13,7 +13,7 @@ import pytest
 
 from patcher import __version__
 from patcher.cli import apply, checkout, rollback
-from tests.patcher.lookalike import write_tree
+from tests.patcher.lookalike import patches, write_tree
 
 
 class Stage:
@@ -27,6 +27,7 @@ class Stage:
     ) -> None:
         self.folder = folder
         self.monkeypatch = monkeypatch
+        self.patches = patches()
         self.transcript: list[str] = []
         self._capfd = capfd
         self.tree = write_tree(folder / "tree")
@@ -34,8 +35,11 @@ class Stage:
     def run(self, line: str) -> None:
         """Runs a command line and notes all that it says."""
         name, *arguments = shlex.split(line)
-        main = {"apply": apply, "rollback": rollback, "checkout": checkout}[name].main
-        code = main(arguments)
+        if name == "checkout":
+            code = checkout.main(arguments)
+        else:
+            command = {"apply": apply, "rollback": rollback}[name]
+            code = command.main(arguments, lambda: self.patches)
         out, err = self._capfd.readouterr()
         self.transcript.append(f"$ {name}-nsa-opt {shlex.join(arguments)}\n")
         self.transcript += [self._plain(out), self._plain(err, "! "), f"= {code}\n\n"]

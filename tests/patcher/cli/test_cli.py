@@ -5,23 +5,29 @@ import os
 import pty
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import jsonschema
 import pytest
 
-import patches as real_patches
 from patcher import report
 from patcher.cli import apply, checkout, rollback
 from patcher.tree.find import Tree
 from tests.patcher.lookalike import FILES, patches, write_wheel
 
+APPLY = partial(apply.main, patches=patches)
+ROLLBACK = partial(rollback.main, patches=patches)
+COMMANDS = {
+    "apply": ("patches.commands", "apply"),
+    "rollback": ("patches.commands", "rollback"),
+    "checkout": ("patcher.cli.checkout",),
+}
 SCHEMA = json.loads(report.SCHEMA.read_text())
 
 
 @pytest.fixture(autouse=True)
 def _made_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(real_patches, "all_patches", patches)
     monkeypatch.setenv("NSA_OPT_CACHE", str(tmp_path / "cache"))
 
 
@@ -36,12 +42,12 @@ def test_every_report_keeps_to_the_schema(tree: Tree, tmp_path: Path) -> None:
     write_wheel(wheels, "1.0", FILES)
     kinds = []
     for main, *words in (
-        (apply.main, str(tree.home), "--check"),
-        (apply.main, str(tree.home)),
-        (apply.main, str(tree.home)),
-        (rollback.main, str(tree.home), "--patch", "once"),
-        (rollback.main, str(tree.home)),
-        (rollback.main, str(tree.home)),
+        (APPLY, str(tree.home), "--check"),
+        (APPLY, str(tree.home)),
+        (APPLY, str(tree.home)),
+        (ROLLBACK, str(tree.home), "--patch", "once"),
+        (ROLLBACK, str(tree.home)),
+        (ROLLBACK, str(tree.home)),
         (checkout.main, "1.0", str(tmp_path / "dest")),
     ):
         code = main([*words, "--json", str(file)])
@@ -70,10 +76,10 @@ def run(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("name", ["apply", "rollback", "checkout"])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_help_is_quick_and_plain(name: str) -> None:
     before = os.times()
-    done = run(f"patcher.cli.{name}", "--help")
+    done = run(*COMMANDS[name], "--help")
     after = os.times()
     assert done.returncode == 0
     assert "\x1b" not in done.stdout
@@ -86,11 +92,11 @@ def test_help_is_quick_and_plain(name: str) -> None:
 def test_a_diff_in_a_pipe_can_be_applied(
     tree: Tree, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert apply.main([str(tree.home), "--diff"]) == 0
+    assert APPLY([str(tree.home), "--diff"]) == 0
     diff = capfd.readouterr().out
-    apply.main([str(tree.home)])
+    APPLY([str(tree.home)])
     wanted = {p: p.read_bytes() for p in tree.home.rglob("*.py")}
-    rollback.main([str(tree.home)])
+    ROLLBACK([str(tree.home)])
     subprocess.run(
         ["git", "apply", "-"], input=diff.encode(), cwd=tree.home, check=True
     )
@@ -129,7 +135,7 @@ def test_colour_only_on_a_terminal_that_wants_it(
 )
 def test_the_shell_completes_names(name: str, words: str, offered: str) -> None:
     done = run(
-        f"patcher.cli.{name}",
+        *COMMANDS[name],
         COMP_WORDS=words,
         COMP_CWORD=str(words.count(" ")),
         **{f"_{name.upper()}_NSA_OPT_COMPLETE": "complete_bash"},

@@ -13,10 +13,8 @@ from pathlib import Path
 import pytest
 
 import patcher
-import patches as real_patches
 from tests.patcher.cli import scenarios_conflicts, scenarios_trees, scenarios_trouble
 from tests.patcher.cli.stage import SCENARIOS, Stage
-from tests.patcher.lookalike import patches
 
 MESSAGES = Path(__file__).with_name("messages")
 assert scenarios_conflicts, (scenarios_trees, scenarios_trouble)
@@ -30,7 +28,6 @@ def stage(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> Stage:
-    monkeypatch.setattr(real_patches, "all_patches", patches)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NSA_OPT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "80")

@@ -42,10 +42,10 @@ def test_odd_names_of_places(tmp_path: Path, known: None, name: str) -> None:
 def test_a_name_that_is_no_text(
     tmp_path: Path, known: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from patcher.cli import apply as command
+    from patches import commands
 
     folder = tmp_path / os.fsdecode(b"\xff")
-    assert command.main([str(folder)]) == 2
+    assert commands.apply([str(folder)]) == 2
     assert capfd.readouterr().err.endswith("\\udcff: does not exist\n")
 
 

@@ -168,13 +168,11 @@ def test_a_later_commit_does_not_mix_in_edits_either(repo: Path) -> None:
 def test_a_git_hook_does_not_lead_astray(
     repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import patches as real_patches
     from patcher.cli import apply as command
 
     make_repository(tmp_path / "other")
-    monkeypatch.setattr(real_patches, "all_patches", patches)
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
-    assert command.main([str(repo), "--commit"]) == 0
+    assert command.main([str(repo), "--commit"], patches) == 0
     assert git(repo, "rev-list", "--count", "HEAD") == "2"
 
 

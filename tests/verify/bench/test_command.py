@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from patcher.checkout import checkout
-from patcher.cli import apply
 from patcher.results import Refusal
+from patches import commands
 from verify.bench.report.model import read
 from verify.cli import bench
 
@@ -28,7 +28,7 @@ def applied(tmp_path_factory: pytest.TempPathFactory) -> Path:
         checkout("0.5.6.post2", tree)
     except Refusal as refusal:
         pytest.skip(str(refusal))
-    assert apply.main([str(tree)]) == 0
+    assert commands.apply([str(tree)]) == 0
     return tree
 
 
