@@ -78,6 +78,10 @@ class Repository:
             if new:
                 self._checked("rm", "--quiet", "--cached", "--", *new)
             raise
+        return self.head()
+
+    def head(self) -> str:
+        """The hash of the last commit."""
         return self._checked("rev-parse", "HEAD")
 
     def commit_of(self, manifest: Manifest) -> str:

@@ -125,6 +125,8 @@ def _side(context: Context, side: str, source: Source) -> r.SideReport:
     return r.SideReport(
         label=source.label,
         release=source.release,
+        patches=list(source.patches),
+        commit=source.commit,
         files=dict(context.hashes[side]),
         edited=list(source.edited),
     )

@@ -70,10 +70,15 @@ class Cell(Model):
 
 
 class SideReport(Model):
-    """A side: where it came from, and the sha256 of every file it ran."""
+    """A side: where it came from, and the sha256 of every file it ran.
+
+    commit: of the git checkout that the tree is, empty where it is none.
+    """
 
     label: str
     release: str
+    patches: list[str]
+    commit: str
     files: dict[str, str]
     edited: list[str]
 

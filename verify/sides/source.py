@@ -16,6 +16,7 @@ from pathlib import Path
 
 from patcher.disk import manifest
 from patcher.disk.manifest import Manifest
+from patcher.git import repository
 from patcher.results import Exit, Reason, Refusal
 from patcher.tree.find import Tree, find_tree
 from patcher.tree.outline import symbols
@@ -45,7 +46,8 @@ Read = Callable[[str], bytes | None]
 class Source:
     """One side's code. `read` gives a package-relative file's bytes, or None.
 
-    edited: files changed since the apply; extra: modules beyond the usual ones.
+    edited: files changed since the apply; extra: modules beyond the usual ones;
+    patches: applied, with their versions; commit: the git checkout's, or empty.
     """
 
     label: str
@@ -53,6 +55,8 @@ class Source:
     read: Read
     extra: tuple[str, ...] = ()
     edited: tuple[str, ...] = ()
+    patches: tuple[str, ...] = ()
+    commit: str = ""
 
     def patches(self) -> frozenset[str]:
         """The patches that are in this code, by what each of them defines."""
@@ -127,9 +131,19 @@ def _of_tree(tree: Tree, applied: Manifest | None) -> Source:
         extra |= {file.path for file in applied.files if file.path.endswith(".py")}
         edited = _edited(tree, applied)
     release = applied.release if applied else nearest.release if nearest else "unknown"
+    patches = applied.patches if applied else ()
     return Source(
-        str(tree.home), release, tree.read, tuple(sorted(extra)), tuple(edited)
-    )
+        str(tree.home), release, tree.read, tuple(sorted(extra)), tuple(edited),
+        tuple(f"{patch.name} {patch.version}" for patch in patches), _commit(tree),
+    )  # fmt: skip
+
+
+def _commit(tree: Tree) -> str:
+    try:
+        found = repository(tree, NEEDED)
+    except Refusal:
+        return ""
+    return found.head() if found else ""
 
 
 def _originals(tree: Tree, applied: Manifest) -> Source:
