@@ -94,7 +94,9 @@ def test_what_resolves(
 
 
 def test_code_is_no_link() -> None:
-    text = "[a](b.md) `[c](d.md)`\n\n    [e](f.md)\n\n```\n[g](h.md)\n```\n![i](j.svg)\n"
+    text = (
+        "[a](b.md) `[c](d.md)`\n\n    [e](f.md)\n\n```\n[g](h.md)\n```\n![i](j.svg)\n"
+    )
     assert links(text) == ["b.md", "j.svg"]
 
 

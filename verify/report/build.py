@@ -125,7 +125,7 @@ def _side(context: Context, side: str, source: Source) -> r.SideReport:
     return r.SideReport(
         label=source.label,
         release=source.release,
-        patches=list(source.patches),
+        patches=list(source.applied),
         commit=source.commit,
         files=dict(context.hashes[side]),
         edited=list(source.edited),

@@ -18,7 +18,9 @@ def html(report: Report) -> str:
     if report.device.logic_only and tone == "good":
         headline, tone = "Identical on a CPU: the logic, not the GPU", "warn"
     worker = report.workers[0] if report.workers else None
-    software = f", torch {worker.torch}, Triton {worker.triton or 'none'}" if worker else ""
+    software = (
+        f", torch {worker.torch}, Triton {worker.triton or 'none'}" if worker else ""
+    )
     new, old = report.candidate, report.baseline
     return render(
         "verify.html",

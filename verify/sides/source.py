@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patcher.disk import manifest
+from patcher.disk.git import repository
 from patcher.disk.manifest import Manifest
-from patcher.git import repository
 from patcher.results import Exit, Reason, Refusal
 from patcher.tree.find import Tree, find_tree
 from patcher.tree.outline import symbols
@@ -47,7 +47,7 @@ class Source:
     """One side's code. `read` gives a package-relative file's bytes, or None.
 
     edited: files changed since the apply; extra: modules beyond the usual ones;
-    patches: applied, with their versions; commit: the git checkout's, or empty.
+    applied: patches with their versions; commit: the git checkout's, or empty.
     """
 
     label: str
@@ -55,7 +55,7 @@ class Source:
     read: Read
     extra: tuple[str, ...] = ()
     edited: tuple[str, ...] = ()
-    patches: tuple[str, ...] = ()
+    applied: tuple[str, ...] = ()
     commit: str = ""
 
     def patches(self) -> frozenset[str]:
