@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,18 @@ class Difference:
     """One buffer (or one layout fact) that differs, at the first element that does.
 
     what      "wrong value", "untouched region changed", "not written", "stale",
-              "guard band", "layout", "state", "input"
-    group     "backend 2", "inputs", "given" (to this replay), "seen" (in the graph)
+              "guard band", "layout", "state", "an input was written", ...
+    owner     "backend 2", "inputs", "given" (to this replay), "seen" (in the graph)
     field     metadata field as the tree names it, with the captured batch size
     replay    1-based; 0 is the state before any replay
+    bs        captured batch size that the replay used; 0 right after a capture
+    batch     what the replay was given, as a scenario writes it
+    index     of the element in the field; old, new: its values
+    count     differing elements of `total` in the buffer, guard bands not counted
     """
 
     what: str
-    group: str
+    owner: str
     field: str
     replay: int
     bs: int
@@ -39,18 +43,40 @@ class Difference:
     total: int = 0
     note: str = ""
     spread: Spread | None = None
+    batch: str = ""
 
     def line(self) -> str:
         """The part of a failure line after `mode/route: `."""
-        where = f"{self.field} of {self.group}"
-        when = (
-            f"replay {self.replay} (bs {self.bs})" if self.replay else "after capture"
-        )
+        when = self._when()
         at = f", index {_index(self.index)}" if self.index else ""
         values = f": old {self.old}, new {self.new}"
-        many = f" ({self.count} of {self.total} elements)" if self.total else ""
+        many = f" ({self.count:,} of {self.total:,} elements)" if self.total else ""
         note = f"; {self.note}" if self.note else ""
-        return f"{where}, {when}{at}{values}{many}: {self.what}{note}"
+        where = f"{self.field} of {self.owner}"
+        return f"{where}{when}{at}{values}{many}: {self.what}{note}"
+
+    def _when(self) -> str:
+        if self.bs:
+            return f", replay {self.replay} (bs {self.bs})"
+        if self.owner == "the candidate":
+            return ""
+        after = f", re-captured after replay {self.replay}" if self.replay else ""
+        return after or ", before the first replay"
+
+    @property
+    def rank(self) -> tuple[bool, int, bool, int]:
+        """What comes first is nearer to the cause: inputs last, plans after lengths."""
+        by_name = (i for i, name in enumerate(_CAUSES) if name in self.field)
+        consequence = next(by_name, 0)
+        aside = self.owner in ("inputs", "given", "seen")
+        return self.what == "state", self.replay, aside, consequence
+
+
+# A buffer is computed from those of the names before its own.
+_CAUSES = (
+    "cache_seqlens", "seqlens_expanded", "cu_seqlens", "page_table", "real_page_table",
+    "schedule", "plan", "flashmla", "num_splits",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -72,15 +98,23 @@ class Different:
 
 @dataclass(frozen=True)
 class Broken:
-    """No verdict: a side crashed, hung, was killed, ran out of memory or cannot run it.
+    """No comparison: a side crashed, hung, was killed, ran out of memory, cannot run it,
+    or did not take the route.
 
-    kind: "crash", "timeout", "killed", "memory", "raised"
+    kind: "crash", "timeout", "killed", "memory", "raised", "route", "sanitizer"
+    where: the last lines that it printed, or of its stack
     """
 
     kind: str
     side: str
     message: str
     where: tuple[str, ...] = ()
+
+    @property
+    def of_the_candidate(self) -> bool:
+        """Whether the candidate alone is to blame, and not the machine."""
+        its_own = ("crash", "timeout", "raised", "route")
+        return self.side == "candidate" and self.kind in its_own
 
 
 @dataclass(frozen=True)
@@ -93,7 +127,10 @@ Outcome = Identical | Different | Broken | NotRun
 
 @dataclass(frozen=True)
 class Case:
-    """One scenario on one route, under one poison."""
+    """One scenario on one route, under one poison.
+
+    mode: a ForwardMode, and the driver after an @ if it is not the usual one.
+    """
 
     route: str
     mode: str
@@ -102,7 +139,15 @@ class Case:
     poison: int
     outcome: Outcome
     seconds: float = 0.0
-    counters: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def place(self) -> str:
+        """Where it stands in the matrix: `mode/route`."""
+        return f"{self.mode}/{self.route}"
+
+    @property
+    def failed(self) -> bool:
+        return isinstance(self.outcome, Different | Broken)
 
 
 def _index(index: tuple[int, ...]) -> str:

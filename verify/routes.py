@@ -14,9 +14,11 @@ from patcher.about import About, RouteData
 from patches import all_about
 from patches.shared.evidence import BASE_CALL, NO_KERNEL, PAIR
 
-DECODE = ("decode", "runner")
+DECODE = ("decode", "decode@runner")
 EXPANDED = ("target_verify", "draft_extend")
+_DRIVERS = {"decode": "multi", "decode@runner": "runner"}
 GATES = tuple(dict.fromkeys(about.gate for about in all_about()))
+OFF = dict.fromkeys(GATES, "0")
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Route(RouteData):
         return f"{self.name} (pair)" if self.pair else self.name
 
     @property
-    def env(self) -> dict[str, str]:
+    def env(self) -> dict[str, str | None]:
         return {gate: "1" if gate in self.on else "0" for gate in GATES}
 
     @property
@@ -65,11 +67,11 @@ class Route(RouteData):
             found for pattern in self.must_not for found in _matches(pattern, seen)
         ]
 
-    def how(self, mode: str) -> str:
-        """The driver for a scenario mode (verify.worker.play.drivers)."""
-        if mode in ("decode", "runner"):
-            return "multi" if mode == "decode" else "runner"
-        return "pair" if self.pair else "base"
+    def driver(self, mode: str) -> str:
+        """The driver for a scenario's mode (verify.worker.play.drivers)."""
+        if self.pair:
+            return "pair"
+        return _DRIVERS.get(mode, "base")
 
 
 _ORIGINAL = (
@@ -115,15 +117,15 @@ def _count(pattern: str, counts: dict[str, dict[str, int]]) -> int:
     )
 
 
-def baseline_how(mode: str, in_tree: bool) -> str:
+def baseline_driver(mode: str, in_tree: bool) -> str:
     """The baseline's driver: always the code that computes for each backend alone.
 
     The release's multi-step replay is that loop; in a tree nobody here patched the
     verifier runs the loop itself.
     """
-    if mode == "decode":
-        return "loop" if in_tree else "multi"
-    return "runner" if mode == "runner" else "base"
+    if mode == "decode" and in_tree:
+        return "loop"
+    return _DRIVERS.get(mode, "base")
 
 
 def available(
@@ -140,7 +142,7 @@ def available(
         return tuple(found)
     return tuple(
         replace(route, modes=("decode",))
-        if foreign and "runner" in route.modes
+        if foreign and "decode@runner" in route.modes
         else route
         for route in found
         if (route.name, route.pair) != ("original", False)

@@ -13,15 +13,16 @@ from typing import Any
 
 from patcher.results import Exit, Reason, Refusal
 from verify import routes
-from verify.cases import launches as counting
-from verify.cases import run as engine
+from verify.cases import launches
 from verify.cases.matrix import Matrix, matrix
-from verify.report import build as summary
+from verify.cases.run import Job, Ran, Setup, run
+from verify.outcome import Case
 from verify.report import console
-from verify.report import write as outputs
+from verify.report.build import Context, build
 from verify.report.model import Report
-from verify.sides import source as sources
-from verify.worker import scenario as scenarios
+from verify.report.write import write
+from verify.sides.source import Pair, resolve, snapshot
+from verify.worker.scenario import ScenarioError, parse
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def work(options: Options) -> Exit:
                 print(f"  {reason.hint}", file=sys.stderr)
         return refusal.code
     console.render(report, _console())
-    outputs.write(report, options.report, options.json, options.junit)
+    write(report, options.report, options.json, options.junit)
     return Exit(report.exit_code)
 
 
@@ -75,16 +76,16 @@ def verify(options: Options) -> Report:
     if options.sanitize:
         _can_sanitize(device)
     began, started = time.monotonic(), datetime.datetime.now(datetime.timezone.utc)
-    pair = sources.resolve(options.tree, options.baseline, _progress)
+    pair = resolve(options.tree, options.baseline, _progress)
     chosen = _routes(options, pair)
     plan = _plan(options, pair, chosen, device)
     with tempfile.TemporaryDirectory(prefix="nsa-verify-") as folder:
         old, new = Path(folder) / "baseline", Path(folder) / "candidate"
         hashes = {
-            "baseline": sources.snapshot(pair.baseline, pair.candidate, old),
-            "candidate": sources.snapshot(pair.candidate, pair.baseline, new),
+            "baseline": snapshot(pair.baseline, pair.candidate, old),
+            "candidate": snapshot(pair.candidate, pair.baseline, new),
         }
-        setup = engine.Setup(
+        setup = Setup(
             old,
             new,
             in_tree=pair.in_tree,
@@ -98,11 +99,11 @@ def verify(options: Options) -> Report:
         )
         ran = _run(options, setup, chosen, plan)
         counters = (
-            counting.count(setup, chosen)
+            launches.count(setup, chosen)
             if device == "cuda" and not options.sanitize
             else []
         )
-    context = summary.Context(
+    context = Context(
         pair=pair,
         hashes=hashes,
         setup=setup,
@@ -111,15 +112,15 @@ def verify(options: Options) -> Report:
         started=started.isoformat(timespec="seconds"),
         seconds=time.monotonic() - began,
     )
-    return summary.build(context, ran, counters)
+    return build(context, ran, counters)
 
 
 def _run(
     options: Options,
-    setup: engine.Setup,
+    setup: Setup,
     chosen: tuple[routes.Route, ...],
     plan: Matrix,
-) -> engine.Ran:
+) -> Ran[Case]:
     """The matrix, the scenarios asked for, drawn ones, or a few under the sanitizer."""
     if options.sanitize:
         from verify.cases import sanitize
@@ -132,11 +133,11 @@ def _run(
         with console.Progress(None) as bar:
             return fuzz.run(setup, chosen, options.cases, bar)
     with console.Progress(len(plan.jobs) * len(setup.poisons)) as bar:
-        return engine.run(setup, list(plan.jobs), bar)
+        return run(setup, list(plan.jobs), bar)
 
 
 def _plan(
-    options: Options, pair: sources.Pair, chosen: tuple[routes.Route, ...], device: str
+    options: Options, pair: Pair, chosen: tuple[routes.Route, ...], device: str
 ) -> Matrix:
     if options.sanitize:
         words = "all but a short scenario a mode of each route with kernels of its own"
@@ -148,27 +149,27 @@ def _plan(
         plan = matrix(chosen, device)
         return replace(plan, reduced=(*plan.reduced, *_unseen(pair)))
     try:
-        wanted = [scenarios.parse(text) for text in options.scenarios]
-    except scenarios.ScenarioError as error:
+        wanted = [parse(text) for text in options.scenarios]
+    except ScenarioError as error:
         raise _usage("--scenario", str(error)) from None
     jobs = [
-        engine.Job(route, scenario)
+        Job(route, scenario)
         for route in chosen
         for scenario in wanted
-        if scenario.mode in route.modes
+        if scenario.kind in route.modes
     ]
     if not jobs:
         raise _usage("--scenario", "no chosen route runs a scenario of this mode")
     return Matrix(tuple(jobs), ("all but the scenarios asked for",))
 
 
-def _unseen(pair: sources.Pair) -> tuple[str, ...]:
+def _unseen(pair: Pair) -> tuple[str, ...]:
     if pair.in_tree and pair.candidate.foreign:
         return ("EAGLEDraftCudaGraphRunner: driven only in a tree patched by nsa-opt",)
     return ()
 
 
-def _routes(options: Options, pair: sources.Pair) -> tuple[routes.Route, ...]:
+def _routes(options: Options, pair: Pair) -> tuple[routes.Route, ...]:
     """The routes asked for that the candidate has; all of them if none was asked for."""
     candidate = pair.candidate
     found = routes.available(candidate.patches(), pair.in_tree, candidate.foreign)
@@ -195,7 +196,6 @@ def _check(options: Options) -> None:
         raise _usage("--cases", "must not be negative")
     if options.timeout <= 0:
         raise _usage("--timeout", "must be positive")
-    _needs("torch", "pip install torch")
     if options.cases:
         _needs("hypothesis", "pip install 'nsa-opt[dev]'")
 

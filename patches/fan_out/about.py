@@ -19,7 +19,7 @@ ABOUT = About(
     routes=(
         RouteData(
             "fan-out",
-            ("decode", "runner"),
+            ("decode", "decode@runner"),
             must=("replay kernel *fan_out*",),
             must_not=NO_CALL,
             every=("replay kernel *fan_out*", ("replay begun",)),

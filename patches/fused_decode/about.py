@@ -19,7 +19,7 @@ ABOUT = About(
     routes=(
         RouteData(
             "fused-decode",
-            ("decode", "runner"),
+            ("decode", "decode@runner"),
             must=(*PAIR, "replay kernel *decode*"),
             must_not=(BASE_CALL, "replay kernel *fan_out*"),
             every=("replay kernel *decode*", PAIR),

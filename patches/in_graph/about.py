@@ -19,7 +19,7 @@ ABOUT = About(
     routes=(
         RouteData(
             "in-graph",
-            ("runner",),
+            ("decode@runner",),
             must=("graph kernel *decode_metadata*",),
             must_not=(*NO_CALL, "replay kernel *"),
             shares=True,
@@ -28,7 +28,7 @@ ABOUT = About(
         ),
         RouteData(
             "no-triton",
-            ("decode", "runner"),
+            ("decode", "decode@runner"),
             blocked=("triton",),
             must=PAIR,
             must_not=NO_KERNEL,

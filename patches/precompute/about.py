@@ -18,7 +18,7 @@ ABOUT = About(
     routes=(
         RouteData(
             "precomputed",
-            ("decode", "runner"),
+            ("decode", "decode@runner"),
             must=PAIR,
             must_not=(*NO_KERNEL, BASE_CALL),
         ),

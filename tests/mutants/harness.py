@@ -16,11 +16,11 @@ from patcher.tree.wheels import fetch
 from patches import all_patches
 from tests.mutants.catalogue import BACKEND, Mutant
 from tests.mutants.mutate import mutate
-from verify.cases.case import Baseline, judge
+from verify.cases.case import Baseline, Question, judge
 from verify.cases.matrix import scenarios
 from verify.cases.run import POISONS, Setup
 from verify.outcome import Broken, Different, Outcome
-from verify.routes import GATES, ROUTES, Route
+from verify.routes import OFF, ROUTES, Route
 from verify.sides.source import Source, snapshot
 
 RELEASE = "0.5.6.post2"
@@ -63,19 +63,11 @@ class Bench:
         snapshot(_laid_over(self.applied, files), self.pristine, folder)
         setup = Setup(folder, folder)
         at, outcome = 0, None
-        with setup.session("candidate", route.env, route.blocked) as session:
+        with setup.worker("candidate", route.env, route.blocked) as worker:
             for poison, scenario in _order(route, mutant.mode):
                 at += 1
-                outcome = judge(
-                    self.baseline,
-                    session,
-                    scenario=scenario,
-                    mode=mutant.mode,
-                    route=route,
-                    in_tree=False,
-                    seed=0,
-                    poison=poison,
-                )
+                asked = Question(scenario, mutant.mode, route, False, 0, poison)
+                outcome = judge(self.baseline, worker, asked)
                 if isinstance(outcome, Different | Broken):
                     break
         line, words = _words(outcome)
@@ -98,8 +90,8 @@ def bench() -> Iterator[Bench]:
         pristine = Source("originals", RELEASE, originals.get)
         snapshot(pristine, applied, folder / "baseline")
         setup = Setup(folder / "baseline", folder / "baseline")
-        with setup.session("baseline", dict.fromkeys(GATES, "0")) as session:
-            yield Bench(folder, Baseline(session), pristine, applied)
+        with setup.worker("baseline", dict(OFF)) as worker:
+            yield Bench(folder, Baseline(worker), pristine, applied)
 
 
 def run_all(

@@ -12,7 +12,7 @@ _RUN_ONCE = "EAGLEDraftCudaGraphRunner.capture_one_batch_size.run_once"
 
 
 def _in_graph(name: str, names: str, *edits: Edit, file: str = KERNELS) -> Mutant:
-    return Mutant(name, "in-graph", file, edits, "in-graph", "runner", names)
+    return Mutant(name, "in-graph", file, edits, "in-graph", "decode@runner", names)
 
 
 MUTANTS = (

@@ -16,7 +16,7 @@ from verify.bench import stats
 from verify.bench.points import Job
 from verify.bench.sides import ORIGINAL, Side, of_point
 from verify.outcome import Broken
-from verify.sides.process import Session, WorkerDied, threads
+from verify.sides.process import Worker, WorkerDied, threads
 
 Json = dict[str, Any]
 Progress = Callable[[str], None]
@@ -75,10 +75,10 @@ class Runner:
         self.rates: Json = {}
         self.notes: list[str] = []
         self._deaths: dict[str, int] = {}
-        self._sessions: dict[Any, Session] = {}
+        self._sessions: dict[Any, Worker] = {}
         for side in sides:
             if side.process not in self._sessions:
-                self._sessions[side.process] = Session(
+                self._sessions[side.process] = Worker(
                     side.name,
                     side.snapshot,
                     device=device,
@@ -104,7 +104,7 @@ class Runner:
         with threads(len(self._sessions)) as pool:
             list(pool.map(_started, self._sessions.values()))
         original = self._session(self.sides[0])
-        about = original.start()
+        about: Json = {**original.start()}
         self.rates = original.ask(op="bench-rates")
         return about
 
@@ -140,7 +140,8 @@ class Runner:
     def used(self, side: Side) -> Json:
         """Which modules the side's worker ran, and what stood in for others."""
         try:
-            return self._session(side).ask(op="used")
+            found: Json = self._session(side).ask(op="used")
+            return found
         except WorkerDied:
             return {}
 
@@ -191,14 +192,15 @@ class Runner:
             data.problem = "failed", f"its worker failed {MAX_DEATHS} times before"
             return None
         try:
-            return self._session(data.side).ask(**request)
+            reply: Json = self._session(data.side).ask(**request)
+            return reply
         except WorkerDied as death:
             self._deaths[name] = self._deaths.get(name, 0) + 1
             data.problem = "failed", _line(death.broken)
             self.progress(f"{name}: {data.problem[1]}")
             return None
 
-    def _session(self, side: Side) -> Session:
+    def _session(self, side: Side) -> Worker:
         return self._sessions[side.process]
 
 
@@ -227,12 +229,12 @@ def original(measured: Measured) -> Data:
     return data
 
 
-def _started(session: Session) -> None:
+def _started(session: Worker) -> None:
     with contextlib.suppress(WorkerDied):  # said again when it is asked for something
         session.start()
 
 
-def _records(session: Session) -> int:
+def _records(session: Worker) -> int:
     try:
         return int(session.ask(op="bench-attach")["records"])
     except WorkerDied:

@@ -149,7 +149,7 @@ def _check(wanted: Sequence[str]) -> None:
 
 
 def _modes(route: Route) -> tuple[str, ...]:
-    names = ["decode" if mode in ("decode", "runner") else mode for mode in route.modes]
+    names = ["decode" if mode.startswith("decode") else mode for mode in route.modes]
     return tuple(dict.fromkeys(names))
 
 

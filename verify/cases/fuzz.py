@@ -6,6 +6,7 @@ Failures are kept as scenario texts, one a line, in the user's cache.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import hypothesis
@@ -13,12 +14,19 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from patcher.tree.wheels import cache_folder
-from verify.cases.case import Baseline
-from verify.cases.run import Job, Ran, Setup, used, verify_case
-from verify.outcome import Broken, Case, Different
-from verify.routes import GATES, Route
-from verify.sides.process import Session
-from verify.worker.scenario import Replay, Scenario, ScenarioError, parse
+from verify.cases.run import Job, Ran, Setup, Table, play_all
+from verify.outcome import Case
+from verify.routes import Route
+from verify.worker.scenario import (
+    IMPLS,
+    KV,
+    PREFILL,
+    Replay,
+    Scenario,
+    ScenarioError,
+    of_kind,
+    parse,
+)
 
 LIMIT = 50  # saved failures a route and mode
 _PAGES = (1, 16, 32, 64)
@@ -34,18 +42,20 @@ def scenarios(draw: st.DrawFn, mode: str, largest: int) -> Scenario:
     capture = draw(
         st.lists(st.integers(1, largest), min_size=1, max_size=3, unique=True)
     )
-    decode = mode in ("decode", "runner")
-    scenario = Scenario(
+    decode = mode.startswith("decode")
+    scenario = of_kind(
         mode,
         steps=draw(st.integers(1, 8)) if decode else 1,
         page_size=draw(st.sampled_from(_PAGES)),
-        impl=draw(st.sampled_from(("fa3", "flashmla_kv"))),
+        impl=draw(st.sampled_from(IMPLS)),
         seq_bits=draw(st.sampled_from((32, 64))),
         row_bits=draw(st.sampled_from((32, 64))),
         capture=tuple(sorted(capture)),
         context=draw(st.sampled_from((16, 64, 65, 130, 1024, 1100, 2304))),
         topk=draw(st.sampled_from((8, 64, 2048))),
         draft=draw(st.integers(1, 6)),
+        kv=draw(st.sampled_from(KV)),
+        prefill=draw(st.sampled_from(PREFILL)),
     )
     replays = draw(st.lists(_replays(scenario) | _recaptures(scenario), max_size=5))
     return scenario.with_replays((*replays, draw(_replays(scenario))))
@@ -77,51 +87,40 @@ def run(
     routes: tuple[Route, ...],
     cases: int,
     progress: Callable[[Case], None] = lambda case: None,
-) -> Ran:
+) -> Ran[Case]:
     """`cases` drawn scenarios a route and mode, saved failures first."""
-    found: list[Case] = []
-    candidates = []
-    with setup.session("baseline", dict.fromkeys(GATES, "0")) as session:
-        baseline = Baseline(session)
-        for route in routes:
-            with setup.session("candidate", route.env, route.blocked) as candidate:
-                for mode in route.modes:
-                    found += _one(
-                        setup, baseline, candidate, route, mode, cases, progress
-                    )
-                about = {"gates": route.env, "blocked": list(route.blocked)}
-                candidates.append(used(candidate) | about)
-        return Ran(tuple(found), used(session), tuple(candidates))
+
+    def play(table: Table, job: Job) -> list[Case]:
+        return _one(table, job, cases, progress)
+
+    jobs = [Job(route, mode=mode) for route in routes for mode in route.modes]
+    # hypothesis draws in one thread at a time.
+    return play_all(replace(setup, workers=1), jobs, play)
 
 
 def _one(
-    setup: Setup,
-    baseline: Baseline,
-    candidate: Session,
-    route: Route,
-    mode: str,
-    cases: int,
-    progress: Callable[[Case], None],
+    table: Table, job: Job, cases: int, progress: Callable[[Case], None]
 ) -> list[Case]:
+    setup, route, mode = table.setup, job.route, job.mode
     seen: list[Case] = []
 
     def attempt(scenario: Scenario) -> Case:
         poison = setup.poisons[len(seen) % len(setup.poisons)]
-        case = verify_case(setup, baseline, candidate, Job(route, scenario), poison)
+        case = table.verify(job, scenario, poison)
         seen.append(case)
         progress(case)
         return case
 
     saved = _file(route, mode)
     for scenario in _saved(saved, mode):
-        if _failed(attempt(scenario)):
+        if attempt(scenario).failed:
             return seen
     largest = 24 if setup.device == "cuda" or not route.kernels else 5
     smallest = _draw(setup, mode, largest, cases, attempt)
     if smallest is None:
         return seen
     _save(saved, smallest.scenario)
-    return [case for case in seen if not _failed(case)] + [smallest]
+    return [case for case in seen if not case.failed] + [smallest]
 
 
 def _draw(
@@ -147,7 +146,7 @@ def _draw(
     @given(scenarios(mode, largest))
     def drawn(scenario: Scenario) -> None:
         case = attempt(scenario)
-        if _failed(case):
+        if case.failed:
             failing.append(case)
             raise _Failed
 
@@ -160,12 +159,8 @@ def _draw(
     return None
 
 
-def _failed(case: Case) -> bool:
-    return isinstance(case.outcome, Different | Broken)
-
-
 def _file(route: Route, mode: str) -> Path:
-    name = f"{mode}-{route.label.replace(' ', '-').strip('()')}.txt"
+    name = f"{mode.replace('@', '-')}-{route.label.replace(' ', '-').strip('()')}.txt"
     return cache_folder() / "failures" / name
 
 
@@ -178,7 +173,7 @@ def _saved(file: Path, mode: str) -> list[Scenario]:
             scenario = parse(line)
         except (ScenarioError, ValueError):
             continue
-        if scenario.mode == mode:
+        if scenario.kind == mode:
             found.append(scenario)
     return found
 

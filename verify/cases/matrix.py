@@ -12,7 +12,7 @@ from itertools import product
 
 from verify.cases.run import Job
 from verify.routes import Route
-from verify.worker.scenario import Scenario
+from verify.worker.scenario import Scenario, of_kind
 
 _BITS = ((32, 32), (64, 64), (64, 32), (32, 64))
 _PAGES = (64, 1)
@@ -51,7 +51,7 @@ def _short(route: Route, mode: str, device: str) -> list[Scenario]:
     few = route.brief or (device == "cpu" and (route.kernels or falls_back))
     if mode == "decode":
         return _decode_few(route) if few else _decode()
-    if mode == "runner":
+    if mode == "decode@runner":
         return _runner(brief=(device == "cpu" and not route.shares) or route.brief)
     return _expanded_few(mode) if few else _expanded(mode)
 
@@ -126,30 +126,44 @@ def _decode_few(route: Route) -> list[Scenario]:
 def _runner(*, brief: bool) -> list[Scenario]:
     steps = (1, 6) if brief else range(1, 9)  # both page sizes
     found = [
-        Scenario(
-            "runner", n, _PAGES[n // 2 % 2], _IMPLS[n % 2], *_BITS[n % 4], (1, 4),
+        of_kind(
+            "decode@runner", n, _PAGES[n // 2 % 2], _IMPLS[n % 2], *_BITS[n % 4], (1, 4),
             script="tour5" if n < 5 else "tour3",
         )
         for n in steps
     ]  # fmt: skip
     if not brief:
         found += [
-            Scenario(
-                "runner", 2, 64, "flashmla_kv", 32, 32, (3,), 4096, script="tour6"
+            of_kind(
+                "decode@runner",
+                2,
+                64,
+                "flashmla_kv",
+                32,
+                32,
+                (3,),
+                4096,
+                script="tour6",
             ),
-            Scenario("runner", 2, 1, "fa3", 64, 64, (1, 40), 256, 64, script="tour2"),
+            of_kind(
+                "decode@runner", 2, 1, "fa3", 64, 64, (1, 40), 256, 64, script="tour2"
+            ),
         ]
     return [
         *found,
-        Scenario("runner", 3, 64, "flashmla_kv", 64, 64, (1, 4), script="recapture6"),
-        Scenario("runner", 2, 64, "fa3", 32, 64, (1, 5), 2500, 64, script="tour7"),
+        of_kind(
+            "decode@runner", 3, 64, "flashmla_kv", 64, 64, (1, 4), script="recapture6"
+        ),
+        of_kind(
+            "decode@runner", 2, 64, "fa3", 32, 64, (1, 5), 2500, 64, script="tour7"
+        ),
     ]
 
 
 def _expanded(mode: str) -> list[Scenario]:
     cells = product((1, 2, 3, 4, 8), _PAGES, _IMPLS)
     found = [
-        Scenario(
+        of_kind(
             mode, 1, page, impl, *_BITS[(i + draft) % 4], (1, 3, 8), draft=draft,
             script="tour7",
         )
@@ -157,19 +171,19 @@ def _expanded(mode: str) -> list[Scenario]:
     ]  # fmt: skip
     return [
         *found,
-        Scenario(mode, 1, 64, "fa3", 32, 32, (1, 32, 128), script="tour6"),
-        Scenario(
+        of_kind(mode, 1, 64, "fa3", 32, 32, (1, 32, 128), script="tour6"),
+        of_kind(
             mode, 1, 64, "flashmla_kv", 32, 64, (2, 64, 160), draft=3, script="tour4"
         ),
-        Scenario(mode, 1, 64, "flashmla_kv", 32, 32, (1, 4, 8), script="recapture6"),
-        Scenario(mode, 1, 1, "fa3", 64, 32, (7,), 4096, 2048, script="tour7"),
+        of_kind(mode, 1, 64, "flashmla_kv", 32, 32, (1, 4, 8), script="recapture6"),
+        of_kind(mode, 1, 1, "fa3", 64, 32, (7,), 4096, 2048, script="tour7"),
         *_odd(mode),
     ]
 
 
 def _expanded_few(mode: str) -> list[Scenario]:
     found = [
-        Scenario(
+        of_kind(
             mode,
             1,
             page,
@@ -183,7 +197,7 @@ def _expanded_few(mode: str) -> list[Scenario]:
     ]
     return [
         *found,
-        Scenario(mode, 1, 64, "flashmla_kv", 64, 64, (1, 3), script="recapture4"),
+        of_kind(mode, 1, 64, "flashmla_kv", 64, 64, (1, 3), script="recapture4"),
         *_odd(mode),
     ]
 
@@ -191,16 +205,16 @@ def _expanded_few(mode: str) -> list[Scenario]:
 def _odd(mode: str) -> list[Scenario]:
     """Contexts that are no multiple of a page; tokens that overflow a kernel's block."""
     return [
-        Scenario(mode, 1, 64, "fa3", 32, 32, (1, 5), 2500, 64, 4, script="tour3"),
-        Scenario(mode, 1, 32, "fa3", 32, 64, (1, 8), 200, 50, 5, script="tour5"),
-        Scenario(mode, 1, 1, "fa3", 32, 64, (130,), 80, 64, 8, script="tour1"),
+        of_kind(mode, 1, 64, "fa3", 32, 32, (1, 5), 2500, 64, 4, script="tour3"),
+        of_kind(mode, 1, 32, "fa3", 32, 64, (1, 8), 200, 50, 5, script="tour5"),
+        of_kind(mode, 1, 1, "fa3", 32, 64, (130,), 80, 64, 8, script="tour1"),
     ]
 
 
 def _long(mode: str) -> list[Scenario]:
     """The model's own context, where offsets pass 2^24 elements."""
-    capture = (1, 32, 128) if mode in ("decode", "runner") else (1, 32)
+    capture = (1, 32, 128) if mode.startswith("decode") else (1, 32)
     return [
-        Scenario(mode, 2, page, "flashmla_kv", 64, 64, capture, CUDA_CONTEXT)
+        of_kind(mode, 2, page, "flashmla_kv", 64, 64, capture, CUDA_CONTEXT)
         for page in _PAGES
     ]

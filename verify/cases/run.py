@@ -1,21 +1,26 @@
-"""Runs a plan: every route's scenarios, two workers at a time, into a list of cases."""
+"""Runs units of work on both sides: a baseline, and a process for each kind of candidate.
+
+`play_all` is the one loop: it opens the baseline, groups the units by the worker that
+they need, and hands each unit an open candidate. The matrix, drawn scenarios, the
+sanitizer and the counting of launches differ in what they do with it.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
-from verify.cases.case import Baseline, judge
+from verify.cases.case import Baseline, Question, judge
 from verify.outcome import Broken, Case, NotRun
-from verify.routes import GATES, Route
-from verify.sides.process import Session, WorkerDied, threads
+from verify.routes import OFF, Route
+from verify.sides.process import About, Worker, threads
 from verify.worker.scenario import Scenario
 
-Json = dict[str, Any]
-POISONS = (1, 2)
+POISONS = (1, 0)  # see verify.worker.observe.observe: 0 keeps what a capture wrote
 MAX_DEATHS = 3
 
 
@@ -32,138 +37,168 @@ class Setup:
     timeout: float = 120.0
     seed: int = 0
     wrapper: tuple[str, ...] = ()
+    guarded: bool = True
     poisons: tuple[int, ...] = POISONS
     workers: int = 2
 
-    def session(self, side: str, env: dict[str, str], blocked: Any = ()) -> Session:
-        return Session(
+    def worker(
+        self,
+        side: str,
+        env: dict[str, str | None],
+        blocked: tuple[str, ...] = (),
+    ) -> Worker:
+        return Worker(
             side,
             self.baseline if side == "baseline" else self.candidate,
             device=self.device,
             env=env,
-            blocked=tuple(blocked),
+            blocked=blocked,
             python=self.python,
             runtime=self.runtime,
             timeout=self.timeout,
-            wrapper=self.wrapper,
+            wrapper=self.wrapper if side == "candidate" else (),
+            guarded=self.guarded,
         )
 
 
 @dataclass(frozen=True)
 class Job:
+    """One unit of work: a route, on a scenario if it needs one.
+
+    wrapper: a command that the candidate's worker runs under; extra: of its environment.
+    """
+
     route: Route
-    scenario: Scenario
+    scenario: Scenario | None = None
+    mode: str = ""
+    wrapper: tuple[str, ...] = ()
+    extra: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def worker(self) -> tuple[object, ...]:
+        """Jobs with the same key share a worker process."""
+        return self.route.worker, self.wrapper, self.extra
+
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Ran:
-    """Cases in the plan's order, and what the workers said of themselves."""
+class Ran(Generic[Result]):
+    """Results in the jobs' order, and what the workers said of themselves."""
 
-    cases: tuple[Case, ...]
-    baseline: Json
-    candidates: tuple[Json, ...]
+    results: tuple[Result, ...]
+    baseline: About
+    candidates: tuple[About, ...]
+
+
+_DEATHS = ("crash", "killed", "timeout")
+
+
+class Deaths:
+    """How often workers died: those of one kind, and any in the very same way."""
+
+    def __init__(self) -> None:
+        self._of_kind: Counter[object] = Counter()
+        self._alike: Counter[Broken] = Counter()
+
+    def count(self, job: Job, outcome: object) -> None:
+        if isinstance(outcome, Broken) and outcome.kind in _DEATHS:
+            self._alike[outcome] += 1
+            self._of_kind[job.worker] += outcome.side == "candidate"
+
+    def too_many(self, job: Job) -> NotRun | None:
+        """Why this job is not worth a try, if it is not."""
+        if self._of_kind[job.worker] >= MAX_DEATHS:
+            return NotRun(f"its worker died {MAX_DEATHS} times")
+        for broken, count in list(self._alike.items()):
+            if count >= MAX_DEATHS:
+                alike = f"the {broken.side} failed {count} times alike"
+                return NotRun(f"{alike}: {broken.message}")
+        return None
+
+
+@dataclass
+class Table:
+    """What a unit is handed: both sides, open."""
+
+    setup: Setup
+    baseline: Baseline
+    candidate: Worker
+    deaths: Deaths
+
+    def verify(self, job: Job, scenario: Scenario, poison: int) -> Case:
+        """One scenario on both sides, judged and timed."""
+        began = time.monotonic()
+        question = Question(
+            scenario=scenario.text(),
+            mode=scenario.kind,
+            route=job.route,
+            in_tree=self.setup.in_tree,
+            seed=self.setup.seed,
+            poison=poison,
+        )
+        outcome = self.deaths.too_many(job) or judge(
+            self.baseline, self.candidate, question
+        )
+        self.deaths.count(job, outcome)
+        seconds = time.monotonic() - began
+        return Case(
+            job.route.label, scenario.kind, scenario.text(), self.setup.seed, poison,
+            outcome, seconds,
+        )  # fmt: skip
+
+
+def play_all(
+    setup: Setup,
+    jobs: Sequence[Job],
+    play: Callable[[Table, Job], Iterable[Result]],
+) -> Ran[Result]:
+    """`play` every job, jobs that share a worker process one after another."""
+    groups: dict[object, list[tuple[int, Job]]] = {}
+    for number, job in enumerate(jobs):
+        groups.setdefault(job.worker, []).append((number, job))
+    found: dict[int, list[Result]] = {}
+    deaths = Deaths()
+
+    def group(members: list[tuple[int, Job]]) -> About:
+        first = members[0][1]
+        wrapped = replace(setup, wrapper=first.wrapper)
+        env = {**first.route.env, **dict(first.extra)}
+        with wrapped.worker("candidate", env, first.route.blocked) as worker:
+            table = Table(wrapped, baseline, worker, deaths)
+            for number, job in members:
+                found[number] = list(play(table, job))
+            return worker.used()
+
+    with setup.worker("baseline", dict(OFF)) as old, threads(setup.workers) as pool:
+        baseline = Baseline(old)
+        tasks = [
+            pool.submit(group, members)
+            for members in sorted(groups.values(), key=_cost)
+        ]
+        candidates = tuple(task.result() for task in tasks)
+        about = old.used()
+    results = tuple(result for n in sorted(found) for result in found[n])
+    return Ran(results, about, candidates)
 
 
 def run(
     setup: Setup, jobs: list[Job], progress: Callable[[Case], None] = lambda case: None
-) -> Ran:
-    """Jobs grouped by the worker that they need; each group is one process."""
-    groups: dict[Any, list[tuple[int, Job]]] = {}
-    for number, job in enumerate(jobs):
-        groups.setdefault(job.route.worker, []).append((number, job))
-    found: dict[int, list[Case]] = {}
-    with setup.session("baseline", dict.fromkeys(GATES, "0")) as session:
-        baseline = Baseline(session)
-        with threads(setup.workers) as pool:
-            tasks = [
-                pool.submit(_group, setup, baseline, group, found, progress)
-                for group in sorted(groups.values(), key=_cost)
-            ]
-            candidates = tuple(task.result() for task in tasks)
-        about = used(session)
-    cases = tuple(case for n in sorted(found) for case in found[n])
-    return Ran(cases, about, candidates)
+) -> Ran[Case]:
+    """Every job's scenario, under every poison."""
+
+    def play(table: Table, job: Job) -> Iterable[Case]:
+        assert job.scenario is not None
+        for poison in setup.poisons:
+            case = table.verify(job, job.scenario, poison)
+            progress(case)
+            yield case
+
+    return play_all(setup, jobs, play)
 
 
 def _cost(group: list[tuple[int, Job]]) -> tuple[int, int]:
     """The longest groups first, so that the last one to end is short."""
     slow = sum(job.route.kernels for _, job in group)
     return -slow, -len(group)
-
-
-def _group(
-    setup: Setup,
-    baseline: Baseline,
-    group: list[tuple[int, Job]],
-    found: dict[int, list[Case]],
-    progress: Callable[[Case], None],
-) -> Json:
-    route = group[0][1].route
-    deaths = 0
-    with setup.session("candidate", route.env, route.blocked) as session:
-        for number, job in group:
-            found[number] = []
-            for poison in setup.poisons:
-                if deaths >= MAX_DEATHS:
-                    case = _skipped(setup, job, poison)
-                else:
-                    case = verify_case(setup, baseline, session, job, poison)
-                deaths += _died(case)
-                found[number].append(case)
-                progress(case)
-        return used(session) | {"gates": route.env, "blocked": list(route.blocked)}
-
-
-def verify_case(
-    setup: Setup, baseline: Baseline, session: Session, job: Job, poison: int
-) -> Case:
-    """One scenario on both sides, judged and timed."""
-    began = time.monotonic()
-    mode = job.scenario.mode
-    outcome = judge(
-        baseline,
-        session,
-        scenario=job.scenario.text(),
-        mode=mode,
-        route=job.route,
-        in_tree=setup.in_tree,
-        seed=setup.seed,
-        poison=poison,
-    )
-    seconds = time.monotonic() - began
-    return Case(
-        job.route.label, mode, job.scenario.text(), setup.seed, poison, outcome, seconds
-    )
-
-
-def _skipped(setup: Setup, job: Job, poison: int) -> Case:
-    reason = f"its worker died {MAX_DEATHS} times"
-    text = job.scenario.text()
-    return Case(
-        job.route.label, job.scenario.mode, text, setup.seed, poison, NotRun(reason)
-    )
-
-
-def _died(case: Case) -> bool:
-    outcome = case.outcome
-    return (
-        isinstance(outcome, Broken)
-        and outcome.side == "candidate"
-        and outcome.kind in ("crash", "killed", "timeout")
-    )
-
-
-def used(session: Session) -> Json:
-    """What a worker says of itself, and which modules it imported, stubbed, stood in."""
-    try:
-        return {**session.about, **session.ask(op="used")}
-    except WorkerDied as death:
-        return {**session.about, "died": death.broken.message}
-
-
-def failures(cases: tuple[Case, ...]) -> Iterator[Case]:
-    from verify.outcome import Different
-
-    for case in cases:
-        if isinstance(case.outcome, Different | Broken):
-            yield case

@@ -10,20 +10,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
 from patcher.results import Exit, Reason, Refusal
-from verify.cases.case import Baseline
-from verify.cases.run import Job, Ran, Setup, used, verify_case
+from verify.cases.run import Job, Ran, Setup, Table, play_all
 from verify.outcome import Broken, Case, Difference, Different, Identical
-from verify.routes import GATES, Route
-from verify.sides.process import threads
-from verify.worker.scenario import Scenario
-
-Json = dict[str, Any]
+from verify.routes import Route
+from verify.worker.scenario import Scenario, of_kind
 
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 _SUMMARY = re.compile(r"(?:ERROR|RACECHECK) SUMMARY: (\d+)")
@@ -43,67 +39,53 @@ def find() -> str:
 
 def scenarios(mode: str) -> tuple[Scenario, ...]:
     """A short one a mode: a tool may slow a kernel down a thousandfold."""
-    steps = 2 if mode in ("decode", "runner") else 1
-    return (Scenario(mode, steps, 64, "fa3", 64, 64, (1, 8), 2304, script="tour3"),)
+    steps = 2 if mode.startswith("decode") else 1
+    return (of_kind(mode, steps, 64, "fa3", 64, 64, (1, 8), 2304, script="tour3"),)
 
 
 def run(
     setup: Setup,
     routes: tuple[Route, ...],
     progress: Callable[[Case], None] = lambda case: None,
-) -> Ran:
+) -> Ran[Case]:
     """Every route that launches kernels of its own, under every tool, side by side.
 
-    A tool's finding is a difference.
+    No guard bands: a tool must see where a buffer ends. A finding is a difference.
     """
     tool = find()
-    jobs = [
-        (name, route)
-        for name in TOOLS
-        for route in routes
-        if route.kernels and not route.pair
-    ]
-    if not jobs:
-        what = "no chosen route launches a kernel of its own"
-        raise Refusal(Reason("--sanitize", "", what, "see --help"), code=Exit.USAGE)
-    with (
-        setup.session("baseline", dict.fromkeys(GATES, "0")) as session,
-        threads(max(len(TOOLS), os.cpu_count() or 1)) as pool,
-    ):
-        baseline = Baseline(session)
-        runs = [
-            pool.submit(_under, name, route, tool, setup, baseline, progress)
-            for name, route in jobs
-        ]
-        found, candidates = zip(*(run.result() for run in runs), strict=True)
-        return Ran(sum(found, ()), used(session), candidates)
+    with TemporaryDirectory(prefix="nsa-verify-") as folder:
+        logs = {
+            Job(
+                route,
+                wrapper=_command(tool, name, log),
+                extra=(("PYTORCH_NO_CUDA_MEMORY_CACHING", "1"),),
+            ): (name, log)
+            for name in TOOLS
+            for number, route in enumerate(routes)
+            if route.kernels and not route.pair
+            if (log := Path(folder) / f"{name}-{route.name}-{number}.log")
+        }
+        if not logs:
+            what = "no chosen route launches a kernel of its own"
+            raise Refusal(Reason("--sanitize", "", what, "see --help"), code=Exit.USAGE)
+        workers = max(len(TOOLS), os.cpu_count() or 1)
+        bare = replace(setup, workers=workers, guarded=False)
 
+        def play(table: Table, job: Job) -> Iterable[Case]:
+            name, log = logs[job]
+            cases = [
+                table.verify(job, scenario, 1)
+                for mode in job.route.modes
+                for scenario in scenarios(mode)
+            ]
+            table.candidate.finish()
+            cases.append(_verdict(setup, job.route, name, log, cases))
+            for case in cases:
+                named = replace(case, route=f"{job.route.label} ({name})")
+                progress(named)
+                yield named
 
-def _under(
-    name: str,
-    route: Route,
-    tool: str,
-    setup: Setup,
-    baseline: Baseline,
-    progress: Callable[[Case], None],
-) -> tuple[tuple[Case, ...], Json]:
-    """One route under one tool: the cases, and what its worker used."""
-    log = baseline.session.folder / f"{name}-{route.name}-{route.modes[0]}.log"
-    wrapped = replace(setup, wrapper=_command(tool, name, log))
-    env = route.env | {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
-    with wrapped.session("candidate", env, route.blocked) as candidate:
-        cases = [
-            verify_case(wrapped, baseline, candidate, Job(route, s), 1)
-            for mode in route.modes
-            for s in scenarios(mode)
-        ]
-        use = used(candidate) | {"gates": route.env}
-        candidate.finish()
-    cases.append(_verdict(setup, route, name, log, cases))
-    found = tuple(replace(case, route=f"{route.label} ({name})") for case in cases)
-    for case in found:
-        progress(case)
-    return found, use
+        return play_all(bare, list(logs), play)
 
 
 def _command(tool: str, name: str, log: Path) -> tuple[str, ...]:

@@ -29,8 +29,9 @@ Examples:
   verify-nsa-opt ~/sglang --report out                out/report.html, .json, junit.xml
 
 \b
-Exit codes: 0 identical, 1 not identical, 2 usage, 3 the tree refuses,
-4 the environment can't (no GPU, no torch, a worker that died).
+Exit codes: 0 identical, 1 not identical (or only the candidate crashes, hangs
+or takes another way), 2 usage, 3 the tree refuses, 4 the environment can't (no GPU, no
+torch, a baseline that died).
 """
 
 

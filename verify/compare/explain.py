@@ -1,115 +1,193 @@
-"""Look closer at a buffer whose bytes differ: the first element, how many, and why."""
+"""Explain a buffer whose bytes differ: the first element, how many, where, and why."""
 
 from __future__ import annotations
 
+import operator
+from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
 
 from verify.outcome import Difference, Spread
+from verify.worker.protocol import Extent, Observation, Owned, View
 
-if TYPE_CHECKING:
-    import torch
-
-Json = dict[str, Any]
 _GRID = (24, 72)
+_CHUNK = 4096  # elements
+_CODES = {1: "B", 2: "h", 4: "i", 8: "q"}
+_PLACES = 4096  # differing elements that are looked at for one outside a guard band
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """Flat integer tensors of one whole root, guard bands included.
+class Stored:
+    """One storage's bytes, guard bands included. width: bytes an element."""
 
-    before_old, before_new: after the replay before; start: after poisoning.
+    data: bytes
+    width: int
+
+    @cached_property
+    def values(self) -> array[int]:
+        """The elements as integers of their width, whatever they mean: [elements]."""
+        values = array(_CODES[self.width])
+        values.frombytes(self.data)
+        return values
+
+    def __len__(self) -> int:
+        return len(self.data) // self.width
+
+    def differs(self, other: Stored, start: int, end: int) -> bool:
+        """Whether any element in [start, end) differs."""
+        span = slice(start * self.width, end * self.width)
+        return self.data[span] != other.data[span]
+
+    def count(self, other: Stored, start: int, end: int) -> int:
+        """Differing elements in [start, end)."""
+        if not self.differs(other, start, end):
+            return 0
+        pairs = self.values[start:end], other.values[start:end]
+        return sum(map(operator.ne, *pairs))
+
+    def differing(self, other: Stored) -> Iterator[int]:
+        """Indices of differing elements, in their order."""
+        for start in range(0, len(self), _CHUNK):
+            end = min(len(self), start + _CHUNK)
+            if self.differs(other, start, end):
+                mine, theirs = self.values, other.values
+                yield from (i for i in range(start, end) if mine[i] != theirs[i])
+
+
+@dataclass(frozen=True)
+class Contents:
+    """One storage at five moments, all of one size.
+
+    start: after poisoning; before_old, before_new: in the observation before.
     """
 
-    start: torch.Tensor
-    before_old: torch.Tensor
-    before_new: torch.Tensor
-    old: torch.Tensor
-    new: torch.Tensor
+    start: Stored
+    before_old: Stored
+    before_new: Stored
+    old: Stored
+    new: Stored
 
 
 @dataclass(frozen=True)
 class _Place:
-    """A field, or a guard band, that contains an element of a root."""
+    """A field, or a guard band, that contains an element of a storage."""
 
     field: str
     index: tuple[int, ...]
-    offset: int
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
+    view: View | None
     guard: str = ""
 
 
-def look(
-    group: str, root: str, replay: int, bs: int, layout: Json, evidence: Evidence
+def explain(
+    owner: str,
+    storage: str,
+    observation: Observation,
+    owned: Owned,
+    contents: Contents,
 ) -> Difference:
-    """`layout` is the baseline's layout of this group at this replay."""
-    if evidence.old.shape != evidence.new.shape:
+    """`owned` is the baseline's layout of this owner in this observation."""
+    old, new = contents.old, contents.new
+    replay, bs, batch = observation["replay"], observation["bs"], observation["batch"]
+    if len(old.data) != len(new.data):
         return Difference(
-            "layout", group, root, replay, bs,
-            old=f"{evidence.old.numel()} elements", new=f"{evidence.new.numel()} elements",
+            "layout", owner, storage, replay, bs,
+            old=f"{len(old.data)} bytes", new=f"{len(new.data)} bytes", batch=batch,
         )  # fmt: skip
-    differing = (evidence.old != evidence.new).nonzero().reshape(-1)
-    places = [_place(layout, root, int(e), bs) for e in differing[:4096]]
-    at = next((i for i, p in enumerate(places) if not p.guard), 0)
-    element, place = int(differing[at]), places[at]
-    guards = any(p.guard for p in places)
+    if old.data == new.data:
+        return Difference(
+            "the hashes differ, the bytes do not",
+            owner,
+            storage,
+            replay,
+            bs,
+            batch=batch,
+        )
+    extent = owned["storages"][storage]
+    element, place, guards = _first(old, new, owned, storage, bs)
+    first, end = _data(extent)
     return Difference(
-        what=place.guard or _why(evidence, element),
-        group=group,
+        what=place.guard or _why(contents, element, owner),
+        owner=owner,
         field=place.field,
         replay=replay,
         bs=bs,
         index=place.index,
-        old=str(int(evidence.old[element])),
-        new=str(int(evidence.new[element])),
-        count=int(differing.numel()),
-        total=int(evidence.old.numel()),
+        old=str(old.values[element]),
+        new=str(new.values[element]),
+        count=old.count(new, first, end),
+        total=end - first,
         note="guard bands changed too" if guards and not place.guard else "",
-        spread=_spread(place, differing),
+        spread=_spread(place.view, old, new),
+        batch=batch,
     )
 
 
-def _why(evidence: Evidence, element: int) -> str:
+def _data(extent: Extent) -> tuple[int, int]:
+    if extent["first"] < 0:
+        return 0, extent["elements"]
+    return extent["first"], extent["first"] + extent["length"]
+
+
+def _first(
+    old: Stored, new: Stored, owned: Owned, storage: str, bs: int
+) -> tuple[int, _Place, bool]:
+    """The first differing element in a field, else the first in a guard band."""
+    found: tuple[int, _Place] | None = None
+    for number, element in enumerate(old.differing(new)):
+        place = _place(owned, storage, element, bs)
+        if found is None or not place.guard:
+            found = element, place
+        if not place.guard or number >= _PLACES:
+            break
+    assert found is not None
+    first, end = _data(owned["storages"][storage])
+    outside = old.count(new, 0, first) + old.count(new, end, len(old))
+    return *found, bool(outside)
+
+
+def _why(contents: Contents, element: int, owner: str) -> str:
     """Told from the poison and the replay before: who wrote the element, and when."""
-    start = int(evidence.start[element])
-    old, new = int(evidence.old[element]), int(evidence.new[element])
+    start = contents.start.values[element]
+    old, new = contents.old.values[element], contents.new.values[element]
+    if owner in ("inputs", "given"):
+        return "an input was written"
     if old == start:
         return "untouched region changed"
     if new == start:
         return "not written (still poison)"
-    if new == int(evidence.before_new[element]) != old:
+    if new == contents.before_new.values[element] != old:
         return "stale (left from an earlier replay)"
-    if old == int(evidence.before_old[element]):
+    if old == contents.before_old.values[element]:
         return "changed where the baseline kept the earlier value"
     return "wrong value"
 
 
-def _place(layout: Json, root: str, element: int, bs: int) -> _Place:
+def _place(owned: Owned, storage: str, element: int, bs: int) -> _Place:
     """The field that has this element: of the replayed batch size if it has one."""
     candidates = []
-    for path, (owner, offset, shape, stride, _) in layout["views"].items():
-        if owner == root:
-            index = _unravel(element - offset, shape, stride)
+    for path, view in owned["views"].items():
+        if view["storage"] == storage:
+            offset = element - view["offset"]
+            index = _unravel(offset, view["shape"], view["stride"])
             if index is not None:
-                candidates.append((not path.startswith(f"bs{bs}."), path, index))
-                place = _Place(path, index, offset, tuple(shape), tuple(stride))
                 if path.startswith(f"bs{bs}."):
-                    return place
+                    return _Place(path, index, view)
+                candidates.append((path, index))
     if candidates:
-        _, path, index = min(candidates)
-        _, offset, shape, stride, _ = layout["views"][path]
-        return _Place(path, index, offset, tuple(shape), tuple(stride))
-    return _Place(root, (), 0, (), (), _outside(element, *layout["sizes"][root]))
+        path, index = min(candidates)
+        return _Place(path, index, owned["views"][path])
+    return _Place(storage, (), None, _outside(element, owned["storages"][storage]))
 
 
-def _outside(element: int, _total: int, first: int, extent: int) -> str:
+def _outside(element: int, extent: Extent) -> str:
+    first, end = extent["first"], extent["first"] + extent["length"]
     if first < 0:
         return f"element {element} of a storage that no field shows"
     if element < first:
         return f"guard band: {first - element} elements before the buffer"
-    if element >= first + extent:
-        return f"guard band: {element - first - extent + 1} elements past the buffer"
+    if element >= end:
+        return f"guard band: {element - end + 1} elements past the buffer"
     return f"element {element - first} of a buffer, in no field"
 
 
@@ -126,18 +204,20 @@ def _unravel(
     return tuple(index) if offset == 0 and 0 not in shape else None
 
 
-def _spread(place: _Place, differing: torch.Tensor) -> Spread | None:
+def _spread(view: View | None, old: Stored, new: Stored) -> Spread | None:
     """Counts of differing elements over the field, squeezed into a small grid."""
-    if not place.shape:
+    if view is None or 0 in view["shape"] or view["stride"][-1:] != [1]:
         return None
-    rows, columns = (1, *place.shape)[-2:]
-    stride = place.stride[0] if len(place.shape) > 1 else max(1, columns)
-    inside = differing - place.offset
-    inside = inside[(inside >= 0) & (inside < rows * stride)]
-    row, column = inside // stride, inside % stride
-    keep = column < columns
+    rows, columns = (1, *view["shape"])[-2:]
+    stride = view["stride"][0] if len(view["shape"]) > 1 else columns
     height, width = min(rows, _GRID[0]), min(columns, _GRID[1])
-    cell = (row[keep] * height // rows) * width + column[keep] * width // columns
-    counts = cell.bincount(minlength=height * width).reshape(height, width)
-    cells = tuple(tuple(int(v) for v in line) for line in counts)
-    return Spread(tuple(place.shape), cells)
+    cells = [[0] * width for _ in range(height)]
+    for row in range(rows):
+        begin = view["offset"] + row * stride
+        if not old.differs(new, begin, begin + columns):
+            continue
+        line = cells[row * height // rows]
+        edges = [begin + -(-cell * columns // width) for cell in range(width + 1)]
+        for cell in range(width):
+            line[cell] += old.count(new, edges[cell], edges[cell + 1])
+    return Spread(tuple(view["shape"]), tuple(map(tuple, cells)))

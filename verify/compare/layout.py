@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from verify.outcome import Difference
-
-Json = dict[str, Any]
+from verify.worker.protocol import Extent, Layout, Owned, Played, View
 
 
 @dataclass(frozen=True)
 class ByteMismatch:
-    """A root whose bytes differ after a replay; the parent fetches and looks closer."""
+    """A storage whose bytes differ in an observation (`at`, an index); old, new: sha256."""
 
-    replay: int
-    group: str
-    root: str
+    at: int
+    owner: str
+    storage: str
     old: str
     new: str
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Facts that differ, roots whose bytes differ, and what was looked at."""
+    """Facts that differ, storages whose bytes differ, and how much was compared.
+
+    buffers: storages, over all observations; bytes: theirs, guard bands included.
+    """
 
     facts: tuple[Difference, ...]
     mismatches: tuple[ByteMismatch, ...]
@@ -33,119 +35,131 @@ class Compared:
     notes: tuple[str, ...]
 
 
-def compare(old: Json, new: Json, *, shares: bool) -> Compared:
-    """`old` and `new` are the workers' replies to a play request.
+def compare(old: Played, new: Played, *, shares: bool) -> Compared:
+    """Both sides' replies to one Play.
 
     shares: the candidate's step backends may alias each other's buffers.
     """
+    script_old = [(o["replay"], o["bs"]) for o in old["observations"]]
+    script_new = [(o["replay"], o["bs"]) for o in new["observations"]]
+    if script_old != script_new:
+        fact = Difference(
+            "state", "the candidate", "captured batch sizes used", 0, 0,
+            old=str(script_old), new=str(script_new),
+        )  # fmt: skip
+        return Compared((fact,), (), 0, 0, ())
     facts: dict[tuple[str, str], Difference] = {}
     mismatches: dict[tuple[str, str], ByteMismatch] = {}
     notes: dict[str, None] = {}
     buffers = size = 0
-    if old["bs"] != new["bs"]:
-        fact = Difference(
-            "state", "the script", "captured batch sizes used", 0, 0,
-            old=str(old["bs"]), new=str(new["bs"]),
-        )  # fmt: skip
-        return Compared((fact,), (), 0, 0, ())
-    for replay, (a, b) in enumerate(zip(old["looks"], new["looks"], strict=True)):
+    pairs = zip(old["observations"], new["observations"], strict=True)
+    for at, (a, b) in enumerate(pairs):
         layout_a, layout_b = old["layouts"][a["layout"]], new["layouts"][b["layout"]]
         found, more = _layouts(layout_a, layout_b, shares)
-        for difference in found:
-            at = Difference(**{**difference, "replay": replay, "bs": old["bs"][replay]})
-            facts.setdefault((at.group, at.field), at)
+        for fact in found:
+            key = fact.owner, fact.field
+            here = replace(fact, replay=a["replay"], bs=a["bs"], batch=a["batch"])
+            facts.setdefault(key, here)
         notes.update(dict.fromkeys(more))
-        for group, roots in a["digests"].items():
-            buffers += len(roots)
-            for root, digest in roots.items():
-                size += layout_a[group]["sizes"][root][0] * 4
-                other = b["digests"].get(group, {}).get(root)
+        for owner, storages in a["digests"].items():
+            buffers += len(storages)
+            extents = layout_a["owners"][owner]["storages"]
+            for storage, digest in storages.items():
+                extent = extents[storage]
+                size += extent["elements"] * extent["width"]
+                other = b["digests"].get(owner, {}).get(storage)
                 if other is not None and other != digest:
-                    mismatches.setdefault(
-                        (group, root), ByteMismatch(replay, group, root, digest, other)
-                    )
+                    mismatch = ByteMismatch(at, owner, storage, digest, other)
+                    mismatches.setdefault((owner, storage), mismatch)
     return Compared(
         tuple(facts.values()), tuple(mismatches.values()), buffers, size, tuple(notes)
     )
 
 
-def _layouts(old: Json, new: Json, shares: bool) -> tuple[list[Json], list[str]]:
-    """Differences as Difference fields, and notes on what only the candidate has."""
+def _layouts(
+    old: Layout, new: Layout, shares: bool
+) -> tuple[list[Difference], list[str]]:
+    """Facts that differ, and notes on what only the candidate has."""
     if old == new:
         return [], []
-    found: list[Json] = []
+    found = _states(old["state"], new["state"])
     notes: list[str] = []
-    for group in old:
-        if group == "plain":
-            found += _dicts("state", old[group], new[group])
+    for owner, a in old["owners"].items():
+        b = new["owners"].get(owner)
+        if b is None:
+            found.append(_fact("layout", owner, "the backend", "present", "missing"))
             continue
-        if group not in new:
-            found.append(_fact("layout", group, "the backend", "present", "missing"))
-            continue
-        a, b = old[group], new[group]
-        for part, describe in _PARTS.items():
-            if part == "shared":
-                found += _shared(group, a[part], b[part], shares)
-                continue
-            for path, value in a[part].items():
-                if path not in b[part]:
-                    found.append(_fact("layout", group, path, "present", "missing"))
-                elif b[part][path] != value:
-                    what = "state" if part == "plain" else "layout"
-                    other = b[part][path]
-                    found.append(
-                        _fact(what, group, path, describe(value), describe(other))
-                    )
+        found += _lacking("layout", owner, a["views"], b["views"], _view)
+        found += _lacking("state", owner, a["plain"], b["plain"], str)
+        found += _lacking("layout", owner, a["storages"], b["storages"], _extent)
+        if not shares:
+            found += _shared(owner, a, b)
         notes += [
-            f"{path} of {group}: only the candidate has it, not compared"
+            f"{path} of {owner}: only the candidate has it, not compared"
             for path in b["views"]
             if path not in a["views"]
         ]
     notes += [
-        f"{group}: only the candidate has it" for group in new if group not in old
+        f"{owner}: only the candidate has it"
+        for owner in new["owners"]
+        if owner not in old["owners"]
     ]
     return found, notes
 
 
-def _shared(group: str, old: Json, new: Json, allowed: bool) -> list[Json]:
+def _lacking(
+    what: str,
+    owner: str,
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    describe: Callable[[Any], str],
+) -> list[Difference]:
+    found = []
+    for path, value in old.items():
+        if path not in new:
+            found.append(_fact("layout", owner, path, "present", "missing"))
+        elif new[path] != value:
+            a, b = describe(value), describe(new[path])
+            found.append(_fact(what, owner, path, a, b))
+    return found
+
+
+def _shared(owner: str, old: Owned, new: Owned) -> list[Difference]:
     lost = [
-        _fact("layout", group, path, f"shared with {owner}", "its own memory")
-        for path, owner in old.items()
-        if path not in new and not allowed
+        _fact("layout", owner, path, f"shared with {other}", "its own memory")
+        for path, other in old["shared"].items()
+        if path not in new["shared"]
     ]
     gained = [
-        _fact("layout", group, path, "its own memory", f"shared with {owner}")
-        for path, owner in new.items()
-        if path not in old and not allowed
+        _fact("layout", owner, path, "its own memory", f"shared with {other}")
+        for path, other in new["shared"].items()
+        if path not in old["shared"]
     ]
     return lost + gained
 
 
-def _view(value: list[Any]) -> str:
-    root, offset, shape, stride, dtype = value
-    return f"{dtype} {shape} stride {stride} at {offset} of {root}"
+def _view(view: View) -> str:
+    return (
+        f"{view['dtype']} {view['shape']} stride {view['stride']} at {view['offset']} "
+        f"of {view['storage']}"
+    )
 
 
-def _size(value: list[int]) -> str:
-    return f"{value[0]} elements, data at {value[1]}, {value[2]} long"
+def _extent(extent: Extent) -> str:
+    elements, first, length = extent["elements"], extent["first"], extent["length"]
+    return f"{elements} elements, data at {first}, {length} long"
 
 
-_PARTS: dict[str, Callable[[Any], str]] = {
-    "views": _view,
-    "plain": str,
-    "sizes": _size,
-    "shared": str,
-}
-
-
-def _dicts(what: str, old: Json, new: Json) -> list[Json]:
+def _states(
+    old: Mapping[str, Mapping[str, object]], new: Mapping[str, Mapping[str, object]]
+) -> list[Difference]:
     return [
-        _fact(what, group, key, str(value), str(new.get(group, {}).get(key)))
-        for group, values in old.items()
+        _fact("state", owner, key, str(value), str(new.get(owner, {}).get(key)))
+        for owner, values in old.items()
         for key, value in values.items()
-        if new.get(group, {}).get(key) != value
+        if new.get(owner, {}).get(key) != value
     ]
 
 
-def _fact(what: str, group: str, field: str, old: str, new: str) -> Json:
-    return {"what": what, "group": group, "field": field, "old": old, "new": new}
+def _fact(what: str, owner: str, field: str, old: str, new: str) -> Difference:
+    return Difference(what, owner, field, 0, 0, old=old, new=new)

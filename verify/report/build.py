@@ -31,16 +31,18 @@ class Context:
     seconds: float
 
 
-def build(context: Context, ran: Ran, counters: Iterable[r.Counters] = ()) -> r.Report:
+def build(
+    context: Context, ran: Ran[Case], counters: Iterable[r.Counters] = ()
+) -> r.Report:
     """The report of a run. Nothing compared is never a pass."""
-    totals = _totals(ran.cases, context.seconds)
-    code = _exit(totals)
+    totals = _totals(ran.results, context.seconds)
+    code = _exit(ran.results, totals)
     device = _device(context.setup, ran)
     verdict: r.Verdict = {
         Exit.DONE: "identical",
         Exit.DIFFERS: "different",
     }.get(code, "unverified")  # type: ignore[assignment]
-    cells = list(_cells(ran.cases))
+    cells = list(_cells(ran.results))
     return r.Report(
         schema_version=r.SCHEMA_VERSION,
         tool=f"nsa-opt {__version__}",
@@ -70,8 +72,10 @@ def command(arguments: Iterable[str]) -> str:
     return shlex.join(["verify-nsa-opt", *arguments])
 
 
-def _exit(totals: r.Totals) -> Exit:
-    if totals.different:
+def _exit(cases: tuple[Case, ...], totals: r.Totals) -> Exit:
+    """What only the candidate does (a crash, a hang, another route) is a difference."""
+    broken = [c.outcome for c in cases if isinstance(c.outcome, Broken)]
+    if totals.different or any(outcome.of_the_candidate for outcome in broken):
         return Exit.DIFFERS
     if totals.broken or not totals.identical:
         return Exit.UNAVAILABLE
@@ -81,15 +85,17 @@ def _exit(totals: r.Totals) -> Exit:
 def _sentence(verdict: str, totals: r.Totals, device: r.Device) -> str:
     where = f"{device.name}, logic only" if device.logic_only else device.name
     end = f"in {totals.seconds:.0f} s on {where}"
+    not_run = f", {totals.not_run} cases not run" if totals.not_run else ""
     if verdict == "identical":
         return (
             f"identical: every byte of {totals.buffers:,} buffers "
-            f"({_amount(totals.bytes)} a side) after {totals.replays:,} replays, {end}"
+            f"({_amount(totals.bytes)} a side) after {totals.replays:,} replays"
+            f"{not_run}, {end}"
         )
     if verdict == "different":
-        return (
-            f"NOT identical: {totals.different} of {totals.cases} cases differ, {end}"
-        )
+        broken = f", {totals.broken} broken" if totals.broken else ""
+        differ = f"{totals.different} of {totals.cases} cases differ{broken}"
+        return f"NOT identical: {differ}{not_run}, {end}"
     if totals.broken:
         broken = f"{totals.broken} of {totals.cases} cases gave no verdict"
         return f"NOT verified: {broken}, {end}"
@@ -115,8 +121,9 @@ def _totals(cases: tuple[Case, ...], seconds: float) -> r.Totals:
     )
 
 
-def _device(setup: Setup, ran: Ran) -> r.Device:
-    name = str(ran.baseline.get("device", setup.device))
+def _device(setup: Setup, ran: Ran[Case]) -> r.Device:
+    hello = ran.baseline.hello
+    name = hello["device"] if hello else setup.device
     on_cpu = setup.device == "cpu"
     return r.Device(kind=setup.device, name=name, logic_only=on_cpu)
 
@@ -132,19 +139,18 @@ def _side(context: Context, side: str, source: Source) -> r.SideReport:
     )
 
 
-def _workers(ran: Ran) -> Iterable[r.Worker]:
-    sides = [("baseline", ran.baseline), *(("candidate", c) for c in ran.candidates)]
-    for side, about in sides:
-        if "python" in about:
-            yield r.Worker(
-                side=side,
-                gates=about.get("gates", {}),
-                blocked=about.get("blocked", []),
-                python=about["python"],
-                torch=about["torch"],
-                triton=about["triton"],
-                device=about["device"],
-                standins=about.get("standins", []),
+def _workers(ran: Ran[Case]) -> Iterable[r.WorkerReport]:
+    for about in (ran.baseline, *ran.candidates):
+        if about.hello is not None:
+            yield r.WorkerReport(
+                side=about.side,
+                gates=dict(about.gates),
+                blocked=list(about.blocked),
+                python=about.hello["python"],
+                torch=about.hello["torch"],
+                triton=about.hello["triton"],
+                device=about.hello["device"],
+                standins=about.standins,
             )
 
 
@@ -170,11 +176,11 @@ def _cells(cases: tuple[Case, ...]) -> Iterable[r.Cell]:
         )
 
 
-def _failures(context: Context, ran: Ran) -> list[r.Failure]:
+def _failures(context: Context, ran: Ran[Case]) -> list[r.Failure]:
     """Every failure; pictures only for the first, which are the ones looked at."""
     grouped: dict[tuple[str, str, str], list[Case]] = {}
-    for case in ran.cases:
-        if _failed(case):
+    for case in ran.results:
+        if case.failed:
             grouped.setdefault((case.route, case.mode, case.scenario), []).append(case)
     return [
         _failure(cases, context, pictures=PICTURES if number < PICTURED else 0)
@@ -182,15 +188,11 @@ def _failures(context: Context, ran: Ran) -> list[r.Failure]:
     ]
 
 
-def _failed(case: Case) -> bool:
-    return isinstance(case.outcome, Different | Broken)
-
-
 def _failure(cases: list[Case], context: Context, pictures: int) -> r.Failure:
     """One scenario's failure; with another poison it is the same one again."""
     case = cases[0]
     outcome = case.outcome
-    head = f"{case.mode}/{case.route}: "
+    head = f"{case.place}: "
     if isinstance(outcome, Different):
         found = [
             _found(d, drawn=n < pictures) for n, d in enumerate(outcome.differences)
@@ -244,7 +246,7 @@ def _found(d: Difference, drawn: bool) -> r.Found:
         grid = r.Grid(shape=list(d.spread.shape), cells=cells)
     return r.Found(
         what=d.what,
-        group=d.group,
+        owner=d.owner,
         field=d.field,
         replay=d.replay,
         bs=d.bs,
@@ -272,10 +274,10 @@ def _reasons(cells: list[r.Cell]) -> Iterable[str]:
             yield f"{cell.mode}/{cell.route}: {cell.not_run} cases: {reason}"
 
 
-def _standins(ran: Ran) -> Iterable[str]:
+def _standins(ran: Ran[Case]) -> Iterable[str]:
     names: dict[str, None] = {}
     for about in (ran.baseline, *ran.candidates):
-        names.update(dict.fromkeys(about.get("standins", [])))
+        names.update(dict.fromkeys(about.standins))
     for name in names:
         yield f"{name}: {DESCRIPTIONS.get(name, 'a stand-in')}"
 

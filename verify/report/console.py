@@ -6,7 +6,7 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from verify.outcome import Broken, Case, Different
+from verify.outcome import Case
 from verify.report.model import Cell, Report
 
 if TYPE_CHECKING:
@@ -129,6 +129,6 @@ class Progress:
         self._bar.stop()
 
     def __call__(self, case: Case) -> None:
-        self._bad += isinstance(case.outcome, Different | Broken)
-        text = f"{case.mode}/{case.route}" + (f", {self._bad} bad" if self._bad else "")
+        self._bad += case.failed
+        text = case.place + (f", {self._bad} bad" if self._bad else "")
         self._bar.update(self._task, advance=1, description=text)

@@ -25,7 +25,7 @@ class Found(Model):
     """One buffer, or one fact of layout or state, that differs."""
 
     what: str
-    group: str
+    owner: str
     field: str
     replay: int
     bs: int
@@ -83,11 +83,11 @@ class SideReport(Model):
     edited: list[str]
 
 
-class Worker(Model):
+class WorkerReport(Model):
     """What a worker process said of itself."""
 
     side: str
-    gates: dict[str, str]
+    gates: dict[str, str | None]
     blocked: list[str]
     python: str
     torch: str
@@ -140,7 +140,7 @@ class Report(Model):
     runtime: str
     baseline: SideReport
     candidate: SideReport
-    workers: list[Worker]
+    workers: list[WorkerReport]
     seed: int
     poisons: list[int]
     matrix: list[Cell]

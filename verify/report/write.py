@@ -1,4 +1,4 @@
-"""Writes a report in the formats that were asked for."""
+"""Writes a report as JSON, JUnit XML and HTML, and as annotations on GitHub."""
 
 from __future__ import annotations
 
@@ -6,25 +6,31 @@ import os
 import sys
 from pathlib import Path
 
-from verify.report import formats
+from verify.report.github import workflow_commands
+from verify.report.html import html
+from verify.report.junit import junit
 from verify.report.model import Report
 
 
 def write(
-    report: Report, folder: Path | None, json: Path | None, junit: Path | None
+    report: Report, folder: Path | None, json_file: Path | None, junit_file: Path | None
 ) -> None:
     """`folder` gets all of them; annotations go to stdout on GitHub."""
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / "report.json", formats.json(report))
-        _write(folder / "junit.xml", formats.junit(report))
-        _write(folder / "report.html", formats.html(report))
-    if json is not None:
-        _write(json, formats.json(report))
-    if junit is not None:
-        _write(junit, formats.junit(report))
+        _write(folder / "report.json", json(report))
+        _write(folder / "junit.xml", junit(report))
+        _write(folder / "report.html", html(report))
+    if json_file is not None:
+        _write(json_file, json(report))
+    if junit_file is not None:
+        _write(junit_file, junit(report))
     if os.environ.get("GITHUB_ACTIONS"):
-        sys.stdout.write(formats.workflow_commands(report))
+        sys.stdout.write(workflow_commands(report))
+
+
+def json(report: Report) -> str:
+    return report.model_dump_json(indent=1) + "\n"
 
 
 def _write(path: Path, text: str) -> None:

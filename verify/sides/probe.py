@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import importlib.util
 import subprocess
+import sys
 
 from patcher.results import Exit, Reason, Refusal
 
@@ -10,14 +13,18 @@ _ASK = "import torch; print(int(torch.cuda.is_available()))"
 
 
 def has_cuda(python: str | None) -> bool:
-    """Raises `Refusal` where the interpreter does not start or has no torch.
+    """Whether the workers' interpreter (None: this one) sees a GPU.
 
-    python: None is this one.
+    Raises Refusal where it does not start or has no torch.
     """
     if python is None:
-        import torch
-
-        return torch.cuda.is_available()
+        if importlib.util.find_spec("torch") is None:
+            what = "torch is not installed here"
+            todo = "pip install 'nsa-opt[verify]', or --python one that has it"
+            raise Refusal(Reason("", "", what, todo), code=Exit.UNAVAILABLE)
+        if not _has_driver():
+            return False
+        python = sys.executable
     command = [python, "-c", _ASK]
     try:
         done = subprocess.run(
@@ -29,6 +36,14 @@ def has_cuda(python: str | None) -> bool:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise _refusal(command[0], f"cannot import torch: {last}")
     return done.stdout.strip() == "1"
+
+
+def _has_driver() -> bool:
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def _refusal(python: str, what: str) -> Refusal:

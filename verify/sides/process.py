@@ -12,19 +12,29 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import verify.worker
 from verify.outcome import Broken
+from verify.worker.protocol import (
+    Bytes,
+    BytesWritten,
+    Config,
+    Hello,
+    Used,
+    UsedModules,
+)
 
-Json = dict[str, Any]
 START_TIMEOUT = 120.0
-_live: weakref.WeakSet[Session] = weakref.WeakSet()
+_POLL = 0.5  # seconds between two looks at whether a silent worker still lives
+_live: weakref.WeakSet[Worker] = weakref.WeakSet()
 
 
 class WorkerDied(Exception):
@@ -35,11 +45,28 @@ class WorkerDied(Exception):
         self.broken = broken
 
 
-class Session:
-    """A worker on one side ("baseline" or "candidate") with one set of gates.
+@dataclass(frozen=True)
+class About:
+    """What a worker was and used; hello and modules: None where it never said."""
 
-    snapshot: folder with the tree's modules. python: the interpreter to run.
-    Raises WorkerDied from `ask`.
+    side: str
+    gates: Mapping[str, str | None]
+    blocked: tuple[str, ...]
+    hello: Hello | None
+    modules: UsedModules | None
+
+    @property
+    def standins(self) -> list[str]:
+        return self.modules["standins"] if self.modules else []
+
+
+class Worker:
+    """The parent's handle on a worker process: one side, one set of gates.
+
+    side: "baseline" or "candidate". snapshot: folder with the tree's modules. env: gates
+    by name, None for one that is not set. python: the interpreter to run.
+
+    Raises WorkerDied from whatever asks the process something.
     """
 
     def __init__(
@@ -48,30 +75,33 @@ class Session:
         snapshot: Path,
         *,
         device: str = "cpu",
-        env: Mapping[str, str] | None = None,
+        env: Mapping[str, str | None] | None = None,
         blocked: tuple[str, ...] = (),
         python: str | None = None,
         runtime: str = "isolated",
         timeout: float = 120.0,
         wrapper: tuple[str, ...] = (),
+        guarded: bool = True,
     ) -> None:
         self.side = side
         self.timeout = timeout
-        self.config: Json = {
-            "snapshot": str(snapshot),
-            "device": device,
-            "env": dict(env or {}),
-            "blocked": list(blocked),
-            "runtime": runtime,
-        }
+        self.config = Config(
+            snapshot=str(snapshot),
+            device=device,
+            env=dict(env or {}),
+            blocked=list(blocked),
+            runtime=runtime,
+            guarded=guarded,
+        )
         self._command = [*wrapper, python or sys.executable, "-m", "verify.worker"]
         self._process: subprocess.Popen[str] | None = None
         self._unusable: Broken | None = None
+        self._modules: UsedModules | None = None
         self.folder = Path(tempfile.mkdtemp(prefix="nsa-verify-"))
-        self.about: Json = {}
+        self.hello: Hello | None = None
         _live.add(self)
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Worker:
         return self
 
     def __exit__(
@@ -82,21 +112,23 @@ class Session:
     ) -> None:
         self.close()
 
-    def start(self) -> Json:
+    def start(self) -> Hello:
         """What the worker says of itself: python, torch, triton, device, pid."""
         if self._unusable is not None:
             raise WorkerDied(self._unusable)
         if self._process is None:
             self._launch()
             try:
-                self.about = self._receive(START_TIMEOUT)
+                self.hello = self._receive(START_TIMEOUT)
             except WorkerDied as death:
                 self._kill()
                 self._unusable = death.broken
                 raise
-        return self.about
+        assert self.hello is not None
+        return self.hello
 
-    def ask(self, **request: Any) -> Json:
+    def ask(self, **request: Any) -> Any:
+        """Send one request of verify.worker.protocol; returns its reply."""
         self.send(**request)
         return self.receive()
 
@@ -110,11 +142,30 @@ class Session:
         except (BrokenPipeError, OSError):
             raise WorkerDied(self._died()) from None
 
-    def receive(self) -> Json:
+    def receive(self) -> Any:
         return self._receive(self.timeout)
+
+    def fetch(self, digests: list[str]) -> dict[str, bytes]:
+        """Bytes that the worker kept of what it played last, by their sha256."""
+        file = self.folder / "bytes"
+        request = Bytes(op="bytes", digests=sorted(set(digests)), file=str(file))
+        written: BytesWritten = self.ask(**request)
+        data = memoryview(file.read_bytes())
+        file.unlink()
+        places = written["places"].items()
+        return {digest: bytes(data[at : at + size]) for digest, (at, size) in places}
+
+    def used(self) -> About:
+        """What the worker is, and which modules it imported, stubbed, stood in for."""
+        if self._modules is None:
+            with contextlib.suppress(WorkerDied):
+                self._modules = self.ask(**Used(op="used"))
+        gates, blocked = self.config["env"], tuple(self.config["blocked"])
+        return About(self.side, gates, blocked, self.hello, self._modules)
 
     def finish(self) -> None:
         """Let the worker end by itself, so that what wraps it can write its verdict."""
+        self.used()
         process, self._process = self._process, None
         if process is None:
             return
@@ -126,7 +177,6 @@ class Session:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        _close_pipes(process)
 
     def interrupt(self) -> None:
         """From another thread: whoever waits for the worker is told that it died."""
@@ -151,59 +201,99 @@ class Session:
         if not code.exists():
             _copy_worker(code)
         errors = (self.folder / "stderr").open("w")
-        env = {**os.environ, **self.config["env"]}
+        env = {**os.environ}
+        for gate, value in self.config["env"].items():
+            env.pop(gate, None)
+            if value is not None:
+                env[gate] = value
         env["PYTHONPATH"] = str(code.parent)
         env["PYTHONDONTWRITEBYTECODE"] = "1"
         env["PYTHONUNBUFFERED"] = "1"  # for its last words
+        replies, out = os.pipe()
         self._process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=out,
             stderr=errors,
             text=True,
             env=env,
             cwd=self.folder,
             start_new_session=True,
         )
+        os.close(out)
         errors.close()
         self._lines: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(
-            target=_pump, args=(self._process, self._lines), daemon=True
-        ).start()
+        threading.Thread(target=_pump, args=(replies, self._lines), daemon=True).start()
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.write(json.dumps(self.config) + "\n")
             self._process.stdin.flush()
 
-    def _receive(self, timeout: float) -> Json:
+    def _receive(self, timeout: float) -> Any:
+        line = self._line(timeout)
         try:
-            line = self._lines.get(timeout=timeout)
-        except queue.Empty:
-            self._kill()
-            message = f"no answer within {timeout:g} s; killed"
-            raise WorkerDied(Broken("timeout", self.side, message)) from None
-        if line is None:
-            raise WorkerDied(self._died())
-        try:
-            reply: Json = json.loads(line)
-        except ValueError:
+            reply = json.loads(line)
+            ok = reply.pop("ok")
+        except (ValueError, AttributeError, KeyError):
             self._kill()
             message = f"the worker's answer cannot be read: {line[:200]!r}"
             raise WorkerDied(Broken("crash", self.side, message)) from None
-        if not reply.pop("ok"):
+        if not ok:
             raise WorkerDied(_raised(self.side, reply))
         return reply
 
+    def _line(self, timeout: float) -> str:
+        """The worker's next line; a process of its own may hold its stdout open."""
+        until = time.monotonic() + timeout
+        while True:
+            process = self._process
+            dead = process is None or process.poll() is not None
+            left = until - time.monotonic()
+            try:
+                line = self._lines.get(timeout=max(0.0, min(_POLL, left)))
+            except queue.Empty:
+                if dead:
+                    raise WorkerDied(self._died()) from None
+                if left > 0:
+                    continue
+                where = self._stack()
+                self._kill()
+                message = f"no answer within {timeout:g} s; killed"
+                broken = Broken("timeout", self.side, message, where)
+                raise WorkerDied(broken) from None
+            if line is None:
+                raise WorkerDied(self._died())
+            return line
+
+    def _stack(self) -> tuple[str, ...]:
+        """Where the worker hangs: the lines that faulthandler prints on request."""
+        process, before = self._process, len(self.stderr)
+        if process is None or process.poll() is not None:
+            return ()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGUSR1)
+        until = time.monotonic() + 2.0
+        while time.monotonic() < until and "File" not in self.stderr[before:]:
+            time.sleep(0.05)
+        time.sleep(0.05)
+        lines = [line.strip() for line in self.stderr[before:].splitlines()]
+        frames = [line for line in lines if line.startswith("File ")]
+        of_tree = [line for line in frames if "/sglang/" in line]
+        return tuple(dict.fromkeys([*frames[:2], *of_tree[:4]]))
+
     def _died(self) -> Broken:
+        if self._unusable is not None:
+            return self._unusable
         process = self._process
-        assert process is not None
+        if process is None:
+            return Broken("killed", self.side, "the worker is gone")
         self._process = None
         try:
             code = process.wait(10)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             code = process.wait()
-        _close_pipes(process)
+        _close(process)
         tail = tuple(self.stderr.strip().splitlines()[-6:])
         if code == -signal.SIGKILL:
             message = "the worker was killed (SIGKILL: out of memory, or by hand)"
@@ -218,7 +308,7 @@ class Session:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        _close_pipes(process)
+        _close(process)
 
 
 @contextlib.contextmanager
@@ -229,34 +319,30 @@ def threads(count: int) -> Iterator[ThreadPoolExecutor]:
             yield pool
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for session in list(_live):
-                session.interrupt()
+            for worker in list(_live):
+                worker.interrupt()
             raise
 
 
-def _close_pipes(process: subprocess.Popen[str]) -> None:
-    for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            with contextlib.suppress(OSError):
-                stream.close()
+def _close(process: subprocess.Popen[str]) -> None:
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
 
 
-def _pump(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:
-    assert process.stdout is not None
-    try:
-        for line in process.stdout:
+def _pump(replies: int, lines: queue.Queue[str | None]) -> None:
+    """Owns the pipe's end: nobody closes it while this waits in a read."""
+    with os.fdopen(replies, encoding="utf-8", errors="replace") as stream:
+        for line in stream:
             lines.put(line)
-    except ValueError:  # closed under us by _kill
-        pass
     lines.put(None)
 
 
-def _raised(side: str, reply: Json) -> Broken:
-    kind = (
-        "memory" if reply["kind"] in ("OutOfMemoryError", "MemoryError") else "raised"
-    )
-    message = f"{reply['kind']}: {reply['message']}"
-    return Broken(kind, side, message, tuple(reply["where"]))
+def _raised(side: str, reply: dict[str, Any]) -> Broken:
+    name = str(reply.get("kind"))
+    kind = "memory" if name in ("OutOfMemoryError", "MemoryError") else "raised"
+    message = f"{name}: {reply.get('message')}"
+    return Broken(kind, side, message, tuple(reply.get("where", ())))
 
 
 def _copy_worker(target: Path) -> None:

@@ -6,19 +6,26 @@ An error in the tree is a reply; anything worse ends the process and the parent 
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
+import signal
 import sys
 import traceback
-from typing import Any, TextIO
+from collections.abc import Mapping
+from typing import TextIO
+
+from verify.worker.protocol import Config, Failed
 
 
 def main() -> int:
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    # The parent asks where a worker hangs, before it kills it.
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
     sys.dont_write_bytecode = True
-    config = json.loads(sys.stdin.readline())
+    config: Config = json.loads(sys.stdin.readline())
     try:
         from verify.worker.session import Session
 
@@ -30,25 +37,24 @@ def main() -> int:
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            reply = {"ok": True, **session.handle(request)}
+            _reply(replies, {"ok": True, **session.handle(request)})
         except Exception as error:
-            reply = _failure(error)
-        _reply(replies, reply)
+            _reply(replies, _failure(error))
     return 0
 
 
-def _failure(error: BaseException) -> dict[str, Any]:
+def _failure(error: BaseException) -> Failed:
     frames = traceback.extract_tb(error.__traceback__)
     where = [f"{f.filename}:{f.lineno} in {f.name}" for f in frames]
-    return {
-        "ok": False,
-        "kind": type(error).__name__,
-        "message": str(error)[:2000],
-        "where": where[-6:],
-    }
+    return Failed(
+        ok=False,
+        kind=type(error).__name__,
+        message=str(error)[:2000],
+        where=where[-6:],
+    )
 
 
-def _reply(stream: TextIO, reply: dict[str, Any]) -> None:
+def _reply(stream: TextIO, reply: Mapping[str, object]) -> None:
     stream.write(json.dumps(reply) + "\n")
     stream.flush()
 

@@ -2,9 +2,15 @@
 
 The text form is what a person copies from a failure line:
 
-    decode:n4:p64:fa3:s32:r32:c1,8,32:x2304:k2048:d4:tour6
-    ^mode  ^steps ^page   ^int32 lengths, rows  ^context ^index topk, draft tokens
-                  ^decode kernel    ^captured batch sizes          ^script
+    decode@runner:n4:p64:fa3:s32:r32:c1,8,32:x2304:k2048:d4:kv=bf16:tour6
+    ^mode  ^driver  ^page   ^int32 lengths, rows    ^index topk, draft tokens
+                  ^steps  ^decode kernel    ^context                ^script
+                                      ^captured batch sizes ^settings, if not usual
+
+A mode is one of sglang's ForwardModes. The driver is left out where the backend's own
+replay is driven; `runner` drives the tree's draft runner, `plain` a server without MTP.
+Settings: `kv` (fp8, bf16), `prefill` (a kernel's name), `static` (bits of the static
+lengths, where they are not those of `s`).
 
 A script is a name (`tour6`, drawn from the seed) or the replays themselves:
 `64,65@3,9/1*8/!/2049` is a replay of two rows (lengths 64 and 65 at pool rows 3
@@ -14,10 +20,15 @@ and 9), one of eight rows of length 1, a re-capture, and one row of length 2049.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
-MODES = ("decode", "runner", "target_verify", "draft_extend", "draft_extend_v2")
+MODES = ("decode", "target_verify", "draft_extend", "draft_extend_v2")
+DRIVERS = ("", "runner", "plain")
 IMPLS = ("fa3", "flashmla_kv", "flashmla_sparse")
+KV = ("fp8", "bf16")
+PREFILL = ("flashmla_auto", *IMPLS)
 
 
 class ScenarioError(ValueError):
@@ -57,6 +68,20 @@ class Scenario:
     topk: int = 2048
     draft: int = 4
     script: str = "tour6"
+    driver: str = ""
+    kv: str = "fp8"
+    prefill: str = "flashmla_auto"
+    static: int = 0
+
+    @property
+    def kind(self) -> str:
+        """The mode, and after an @ the driver if it is not the usual one."""
+        return f"{self.mode}@{self.driver}" if self.driver else self.mode
+
+    @property
+    def static_bits(self) -> int:
+        """Bits of the static lengths that a runner keeps."""
+        return self.static or self.seq_bits
 
     @property
     def max_bs(self) -> int:
@@ -76,24 +101,40 @@ class Scenario:
 
     def text(self) -> str:
         capture = ",".join(map(str, self.capture))
+        usual = Scenario()
+        settings = "".join(
+            f"{name}={getattr(self, name)}:"
+            for name in ("kv", "prefill", "static")
+            if getattr(self, name) != getattr(usual, name)
+        )
         return (
-            f"{self.mode}:n{self.steps}:p{self.page_size}:{self.impl}"
+            f"{self.kind}:n{self.steps}:p{self.page_size}:{self.impl}"
             f":s{self.seq_bits}:r{self.row_bits}:c{capture}:x{self.context}"
-            f":k{self.topk}:d{self.draft}:{self.script}"
+            f":k{self.topk}:d{self.draft}:{settings}{self.script}"
         )
 
     def with_replays(self, replays: tuple[Replay, ...]) -> Scenario:
         return replace(self, script=replays_text(replays))
 
 
+def of_kind(kind: str, *shapes: Any, **settings: Any) -> Scenario:
+    """A scenario of a mode, with its driver after an @."""
+    mode, _, driver = kind.partition("@")
+    return replace(Scenario(mode, *shapes, **settings), driver=driver)
+
+
 def parse(text: str) -> Scenario:
     """The scenario that `Scenario.text` wrote. Raises ScenarioError."""
-    parts = text.strip().split(":")
+    every = text.strip().split(":")
+    parts = [part for part in every if "=" not in part]
     if len(parts) != 11:
         raise ScenarioError(
             f"a scenario has 11 parts separated by ':', this one {len(parts)}: {text!r}"
         )
     mode, steps, page, impl, seq, row, capture, context, topk, draft, script = parts
+    mode, _, driver = mode.partition("@")
+    if driver not in DRIVERS:
+        raise ScenarioError(f"unknown driver {driver!r}; known: runner, plain")
     if mode not in MODES:
         raise ScenarioError(f"unknown mode {mode!r}; known: {', '.join(MODES)}")
     if impl not in IMPLS:
@@ -112,9 +153,22 @@ def parse(text: str) -> Scenario:
         topk=_number(topk, "k"),
         draft=_number(draft, "d"),
         script=script,
+        driver=driver,
+        **_settings(part for part in every if "=" in part),
     )
     _check(scenario)
     return scenario
+
+
+def _settings(parts: Iterable[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    known = {"kv": KV, "prefill": PREFILL, "static": ("32", "64")}
+    for part in parts:
+        name, _, value = part.partition("=")
+        if value not in known.get(name, ()):
+            raise ScenarioError(f"unknown setting {part!r}")
+        found[name] = int(value) if name == "static" else value
+    return found
 
 
 def _check(scenario: Scenario) -> None:
@@ -124,6 +178,8 @@ def _check(scenario: Scenario) -> None:
         raise ScenarioError("captured batch sizes must be distinct and ascending")
     if min(scenario.capture) < 1 or scenario.steps < 1 or scenario.draft < 1:
         raise ScenarioError("batch sizes, steps and draft tokens start at 1")
+    if scenario.driver and scenario.mode != "decode":
+        raise ScenarioError(f"{scenario.mode} has no driver of its own")
     if not is_named(scenario.script):
         for replay in parse_replays(scenario.script):
             _check_replay(scenario, replay)

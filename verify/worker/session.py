@@ -5,24 +5,29 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-Json = dict[str, Any]
+from verify.worker import protocol as p
 
 
 class Session:
     """Set up by a config: snapshot, device, env, blocked packages, runtime."""
 
-    def __init__(self, config: Json) -> None:
+    def __init__(self, config: p.Config) -> None:
         self.device: str = config["device"]
-        os.environ.update(config["env"])
+        self.guarded: bool = config["guarded"]
+        for gate, value in config["env"].items():
+            os.environ.pop(gate, None)
+            if value is not None:
+                os.environ[gate] = value
         if self.device == "cpu":
             os.environ["TRITON_INTERPRET"] = "1"
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         import torch
 
-        from verify.worker.play import drivers, runner
+        from verify.worker.play import draft_runner, drivers
         from verify.worker.tree import standins, stubs
         from verify.worker.tree.isolate import (
             FORWARD_BATCH,
@@ -38,14 +43,14 @@ class Session:
         self.topk = 2048
         blocked, on_cpu = config.get("blocked", ()), self.device == "cpu"
         if config.get("runtime") == "installed":
-            answers = {**stubs.single_process(), **runner.overrides()}
+            answers = {**stubs.single_process(), **draft_runner.overrides()}
             installed = Installed(snapshot, {}, answers, blocked, on_cpu)
             drivers.REBIND.append(installed.rebind)
             self.finder: Isolated = installed
         else:
             # Never run here, and slow to load.
             setattr(torch, "compile", _not_compiled)  # noqa: B010
-            answers = {**stubs.overrides(lambda: self.topk), **runner.overrides()}
+            answers = {**stubs.overrides(lambda: self.topk), **draft_runner.overrides()}
             modules = standins.modules()
             modules[FORWARD_BATCH] = forward_batch_info(snapshot)
             self.finder = Isolated(snapshot, modules, answers, blocked, on_cpu)
@@ -55,26 +60,29 @@ class Session:
         self.finder.install()
         self.observer: Any = None
 
-    def hello(self) -> Json:
+    def hello(self) -> p.Hello:
         import torch
 
         cuda = self.device != "cpu"
-        return {
-            "python": platform.python_version(),
-            "torch": str(torch.__version__),
-            "triton": _version("triton"),
-            "device": torch.cuda.get_device_name() if cuda else "cpu",
-            "pid": os.getpid(),
-        }
+        return p.Hello(
+            python=platform.python_version(),
+            torch=str(torch.__version__),
+            triton=_version("triton"),
+            device=torch.cuda.get_device_name() if cuda else "cpu",
+            pid=os.getpid(),
+        )
 
-    def handle(self, request: Json) -> Json:
+    def handle(self, request: Any) -> Mapping[str, Any]:
+        """The reply to any request of verify.worker.protocol."""
         op = request["op"]
         if op == "play":
             return self._play(request)
         if op == "measure":
             return self._measure(request)
         if op == "bytes":
-            return self._bytes(request)
+            file = Path(request["file"])
+            places = self.observer.write(request["digests"], file)
+            return p.BytesWritten(places=places)
         if op == "used":
             return self._used()
         if op.startswith("bench-"):
@@ -83,7 +91,7 @@ class Session:
             return bench.handle(request, self.device, self.finder.standins)
         raise ValueError(f"unknown request {op!r}")
 
-    def _play(self, request: Json) -> Json:
+    def _play(self, request: p.Play) -> p.Played | p.NotApplicable:
         from verify.worker import scenario as scenarios
         from verify.worker.play.drivers import NotApplicable
         from verify.worker.play.play import play
@@ -92,18 +100,19 @@ class Session:
         self.topk = scenario.topk
         self.observer = None
         try:
-            result, self.observer = play(
+            played, self.observer = play(
                 scenario,
-                request["how"],
+                request["driver"],
                 request["seed"],
                 request["poison"],
                 self.device,
+                self.guarded,
             )
         except NotApplicable as error:
-            return {"not_applicable": str(error)}
-        return result
+            return p.NotApplicable(not_applicable=str(error))
+        return played
 
-    def _measure(self, request: Json) -> Json:
+    def _measure(self, request: p.Measure) -> p.Counted | p.NotApplicable:
         from verify.worker import scenario as scenarios
         from verify.worker.observe.measure import measure
         from verify.worker.play.drivers import NotApplicable
@@ -111,28 +120,20 @@ class Session:
         scenario = scenarios.parse(request["scenario"])
         self.topk = scenario.topk
         try:
-            return measure(scenario, request["how"], request["seed"], self.device)
+            return measure(scenario, request["driver"], request["seed"], self.device)
         except NotApplicable as error:
-            return {"not_applicable": str(error)}
+            return p.NotApplicable(not_applicable=str(error))
 
-    def _bytes(self, request: Json) -> Json:
-        """Save the kept buffers with these digests to a file, as a dict of tensors."""
-        import torch
-
-        kept = self.observer.kept
-        torch.save({d: kept[d] for d in request["digests"]}, request["file"])
-        return {"file": request["file"]}
-
-    def _used(self) -> Json:
-        """What was imported for real (sha256 by module), stood in for, stubbed."""
-        return {
-            "real": {
+    def _used(self) -> p.UsedModules:
+        return p.UsedModules(
+            real={
                 name: hashlib.sha256(file.read_bytes()).hexdigest()
                 for name, file in sorted(self.finder.real.items())
             },
-            "stubbed": sorted(set(self.finder.stubbed)),
-            "standins": sorted(self.finder.stood_in),
-        }
+            stubbed=sorted(set(self.finder.stubbed)),
+            standins=sorted(self.finder.stood_in),
+            kernels=self.finder.kernels(),
+        )
 
 
 def _pretend_cuda(torch: Any) -> None:

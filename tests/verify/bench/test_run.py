@@ -23,7 +23,7 @@ JOBS = [
 ASKED: list[tuple[str, str]] = []
 
 
-class FakeSession:
+class FakeWorker:
     """Answers as a worker would on a GPU; `dies` names (side, op) pairs that fail."""
 
     dies: ClassVar[set[tuple[str, str]]] = set()
@@ -56,8 +56,8 @@ class FakeSession:
 
 @pytest.fixture
 def sides(monkeypatch: pytest.MonkeyPatch) -> tuple[Side, ...]:
-    monkeypatch.setattr(module, "Session", FakeSession)
-    monkeypatch.setattr(FakeSession, "dies", set())
+    monkeypatch.setattr(module, "Worker", FakeWorker)
+    monkeypatch.setattr(FakeWorker, "dies", set())
     ASKED.clear()
     return (
         planted(ORIGINAL, "original"),
@@ -112,7 +112,7 @@ def test_nothing_is_profiled_before_everything_is_timed(
 def test_a_side_that_dies_does_not_take_the_others_along(
     sides: tuple[Side, ...],
 ) -> None:
-    FakeSession.dies = {("fan-out", "bench-round")}
+    FakeWorker.dies = {("fan-out", "bench-round")}
     found = measure(sides)
     for measured in found:
         results = {

@@ -32,7 +32,9 @@ def test_cuda_lacks_nothing() -> None:
 @pytest.mark.parametrize(("route", "mode"), PAIRS, ids=IDS)
 def test_every_route_meets_the_edges(route: Route, mode: str, device: str) -> None:
     found = scenarios(route, mode, device)
-    if mode == "decode" or (mode == "runner" and route.shares and not route.brief):
+    if mode == "decode" or (
+        mode == "decode@runner" and route.shares and not route.brief
+    ):
         assert {s.steps for s in found} >= set(range(1, 9))
     assert {s.page_size for s in found} >= {1, 64}
     assert {s.impl for s in found} == {"fa3", "flashmla_kv"}

@@ -54,7 +54,7 @@ def test_a_finding_is_a_difference_and_no_summary_is_no_pass(
     ran = sanitize.run(Setup(old, new), routes)
 
     cases = {}
-    for case in ran.cases:
+    for case in ran.results:
         cases.setdefault(case.route, []).append(case.outcome)
     for name in sanitize.TOOLS:
         *replays, verdict = cases.pop(f"fused ({name})")

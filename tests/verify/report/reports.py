@@ -15,9 +15,11 @@ from verify.outcome import (
     Outcome,
     Spread,
 )
-from verify.report import build as summary
+from verify.report.build import Context, build
 from verify.report.model import Report
+from verify.sides.process import About
 from verify.sides.source import Pair, Source
+from verify.worker.protocol import Hello, UsedModules
 
 SCENARIO = "decode:n4:p64:fa3:s32:r32:c1,8:x2304:k2048:d4:tour6"
 SPREAD = Spread((8, 36), tuple((0, 3, 0, 1) for _ in range(8)))
@@ -34,15 +36,20 @@ CRASH = Broken(
 )
 
 
+KILLED = Broken("killed", "candidate", "the worker was killed")
+
+
 def case(outcome: Outcome, route: str = "fan-out", mode: str = "decode") -> Case:
     return Case(route, mode, SCENARIO, 0, 1, outcome, 0.5)
 
 
 def report(*outcomes: Outcome) -> Report:
     cases = [case(outcome) for outcome in outcomes]
-    cases.append(case(NotRun("this tree has no such path"), "in-graph", "runner"))
+    cases.append(
+        case(NotRun("this tree has no such path"), "in-graph", "decode@runner")
+    )
     source = Source("tree", "0.5.6.post2", lambda rel: None, edited=("a.py",))
-    context = summary.Context(
+    context = Context(
         pair=Pair(source, source, False),
         hashes={"baseline": {"a.py": "0" * 64}, "candidate": {"a.py": "1" * 64}},
         setup=Setup(Path("old"), Path("new")),
@@ -51,8 +58,7 @@ def report(*outcomes: Outcome) -> Report:
         started="2026-01-01T00:00:00+00:00",
         seconds=12.0,
     )
-    worker = {
-        "python": "3.12.1", "torch": "2.13.0", "triton": None, "device": "cpu",
-        "standins": ["deep_gemm"],
-    }  # fmt: skip
-    return summary.build(context, Ran(tuple(cases), worker, (worker,)))
+    hello = Hello(python="3.12.1", torch="2.13.0", triton=None, device="cpu", pid=1)
+    used = UsedModules(real={}, stubbed=[], standins=["deep_gemm"], kernels={})
+    worker = About("candidate", {"SGLANG_GATE": "1"}, (), hello, used)
+    return build(context, Ran(tuple(cases), worker, (worker,)))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.verify.report.reports import CRASH, DIFFERENT, SAME, report
-from verify.report import formats
+from verify.report.html import html
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 QUIET = (
@@ -21,18 +21,18 @@ QUIET = (
 
 
 def test_nothing_is_fetched() -> None:
-    page = formats.html(report(SAME, DIFFERENT))
+    page = html(report(SAME, DIFFERENT))
     assert not re.search(r"""src\s*=|href="[^#]|url\(|@import|<script""", page)
 
 
 def test_text_is_escaped() -> None:
-    page = formats.html(report(CRASH))
+    page = html(report(CRASH))
     assert escape("<&> last words") in page
     assert "<&>" not in page
 
 
 def test_it_says_what_was_not_run_and_which_files_were() -> None:
-    page = formats.html(report(SAME))
+    page = html(report(SAME))
     assert "CUDA graph capture and replay" in page
     assert "a.py" in page
     assert "0" * 16 in page
@@ -42,7 +42,7 @@ def test_it_says_what_was_not_run_and_which_files_were() -> None:
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_in_a_browser(tmp_path: Path) -> None:
     page = tmp_path / "report.html"
-    page.write_text(formats.html(report(SAME, DIFFERENT)), encoding="utf-8")
+    page.write_text(html(report(SAME, DIFFERENT)), encoding="utf-8")
     seen = _chromium(page, tmp_path, "--dump-dom")
     assert '<table id="matrix">' in seen
     assert "✗ 1 differ, 1 identical" in seen
@@ -53,7 +53,7 @@ def test_in_a_browser(tmp_path: Path) -> None:
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_light_and_dark_differ(tmp_path: Path) -> None:
     page = tmp_path / "report.html"
-    page.write_text(formats.html(report(SAME, DIFFERENT)), encoding="utf-8")
+    page.write_text(html(report(SAME, DIFFERENT)), encoding="utf-8")
     shots = {}
     for name, scheme in (("light", "1"), ("dark", "0")):
         shot = tmp_path / f"{name}.png"

@@ -16,8 +16,8 @@ import torch
 
 from verify.worker.bench import floor as bench_floor
 from verify.worker.bench.inputs import InputSet, Point, Pools
+from verify.worker.play.draft_runner import DraftRunner
 from verify.worker.play.drivers import BACKEND, Base, Driver, MultiStep, NotApplicable
-from verify.worker.play.runner import Runner
 from verify.worker.tree import fakes
 from verify.worker.tree.isolate import FORWARD_BATCH
 from verify.worker.tree.stubs import Record
@@ -159,7 +159,7 @@ class Rotation:
         return hidden[:, :1], hidden[:, :1], hidden[:, :1]
 
 
-class TimedRunner(TimedMultiStep, Runner):
+class TimedRunner(TimedMultiStep, DraftRunner):
     """Decode through the tree's own draft runner: the call, and the graph it captured."""
 
     def build(self) -> None:
@@ -167,9 +167,9 @@ class TimedRunner(TimedMultiStep, Runner):
         self.rotation = Rotation(self.inputs_sets)  # here: not the tree's memory
 
     def init_state(self) -> None:
-        from verify.worker.play import runner
+        from verify.worker.play import draft_runner
 
-        runner._pool[0] = None
+        draft_runner._pool[0] = None
         worker = Record(
             model_runner=self.model_runner, draft_forward=self.rotation.draft_forward
         )

@@ -29,7 +29,7 @@ class Point:
 
     def scenario(self, graph: bool) -> Scenario:
         return Scenario(
-            "runner" if graph else self.mode,
+            self.mode,
             self.steps,
             self.page_size,
             self.impl,
@@ -38,6 +38,7 @@ class Point:
             (self.bs,),
             self.context,
             draft=self.draft,
+            driver="runner" if graph else "",
         )
 
 

@@ -3,6 +3,8 @@
 A route that falls back quietly would be compared with itself and pass. So a route
 says which calls and kernels it must and must not show (verify.routes), and this
 counts them. Kernels are counted where Triton launches them, in its interpreter too.
+What a CPU would hide is noted as well: placeholders that the tree's code consults,
+host reads inside a captured function, and branches on `is_cuda`.
 """
 
 from __future__ import annotations
@@ -15,6 +17,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+from torch.overrides import TorchFunctionMode
+
 ENTRIES = (
     "_precompute_replay_metadata",
     "init_forward_metadata_replay_cuda_graph",
@@ -22,12 +27,27 @@ ENTRIES = (
 )
 
 
+_READS = {
+    getattr(torch.Tensor, name): name
+    for name in ("item", "tolist", "cpu", "numpy", "__bool__", "__int__", "__index__")
+}
+_FORKS = {torch.Tensor.is_cuda.__get__: "is_cuda"}  # type: ignore[attr-defined]
+
+
 class Evidence(logging.Handler):
-    """Counts by phase: "capture", "replay" (the replay call) and "graph" (inside it)."""
+    """Counts by phase: "import", "capture", "replay" (the replay call) and "graph"
+    (the captured function).
+
+    on_host: addresses of tensors that a captured function must not touch.
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.phase = "capture"
+        self.consulted: dict[str, dict[str, None]] = {}
+        self.host: dict[str, None] = {}
+        self.forks: dict[str, None] = {}
+        self.on_host: set[int] = set()
         self.counts: dict[str, Counter[str]] = {}
         self.warnings: list[str] = []
         self._patched = False
@@ -40,7 +60,13 @@ class Evidence(logging.Handler):
 
     def reset(self) -> None:
         self.counts = {}
+        self.consulted, self.host, self.forks, self.on_host = {}, {}, {}, set()
         self.phase = "capture"
+
+    def consult(self, name: str) -> None:
+        """The tree's code asked something of a placeholder, or for an unset field."""
+        if self.phase != "import":
+            self.consulted.setdefault(self.phase, {})[name] = None
 
     def count(self, name: str) -> None:
         self.counts.setdefault(self.phase, Counter())[name] += 1
@@ -89,8 +115,43 @@ class Evidence(logging.Handler):
     def found(self) -> dict[str, Any]:
         return {
             "counts": {phase: dict(c) for phase, c in self.counts.items()},
+            "consulted": {
+                phase: list(names) for phase, names in self.consulted.items()
+            },
+            "host": list(self.host),
+            "forks": list(self.forks),
             "warnings": list(self.warnings),
         }
+
+
+class HostReads(TorchFunctionMode):
+    """Notes what the tree's own lines ask of a tensor that a CPU answers too easily."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        inside = EVIDENCE.phase == "graph"
+        asks = func in _FORKS or (inside and func in _READS)
+        if asks or (inside and EVIDENCE.on_host and any(map(_on_host, args))):
+            self._note(func)
+        return func(*args, **(kwargs or {}))
+
+    def _note(self, func: Any) -> None:
+        frame = sys._getframe(2)
+        file = frame.f_code.co_filename
+        if "/sglang/" not in file:
+            return
+        name = _READS.get(func) or _FORKS.get(func) or getattr(func, "__name__", "")
+        place = file.partition("/sglang/")[2]
+        line = f"{name} in {frame.f_code.co_name} ({place}:{frame.f_lineno})"
+        (EVIDENCE.forks if func in _FORKS else EVIDENCE.host)[line] = None
+
+
+def _on_host(value: Any) -> bool:
+    return (
+        isinstance(value, torch.Tensor)
+        and value.untyped_storage().data_ptr() in EVIDENCE.on_host
+    )
 
 
 def _wrap_run(kind: Any, seen: Callable[[str], None]) -> None:

@@ -4,8 +4,10 @@
               ^0      ^storage_offset
 
 A tensor that an operation allocates is moved into a larger storage with the same
-shape and strides; views of it stay views. The margin is at least one row of the
-buffer, so a write that is one row or one element off lands in it and is seen.
+shape and strides; views of it stay views. The margin is longer than any kernel's block
+and at least one row of the buffer, so a write that is one row, one element or one
+block off lands in it and is seen. Memory that an operation leaves undefined is filled,
+the same on both sides.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-SMALLEST = 256
+SMALLEST = 4096
 LARGEST = 1 << 18
 FILLER = 91  # of the bands of what is never poisoned: inputs and constants
 _ALIGN = 128  # elements: keeps the data on a 512-byte boundary, as an allocator would
@@ -27,13 +29,14 @@ class GuardBands(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Moves freshly allocated outputs into guarded storages; remembers them.
 
     `guarded` maps a storage's address to its (offset, extent) in elements.
+    enabled: False under a sanitizer, which must see a buffer's own end.
     """
 
-    def __init__(self, device: torch.device | str) -> None:
+    def __init__(self, device: torch.device | str, enabled: bool = True) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.device = torch.device(device)
         self.guarded: dict[int, tuple[int, int]] = {}
-        self.paused = False
+        self.paused = not enabled
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -50,6 +53,8 @@ class GuardBands(TorchDispatchMode):  # type: ignore[no-untyped-call]
         out = func(*args, **(kwargs or {}))
         if self.paused:
             return out
+        if func in _UNDEFINED and out.numel():
+            out.fill_(FILLER)
         fresh = func is torch.ops.aten.lift_fresh.default
         returns = func._schema.returns
         if isinstance(out, torch.Tensor):
@@ -95,6 +100,14 @@ class GuardBands(TorchDispatchMode):  # type: ignore[no-untyped-call]
         _KEEP.append(storage)
         return moved
 
+
+_UNDEFINED = (
+    torch.ops.aten.empty.memory_format,
+    torch.ops.aten.empty_like.default,
+    torch.ops.aten.empty_strided.default,
+    torch.ops.aten.new_empty.default,
+    torch.ops.aten.new_empty_strided.default,
+)
 
 # A freed storage's address would be handed out again and its record be wrong, and a
 # stale pointer into it would hit another buffer instead of staying harmless.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
@@ -15,16 +14,17 @@ from verify.worker.observe import guards
 from verify.worker.observe.syncs import host_syncs
 from verify.worker.play import scripts
 from verify.worker.play.play import DRIVERS
+from verify.worker.protocol import Counted
 from verify.worker.scenario import Scenario
 
 _LAUNCHES = ("cudaLaunch", "cuLaunch", "cudaMemcpy", "cudaMemset", "cudaGraphLaunch")
 _WARM = 2
 
 
-def measure(scenario: Scenario, how: str, seed: int, device: str) -> dict[str, Any]:
+def measure(scenario: Scenario, driver_name: str, seed: int, device: str) -> Counted:
     """Counts over the script's replays after two warm ones: launches, syncs, kernels."""
     guards.release_all()
-    driver = DRIVERS[how](scenario, seed, device)
+    driver = DRIVERS[driver_name](scenario, seed, device)
     launches: Counter[str] = Counter()
     kernels: Counter[str] = Counter()
     syncs = counted = 0
@@ -59,8 +59,8 @@ def measure(scenario: Scenario, how: str, seed: int, device: str) -> dict[str, A
         else:
             driver.replay(replay, watched)
     watches = max(1, len(scripts.replays(scenario, seed)) - _WARM - counted)
-    return {
-        "launches": round(sum(launches.values()) / max(1, counted), 2),
-        "syncs": round(syncs / watches, 2),
-        "kernels": dict(kernels),
-    }
+    return Counted(
+        launches=round(sum(launches.values()) / max(1, counted), 2),
+        syncs=round(syncs / watches, 2),
+        kernels=dict(kernels),
+    )

@@ -1,9 +1,9 @@
-"""Look at every metadata buffer of every backend: where it lies and what it holds.
+"""Observe every metadata buffer of every backend: where it lies and what it holds.
 
-A buffer is a storage ("root"), named by the first metadata path that reaches it;
-views of it are recorded with offset, shape, stride and type. A root's whole extent,
-guard bands included, is hashed; its bytes are kept until the next scenario so that
-the parent can ask for those whose hashes differ.
+A storage is named by the first metadata path that reaches it; views of it are recorded
+with offset, shape, stride and type. Its whole extent, guard bands included, is hashed;
+its bytes are kept until the next scenario so that the parent can ask for those whose
+hashes differ.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import ctypes
 import hashlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from verify.worker.observe.poison import poison, whole_storage
-
-Json = dict[str, Any]
+from verify.worker.protocol import Extent, Layout, Observation, Owned, View
 
 
 def walk(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -52,26 +52,34 @@ def metadata_tensors(metadata: Any) -> list[tuple[str, torch.Tensor]]:
 
 
 class Observer:
-    """Observes one driver's backends, inputs and consumer; keeps bytes by digest."""
+    """Observes one driver's backends, inputs and consumer; keeps bytes by digest.
+
+    kept: integer tensors [elements of the storage] on the host, by sha256.
+    """
 
     def __init__(self, driver: Any) -> None:
         self.driver = driver
         self.kept: dict[str, torch.Tensor] = {}
-        self.structures: list[Json] = []
+        self.layouts: list[Layout] = []
         self._known: dict[str, int] = {}
+        self._last: dict[tuple[int, int], tuple[str, torch.Tensor]] = {}
 
     def poison(self, seed: int) -> None:
-        """Fill every buffer a replay may write, in place; spoil the plain state."""
+        """Fill every buffer a replay may write, in place; spoil the plain state.
+
+        With seed 0 only the tables: what a capture left in the 1-D buffers (leading
+        zeros, `cu_seqlens_q`) stays, and is compared.
+        """
         done: set[int] = set()
         constant = {
             _address(backend._arange_buf)
             for backend in self.driver.backends
             if hasattr(backend, "_arange_buf")
         }
-        groups = [_state(backend) for backend in self.driver.backends]
-        groups.append(("seen", self.driver.seen()))
+        states: list[Any] = [_state(backend) for backend in self.driver.backends]
+        states.append(self.driver.seen())
         inputs = {_address(t) for t in self.driver.inputs().values()}
-        for _, state in groups:
+        for state in states:
             for path, tensor in walk("", state):
                 if not isinstance(tensor, torch.Tensor) or tensor.numel() == 0:
                     continue
@@ -79,7 +87,8 @@ class Observer:
                 if address in done or address in constant or address in inputs:
                     continue
                 done.add(address)
-                poison(tensor, path, seed)
+                if seed or tensor.dim() > 1:
+                    poison(tensor, path, seed)
         for backend in self.driver.backends:
             backend.use_mha = True
             backend.nsa_prefill_impl = "poison"
@@ -89,70 +98,79 @@ class Observer:
         for path, tensor in self.driver.seen().items():
             poison(tensor, path, seed)
 
-    def look(self) -> Json:
-        """One observation: digests by group and root, and the layout's index."""
-        groups = [
-            (f"backend {i}", _state(backend)[1])
+    def observe(self, replay: int, bs: int, batch: str) -> Observation:
+        """One observation: digests by owner and storage, and the layout's index."""
+        states: list[tuple[str, Any]] = [
+            (f"backend {i}", _state(backend))
             for i, backend in enumerate(self.driver.backends)
         ]
-        groups.append(("inputs", self.driver.inputs()))
-        groups.append(("given", self.driver.given))
-        groups.append(("seen", self.driver.seen()))
+        states.append(("inputs", self.driver.inputs()))
+        states.append(("given", self.driver.given))
+        states.append(("seen", self.driver.seen()))
         hashed: dict[int, str] = {}
-        owners: dict[int, str] = {}
-        layout: Json = {}
-        digests: Json = {}
-        for group, state in groups:
-            layout[group], digests[group] = self._group(group, state, hashed, owners)
-        layout["plain"] = self._plain_state()
-        return {"digests": digests, "layout": self._index(layout)}
+        first: dict[int, str] = {}
+        owners: dict[str, Owned] = {}
+        digests: dict[str, dict[str, str]] = {}
+        for owner, state in states:
+            owners[owner], digests[owner] = self._owned(owner, state, hashed, first)
+        layout = Layout(owners=owners, state=self._plain_state())
+        return Observation(
+            replay=replay,
+            bs=bs,
+            batch=batch,
+            layout=self._index(layout),
+            digests=digests,
+        )
 
-    def _group(
-        self, group: str, state: Any, hashed: dict[int, str], owners: dict[int, str]
-    ) -> tuple[Json, Json]:
-        roots: dict[int, str] = {}
-        views: Json = {}
-        plain: Json = {}
+    def write(self, digests: list[str], file: Path) -> dict[str, list[int]]:
+        """Kept bytes, one storage after another; (offset, size) of each in the file."""
+        places: dict[str, list[int]] = {}
+        with file.open("wb") as stream:
+            for digest in dict.fromkeys(digests):
+                data = _bytes(self.kept[digest])
+                places[digest] = [stream.tell(), len(data)]
+                stream.write(data)
+        return places
+
+    def _owned(
+        self, owner: str, state: Any, hashed: dict[int, str], first: dict[int, str]
+    ) -> tuple[Owned, dict[str, str]]:
+        names: dict[int, str] = {}
+        found = Owned(views={}, plain={}, shared={}, storages={})
         digests: dict[str, str] = {}
-        shared: dict[str, str] = {}
-        sizes: Json = {}
         for path, value in walk("", state):
             if not isinstance(value, torch.Tensor):
-                plain[path] = value
+                found["plain"][path] = value
                 continue
             address = _address(value)
-            if address not in roots:
-                roots[address] = path
+            if address not in names:
+                names[address] = path
                 if address not in hashed:
                     hashed[address] = self._digest(value)
                 digests[path] = hashed[address]
-                if address in owners:
-                    shared[path] = owners[address]
-                owners.setdefault(address, f"{group}: {path}")
-                sizes[path] = self._extent(value)
-            views[path] = [
-                roots[address],
-                value.storage_offset(),
-                list(value.shape),
-                list(value.stride()),
-                str(value.dtype).removeprefix("torch."),
-            ]
-        return {
-            "views": views,
-            "plain": plain,
-            "shared": shared,
-            "sizes": sizes,
-        }, digests
+                if address in first:
+                    found["shared"][path] = first[address]
+                first.setdefault(address, f"{owner}: {path}")
+                found["storages"][path] = self._extent(value)
+            found["views"][path] = View(
+                storage=names[address],
+                offset=int(value.storage_offset()),
+                shape=list(value.shape),
+                stride=list(value.stride()),
+                dtype=str(value.dtype).removeprefix("torch."),
+            )
+        return found, digests
 
-    def _extent(self, tensor: torch.Tensor) -> list[int]:
-        """[elements of the storage, first element of the data, its elements];
-        the last two are -1 where there is no guard band."""
+    def _extent(self, tensor: torch.Tensor) -> Extent:
         storage = tensor.untyped_storage()
-        offset, extent = self.driver.guards.guarded.get(storage.data_ptr(), (-1, -1))
-        return [storage.nbytes() // tensor.element_size(), offset, extent]
+        first, length = self.driver.guards.guarded.get(storage.data_ptr(), (-1, -1))
+        width = tensor.element_size()
+        return Extent(
+            elements=storage.nbytes() // width, first=first, length=length, width=width
+        )
 
-    def _plain_state(self) -> Json:
-        state: Json = {}
+    def _plain_state(self) -> dict[str, dict[str, object]]:
+        state: dict[str, dict[str, object]] = {}
         for i, backend in enumerate(self.driver.backends):
             current = getattr(backend, "forward_metadata", None)
             state[f"backend {i}"] = {
@@ -166,18 +184,24 @@ class Observer:
             }
         return state
 
-    def _index(self, layout: Json) -> int:
+    def _index(self, layout: Layout) -> int:
         key = json.dumps(layout, sort_keys=True)
         if key not in self._known:
-            self._known[key] = len(self.structures)
-            self.structures.append(layout)
+            self._known[key] = len(self.layouts)
+            self.layouts.append(layout)
         return self._known[key]
 
     def _digest(self, tensor: torch.Tensor) -> str:
-        flat = whole_storage(tensor).to("cpu")
-        digest = hashlib.sha256(_bytes(flat)).hexdigest()
-        if digest not in self.kept:
-            self.kept[digest] = flat.clone()
+        """sha256 of the storage; the last one again where no byte has changed."""
+        flat = whole_storage(tensor)
+        key = (flat.data_ptr(), flat.numel())
+        digest, last = self._last.get(key, ("", flat))
+        if digest and torch.equal(flat, last):
+            return digest
+        kept = flat.to("cpu", copy=True)
+        digest = hashlib.sha256(_bytes(kept)).hexdigest()
+        kept = self.kept.setdefault(digest, kept)
+        self._last[key] = digest, kept if flat.device == kept.device else flat.clone()
         return digest
 
 
@@ -192,5 +216,5 @@ def _address(tensor: torch.Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
-def _state(backend: Any) -> tuple[str, Any]:
-    return "", backend.decode_cuda_graph_metadata
+def _state(backend: Any) -> Any:
+    return backend.decode_cuda_graph_metadata

@@ -1,11 +1,18 @@
 """Drive a tree's own classes through a script: build, capture, replay, re-capture.
 
-how      drives
+driver   drives
 multi    NativeSparseAttnMultiStepBackend's replay (decode)
 loop     every step backend's own replay, one by one (decode; the in-tree baseline)
-base     one NativeSparseAttnBackend's replay (target_verify, draft_extend)
+base     one NativeSparseAttnBackend's replay (target_verify, draft_extend, and decode
+         on a server without MTP)
 pair     _precompute_replay_metadata and ..._from_precomputed on one backend
-runner   EAGLEDraftCudaGraphRunner (see verify.worker.play.runner)
+runner   EAGLEDraftCudaGraphRunner (see verify.worker.play.draft_runner)
+
+Each hands over what the runner of the tree hands over in that mode (0.5.6.post2):
+
+decode         the batch's own tensors, [bs]; of a padded batch slices of the static ones
+target_verify  slices [:bs] of the static buffers
+draft_extend   the whole static buffers, [max_bs]; accept lengths of the batch alone
 """
 
 from __future__ import annotations
@@ -24,13 +31,6 @@ from verify.worker.tree.isolate import FORWARD_BATCH
 from verify.worker.tree.stubs import Record
 
 BACKEND = "sglang.srt.layers.attention.nsa_backend"
-_MODES = {
-    "decode": "DECODE",
-    "runner": "DECODE",
-    "target_verify": "TARGET_VERIFY",
-    "draft_extend": "DRAFT_EXTEND",
-    "draft_extend_v2": "DRAFT_EXTEND_V2",
-}
 
 
 Around = Callable[[Callable[[], None]], None]
@@ -58,17 +58,19 @@ class NotApplicable(Exception):
 class Driver:
     """One captured state. Subclasses say how to capture and how to replay."""
 
-    def __init__(self, scenario: Scenario, seed: int, device: str) -> None:
+    def __init__(
+        self, scenario: Scenario, seed: int, device: str, guarded: bool = True
+    ) -> None:
         self.scenario = scenario
         self.device = device
         self.given = {}
-        self.guards = GuardBands(device)
+        self.guards = GuardBands(device, guarded)
         self.module = real_module(BACKEND)
         EVIDENCE.watch_calls(self.module.NativeSparseAttnBackend)
         modes = importlib.import_module(FORWARD_BATCH).ForwardMode
-        self.mode = getattr(modes, _MODES[scenario.mode], None)
+        self.mode = getattr(modes, scenario.mode.upper(), None)
         if self.mode is None:
-            raise NotApplicable(f"this tree has no {_MODES[scenario.mode]} mode")
+            raise NotApplicable(f"this tree has no {scenario.mode.upper()} mode")
         with self.guards:
             self.pools = fakes.Pools(scenario, seed, device)
             self.model_runner = fakes.model_runner(scenario, self.pools)
@@ -127,23 +129,22 @@ class Driver:
         accept length 1 and whatever row index an earlier replay left."""
         pools, raw = self.pools, replay.raw_bs
         bs = self.padded_bs(raw)
-        lengths_cpu = torch.tensor(replay.lengths, dtype=torch.int64)
         accepts = replay.accepts or (1,) * raw
-        if bs == raw:
+        if bs != raw or self.scenario.mode != "decode":
+            self._fill_statics(replay, accepts, bs)
+        lengths_cpu = torch.tensor(replay.lengths, dtype=torch.int64)
+        accept = pools.tensor(accepts, torch.int32)
+        if self.scenario.mode.startswith("draft_extend"):
+            seq_lens, rows = pools.seq_lens, pools.rows
+            lengths_cpu = pools.seq_lens_cpu
+            accept = accept if bs == raw else pools.accepts[:bs]
+        elif bs != raw or self.scenario.mode != "decode":
+            seq_lens, rows = pools.seq_lens[:bs], pools.rows[:bs]
+            lengths_cpu = pools.seq_lens_cpu[:bs]
+        else:
             seq_lens = pools.tensor(replay.lengths, pools.seq_dtype)
             rows = pools.tensor(replay.rows, pools.row_dtype)
-            accept = pools.tensor(accepts, torch.int32)
             pools.rows[:raw].copy_(rows)
-        else:
-            pools.seq_lens.fill_(fakes.FILL)
-            pools.accepts.fill_(1)
-            pools.seq_lens_cpu.fill_(fakes.FILL)
-            pools.seq_lens[:raw].copy_(pools.tensor(replay.lengths, pools.seq_dtype))
-            pools.rows[:raw].copy_(pools.tensor(replay.rows, pools.row_dtype))
-            pools.accepts[:raw].copy_(pools.tensor(accepts, torch.int32))
-            pools.seq_lens_cpu[:raw].copy_(lengths_cpu)
-            seq_lens, rows = pools.seq_lens[:bs], pools.rows[:bs]
-            accept, lengths_cpu = pools.accepts[:bs], pools.seq_lens_cpu[:bs]
         self.given = {
             "seq_lens": seq_lens,
             "seq_lens_cpu": lengths_cpu,
@@ -155,11 +156,24 @@ class Driver:
             batch_size=bs,
             seq_lens=seq_lens,
             seq_lens_cpu=lengths_cpu,
-            seq_lens_sum=int(lengths_cpu.sum()),
+            seq_lens_sum=sum(replay.lengths) + (bs - raw) * fakes.FILL,
             req_pool_indices=rows,
             spec_info=Record(accept_length=accept, num_accept_tokens=accept),
             req_to_token_pool=self.model_runner.req_to_token_pool,
         )
+
+    def _fill_statics(self, replay: Replay, accepts: tuple[int, ...], bs: int) -> None:
+        """The static inputs of this replay; past `bs` other batches' valid leftovers."""
+        pools, raw = self.pools, replay.raw_bs
+        for tensor, values in (
+            (pools.seq_lens, replay.lengths),
+            (pools.accepts, accepts),
+            (pools.seq_lens_cpu, replay.lengths),
+        ):
+            tensor[:bs].fill_(fakes.FILL)
+            tensor[:raw].copy_(torch.tensor(values, dtype=tensor.dtype))
+        pools.rows[:raw].copy_(pools.tensor(replay.rows, pools.row_dtype))
+        pools.leave(bs, replay)
 
     def capture_batch(self, bs: int) -> Any:
         pools = self.pools
@@ -212,20 +226,25 @@ class Loop(MultiStep):
 
 
 class Base(Driver):
-    """target_verify and draft_extend through one backend's replay."""
+    """One backend's replay: target_verify and draft_extend, or decode without MTP."""
+
+    @property
+    def tokens(self) -> int:
+        """Query tokens of a request."""
+        return 1 if self.scenario.mode == "decode" else self.scenario.draft
 
     def build(self) -> None:
         self.backends = [self.module.NativeSparseAttnBackend(self.model_runner)]
 
     def init_state(self) -> None:
         bs = self.scenario.max_bs
-        self.backends[0].init_cuda_graph_state(bs, bs * self.scenario.draft)
+        self.backends[0].init_cuda_graph_state(bs, bs * self.tokens)
 
     def capture(self, bs: int) -> None:
         batch = self.capture_batch(bs)
         self.backends[0].init_forward_metadata_capture_cuda_graph(
             bs,
-            bs * self.scenario.draft,
+            bs * self.tokens,
             batch.req_pool_indices,
             batch.seq_lens,
             encoder_lens=None,
@@ -239,7 +258,7 @@ class Base(Driver):
         return int(batch.batch_size)
 
 
-class Pair(Base):
+class PrecomputedPair(Base):
     """The precomputed pair: compute once, then copy into the captured buffers."""
 
     def build(self) -> None:

@@ -2,68 +2,74 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from verify.worker.observe import guards
-from verify.worker.observe.evidence import EVIDENCE
+from verify.worker.observe.evidence import EVIDENCE, HostReads
 from verify.worker.observe.observe import Observer
 from verify.worker.play import scripts
-from verify.worker.play.drivers import Base, Driver, Loop, MultiStep, Pair
-from verify.worker.play.runner import Runner
-from verify.worker.scenario import Scenario
+from verify.worker.play.draft_runner import DraftRunner
+from verify.worker.play.drivers import Base, Driver, Loop, MultiStep, PrecomputedPair
+from verify.worker.protocol import Played
+from verify.worker.scenario import Replay, Scenario, replays_text
 
 DRIVERS: dict[str, type[Driver]] = {
     "multi": MultiStep,
     "loop": Loop,
     "base": Base,
-    "pair": Pair,
-    "runner": Runner,
+    "pair": PrecomputedPair,
+    "runner": DraftRunner,
 }
 
 
 def play(
-    scenario: Scenario, how: str, seed: int, poison: int, device: str
-) -> tuple[dict[str, Any], Observer]:
+    scenario: Scenario,
+    driver_name: str,
+    seed: int,
+    poison: int,
+    device: str,
+    guarded: bool = True,
+) -> tuple[Played, Observer]:
     """Observations of every replay, the first one taken before any.
 
     Raises NotApplicable where the tree has no such path.
     """
     guards.release_all()
     EVIDENCE.reset()
-    driver = DRIVERS[how](scenario, seed, device)
+    driver = DRIVERS[driver_name](scenario, seed, device, guarded)
     observer = Observer(driver)
     observer.poison(poison)
-    looks = [observer.look()]
-    steps: list[int] = [0]
+    observations = [observer.observe(0, 0, "")]
+    number = 0
     for replay in scripts.replays(scenario, seed):
         if replay.recapture is not None:
             driver.recapture(replay.recapture)
             observer.poison(poison)
-            steps.append(-1)
-        else:
-            observer.poison_seen(poison)
-            with EVIDENCE.during("replay"):
-                EVIDENCE.count("begun")
-                steps.append(driver.replay(replay))
+            observations.append(observer.observe(number, 0, ""))
+            continue
+        number += 1
+        observer.poison_seen(poison)
+        driver.pools.change(number)
+        bs = _replay(driver, replay)
         if torch.device(device).type == "cuda":
             torch.cuda.synchronize()
-        looks.append(observer.look())
-    result = {
-        "looks": looks,
-        "bs": steps,
-        "layouts": observer.structures,
-        "unguarded": _unguarded(observer),
-        **EVIDENCE.found(),
-    }
-    return result, observer
+        observations.append(observer.observe(number, bs, replays_text((replay,))))
+    found = EVIDENCE.found()
+    return Played(
+        observations=observations,
+        layouts=observer.layouts,
+        counts=found["counts"],
+        consulted=found["consulted"],
+        host=found["host"],
+        forks=found["forks"],
+        warnings=found["warnings"],
+    ), observer
 
 
-def _unguarded(observer: Observer) -> list[str]:
-    names: set[str] = set()
-    for layout in observer.structures:
-        for group, found in layout.items():
-            if group != "plain":
-                names |= {path for path, s in found["sizes"].items() if s[1] < 0}
-    return sorted(names)
+def _replay(driver: Driver, replay: Replay) -> int:
+    with EVIDENCE.during("replay"):
+        EVIDENCE.count("begun")
+        if torch.device(driver.device).type == "cuda":
+            return driver.replay(replay)
+        with HostReads():
+            return driver.replay(replay)

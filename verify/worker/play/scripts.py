@@ -1,7 +1,7 @@
 """Named scripts: replays drawn from a seed, the same on both sides.
 
-`tourK` walks K replays over the captured batch sizes: full and padded batches,
-lengths that grow and shrink, the edges (1, 63, 64, 65, 2047, 2048, 2049, the
+`tourK` walks K replays over the captured batch sizes and back: full and padded
+batches, lengths that grow and shrink, or change under the same maximum, the edges (1, 63, 64, 65, 2047, 2048, 2049, the
 context's end) and rows that move and are reused. `recaptureK` is the same tour
 with a full re-capture in the middle and one of a single batch size after it.
 """
@@ -37,10 +37,14 @@ def replays(scenario: Scenario, seed: int) -> tuple[Replay, ...]:
 def _tour(scenario: Scenario, seed: int, count: int) -> tuple[Replay, ...]:
     draw = random.Random(f"{seed}:{scenario.text()}")
     edges = _Edges(scenario, draw)
-    return tuple(
-        _one(scenario, draw, _raw_bs(scenario, draw, step), _style(step), edges, step)
-        for step in range(count)
-    )
+    found: list[Replay] = []
+    for step in range(count):
+        if step % 5 == 2:
+            found.append(_twin(scenario, draw, found[-1]))
+            continue
+        raw_bs = _raw_bs(scenario, draw, step)
+        found.append(_one(scenario, draw, raw_bs, _style(step), edges, step))
+    return tuple(found)
 
 
 class _Edges:
@@ -61,17 +65,27 @@ def _style(step: int) -> str:
 
 
 def _raw_bs(scenario: Scenario, draw: random.Random, step: int) -> int:
-    """Full, then padded, then any: the largest captured size comes first."""
-    if step == 0:
+    """The largest size, a padded one (twice), the smallest, the largest again."""
+    step %= 5
+    if step in (0, 4):
         return scenario.max_bs
+    if step == 3:
+        return scenario.capture[0]
     padded = [
         raw
         for below, size in itertools.pairwise((0, *scenario.capture))
         for raw in range(below + 1, size)
     ]
-    if step % 3 == 1 and padded:
-        return draw.choice(padded)
-    return draw.choice(scenario.capture)
+    return draw.choice(padded or scenario.capture)
+
+
+def _twin(scenario: Scenario, draw: random.Random, last: Replay) -> Replay:
+    """As many rows and the same longest one, but elsewhere; all else is new."""
+    longest = max(last.lengths)
+    lengths = [draw.randint(1, longest) for _ in last.lengths]
+    lengths[draw.randrange(len(lengths))] = longest
+    rows = draw.sample(range(scenario.pool_rows), len(lengths))
+    return _replay(scenario, draw, lengths, rows)
 
 
 def _one(
@@ -90,9 +104,15 @@ def _one(
     rows = draw.sample(range(scenario.pool_rows), raw_bs)
     if step % 4 == 3 and raw_bs > 1:
         rows[-1] = rows[0]
+    return _replay(scenario, draw, lengths, rows)
+
+
+def _replay(
+    scenario: Scenario, draw: random.Random, lengths: list[int], rows: list[int]
+) -> Replay:
     if not scenario.mode.startswith("draft_extend"):
         return Replay(tuple(lengths), tuple(rows))
-    accepts = [draw.randint(1, scenario.draft) for _ in range(raw_bs)]
+    accepts = [draw.randint(1, scenario.draft) for _ in lengths]
     lengths = [max(n, a) for n, a in zip(lengths, accepts, strict=True)]
     return Replay(tuple(lengths), tuple(rows), tuple(accepts))
 

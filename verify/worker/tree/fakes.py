@@ -19,11 +19,13 @@ class Pools:
 
     req_to_token: [pool_rows, context + draft + 4] int32, every entry random and
     positive, the part past a sequence's end too.
+    seq_lens, rows, accepts, seq_lens_cpu: the static inputs, [max_bs].
     """
 
     def __init__(self, scenario: Scenario, seed: int, device: str) -> None:
         self.scenario = scenario
         self.device = device
+        self.seed = seed
         generator = torch.Generator().manual_seed(seed)
         columns = scenario.context + scenario.draft + 4
         table = torch.randint(
@@ -37,11 +39,42 @@ class Pools:
         self.seq_dtype = _integer(scenario.seq_bits)
         self.row_dtype = _integer(scenario.row_bits)
         self.seq_lens = _own(
-            torch.full((scenario.max_bs,), FILL, dtype=self.seq_dtype), device
+            torch.full((scenario.max_bs,), FILL, dtype=_integer(scenario.static_bits)),
+            device,
         )
         self.rows = _own(torch.zeros(scenario.max_bs, dtype=self.row_dtype), device)
         self.accepts = _own(torch.ones(scenario.max_bs, dtype=torch.int32), device)
         self.seq_lens_cpu = torch.full((scenario.max_bs,), FILL, dtype=torch.int32)
+
+    def change(self, replay: int) -> None:
+        """Between two replays other requests come, tokens are added, pages move.
+
+        In turn every row changes its place and all its entries; only entries past the
+        first columns do; a single row does; and nothing does.
+        """
+        table = self.req_to_token
+        style = replay % 4
+        if style == 1:
+            table.copy_(table.roll(1 + replay, 0) ^ (replay * 8191 + 5))
+        elif style == 2:
+            table[:, 1:].bitwise_xor_(replay * 127 + 1)
+        elif style == 3:
+            table[replay % table.shape[0]].bitwise_xor_(replay * 511 + 3)
+
+    def leave(self, bs: int, replay: Replay) -> None:
+        """Valid values past `bs` in the static inputs, as larger batches leave them."""
+        count = len(self.rows) - bs
+        if not count:
+            return
+        draw = random.Random(f"{self.seed}:{replay}")
+        end, draft = self.scenario.max_length, self.scenario.draft
+        lengths = [draw.randint(min(draft, end), end) for _ in range(count)]
+        rows = [draw.randrange(self.scenario.pool_rows) for _ in range(count)]
+        accepts = [draw.randint(1, draft) for _ in range(count)]
+        self.seq_lens[bs:].copy_(self.tensor(tuple(lengths), self.seq_lens.dtype))
+        self.seq_lens_cpu[bs:].copy_(torch.tensor(lengths, dtype=torch.int32))
+        self.rows[bs:].copy_(self.tensor(tuple(rows), self.row_dtype))
+        self.accepts[bs:].copy_(self.tensor(tuple(accepts), torch.int32))
 
     def tensor(self, values: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         return _own(torch.tensor(values, dtype=dtype), self.device)
@@ -58,21 +91,23 @@ def _integer(bits: int) -> torch.dtype:
 
 def model_runner(scenario: Scenario, pools: Pools) -> Any:
     """What NativeSparseAttnBackend and EAGLEDraftCudaGraphRunner read of a runner."""
+    fp8 = scenario.kv == "fp8"
+    speculative = scenario.driver != "plain"
     return Record(
         device=pools.device,
         page_size=scenario.page_size,
         dtype=torch.float32,
-        kv_cache_dtype=torch.float8_e4m3fn,
+        kv_cache_dtype=torch.float8_e4m3fn if fp8 else torch.bfloat16,
         tp_size=1,
         dp_size=1,
         tp_group=Record(barrier=lambda: None),
-        spec_algorithm=Record(is_eagle=lambda: True),
+        spec_algorithm=Record(is_eagle=lambda: speculative),
         server_args=Record(
-            nsa_prefill_backend="flashmla_auto",
+            nsa_prefill_backend=scenario.prefill,
             nsa_decode_backend=scenario.impl,
-            speculative_eagle_topk=1,
-            speculative_num_steps=scenario.steps,
-            speculative_num_draft_tokens=scenario.draft,
+            speculative_eagle_topk=1 if speculative else None,
+            speculative_num_steps=scenario.steps if speculative else None,
+            speculative_num_draft_tokens=scenario.draft if speculative else None,
             enable_deterministic_inference=False,
             enable_torch_compile=False,
             disable_cuda_graph_padding=False,
@@ -89,7 +124,11 @@ def model_runner(scenario: Scenario, pools: Pools) -> Any:
             kv_lora_rank=512,
             qk_rope_head_dim=64,
         ),
-        token_to_kv_pool=Record(nsa_kv_cache_store_fp8=True, kv_cache_dim=656),
+        token_to_kv_pool=Record(
+            nsa_kv_cache_store_fp8=fp8,
+            kv_cache_dim=656 if fp8 else 576,
+            dtype=torch.float8_e4m3fn if fp8 else torch.bfloat16,
+        ),
         req_to_token_pool=Record(
             req_to_token=pools.req_to_token, size=scenario.pool_rows
         ),

@@ -88,6 +88,10 @@ class Isolated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self.stubbed.append(fullname)
         return self._spec(fullname)
 
+    def kernels(self) -> dict[str, str]:
+        """Kernel packages that the tree asked for: "real" or "stand-in"."""
+        return dict.fromkeys(sorted(self.stood_in), "stand-in")
+
     def is_real(self, fullname: str) -> bool:
         """Whether the snapshot has this module (ForwardMode's file is only read)."""
         return fullname != FORWARD_BATCH and self._file(fullname).is_file()
@@ -134,6 +138,10 @@ class _Loader(importlib.machinery.SourceFileLoader):
     def __init__(self, fullname: str, path: str, on_cpu: bool) -> None:
         super().__init__(fullname, path)
         self.on_cpu = on_cpu
+
+    def exec_module(self, module: ModuleType) -> None:
+        with EVIDENCE.during("import"):
+            super().exec_module(module)
 
     def source_to_code(  # type: ignore[override]
         self, data: Any, path: Any, *, _optimize: int = -1

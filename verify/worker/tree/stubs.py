@@ -13,11 +13,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from verify.worker.observe.evidence import EVIDENCE
 from verify.worker.tree import standins
 
 
 class Placeholder:
-    """Harmless in any position; its repr says where it came from."""
+    """Harmless in any position; its repr says where it came from.
+
+    Whoever consults one (calls it, asks for its truth, indexes it, compares it) after
+    the imports is noted: the answer means nothing.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -26,7 +31,14 @@ class Placeholder:
         return f"<placeholder {self._name}>"
 
     def __bool__(self) -> bool:
+        EVIDENCE.consult(f"{self._name} asked for its truth")
         return False
+
+    def __eq__(self, other: object) -> bool:
+        EVIDENCE.consult(f"{self._name} compared")
+        return self is other
+
+    __hash__ = object.__hash__
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -37,9 +49,11 @@ class Placeholder:
         """Used as a bare decorator it hands the function back."""
         if len(args) == 1 and not kwargs and isinstance(args[0], types.FunctionType):
             return args[0]
+        EVIDENCE.consult(f"{self._name} called")
         return Placeholder(f"{self._name}()")
 
     def __getitem__(self, item: Any) -> Any:
+        EVIDENCE.consult(f"{self._name} indexed")
         return Placeholder(f"{self._name}[]")
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
@@ -90,6 +104,7 @@ class Record:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
+        EVIDENCE.consult(f"field {name}, which the verifier leaves unset")
         return None
 
     def capture(self, *args: Any, **kwargs: Any) -> None:

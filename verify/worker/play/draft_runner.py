@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from verify.worker.observe.evidence import EVIDENCE
 from verify.worker.observe.observe import metadata_tensors
 from verify.worker.play import graphs
 from verify.worker.play.drivers import (
@@ -100,7 +101,7 @@ class Consumer:
         return hidden[:, :1], hidden[:, :1], hidden[:, :1]
 
 
-class Runner(MultiStep):
+class DraftRunner(MultiStep):
     """Decode through the runner: its capture, its padding, its replay."""
 
     def build(self) -> None:
@@ -122,6 +123,9 @@ class Runner(MultiStep):
             model_runner=self.model_runner, draft_forward=self.consumer.draft_forward
         )
         self.runner = self.runner_class(worker)
+        on_host = getattr(self.runner, "seq_lens_cpu", None)
+        if on_host is not None:
+            EVIDENCE.on_host = {on_host.untyped_storage().data_ptr()}
 
     def capture(self, bs: int) -> None:
         """The runner captured everything when it was made."""
@@ -157,10 +161,12 @@ class Runner(MultiStep):
         return int(getattr(self.runner, "bs", 0) or self.padded_bs(replay.raw_bs))
 
     def inputs(self) -> dict[str, torch.Tensor]:
-        return {
+        found = {
             "req_to_token": self.pools.req_to_token,
             "runner.req_pool_indices": self.runner.req_pool_indices,
         }
+        on_host = getattr(self.runner, "seq_lens_cpu", None)
+        return found if on_host is None else {**found, "runner.seq_lens_cpu": on_host}
 
     def seen(self) -> dict[str, torch.Tensor]:
         return {
