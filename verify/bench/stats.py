@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy
 
-Verdict = Literal["FASTER", "SAME", "SLOWER", "UNSURE", "WRONG"]
+Speed = Literal["FASTER", "SAME", "SLOWER", "UNSURE", "WRONG"]
 RESAMPLES = 2000
 LEVEL = 0.95
 SAME_WITHIN = 0.03
@@ -27,10 +27,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class Judged:
-    """A verdict and, in words, why."""
+    """A verdict and, in words, why, where the interval alone does not say it."""
 
-    verdict: Verdict
-    reason: str
+    verdict: Speed
+    reason: str = ""
 
 
 def median(values: Sequence[float]) -> float:
@@ -60,18 +60,19 @@ def difference(side: Sequence[float], without: Sequence[float], seed: int) -> In
 def judge(interval: Interval, rounds: int, on_gpu: bool) -> Judged:
     """FASTER or SLOWER where the whole interval says so; SAME within 3%."""
     low, high = interval.low, interval.high
-    span = f"95% interval {low:.3g}x to {high:.3g}x"
     if not on_gpu:
         return Judged("UNSURE", "timed on a CPU: these times mean nothing")
     if rounds < FEWEST_ROUNDS:
         return Judged("UNSURE", f"{rounds} rounds; at least {FEWEST_ROUNDS} are needed")
     if low >= 1 - SAME_WITHIN and high <= 1 + SAME_WITHIN:
-        return Judged("SAME", f"{span}: within {SAME_WITHIN:.0%} of 1")
+        return Judged("SAME")
     if low > 1:
-        return Judged("FASTER", span)
+        return Judged("FASTER")
     if high < 1:
-        return Judged("SLOWER", span)
-    return Judged("UNSURE", f"{span}: includes 1; more --rounds narrow it")
+        return Judged("SLOWER")
+    span = f"{low:.3g}x to {high:.3g}x"
+    what = f"95% interval {span}: includes 1; more --rounds narrow it"
+    return Judged("UNSURE", what)
 
 
 def seed_of(seed: int, *names: object) -> int:
