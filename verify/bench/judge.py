@@ -105,8 +105,8 @@ class Judge:
     def _timing(self, found: Samples, shown: list[Samples]) -> Timing:
         status, reason = self.check(found)
         added, times = self._added(found), self._times(found)
-        seed = stats.seed_of(self.seed, self.measured.planned.point, found.side.name)
-        extra = stats.difference(added, [0.0] * len(added), seed) if added else None
+        zeros = [0.0] * len(added)
+        extra = stats.difference(added, zeros, self.seed) if added else None
         device = found.profile.get("device")
         busy = stats.median(device or [0.0]) if device is not None else None
         if busy is not None and extra is not None:
@@ -127,7 +127,7 @@ class Judge:
             floor_us=least / self.copy_bytes_per_s * 1e6 if least else None,
             memory_bytes=found.facts.get("memory_bytes") if self.on_gpu else None,
             ratios=tuple(
-                self._ratio(other, times, status, seed)
+                self._ratio(other, times, status)
                 for other in shown
                 if other is not found
                 and other.side.kind in _REFERENCES.get(found.side.kind, ("original",))
@@ -140,10 +140,8 @@ class Judge:
             graph_kernels=_kernels(found.profile.get("graph_kernels", {})),
         )
 
-    def _ratio(
-        self, other: Samples, times: list[float], status: Status, seed: int
-    ) -> Ratio:
-        interval = stats.ratio(self._times(other), times, seed)
+    def _ratio(self, other: Samples, times: list[float], status: Status) -> Ratio:
+        interval = stats.ratio(self._times(other), times, self.seed)
         judged = stats.judge(interval, len(times), self.on_gpu)
         if status != "ok":
             judged = stats.Judged("WRONG", "its output is wrong: no time of it counts")

@@ -29,7 +29,7 @@ CPU_NOTE = (
     "This ran on a CPU, kernels in Triton's interpreter: its times mean nothing. "
     "It shows that the tool works and that the outputs are equal."
 )
-_SPEEDS = ("FASTER", "SAME", "UNSURE", "SLOWER", "WRONG")
+_SPEEDS = ("FASTER", "SAME", "UNSURE", "SLOWER", "WRONG", "EQUAL")  # of a CPU: EQUAL
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,8 @@ def _summary(
 ) -> str:
     speeds: list[str] = [ratio.verdict for _, _, ratio in _routes(points, run)]
     failed = sum(t.status == "failed" for point in points for t in point.timings)
+    if not run.on_gpu:
+        speeds = ["EQUAL" if speed == "UNSURE" else speed for speed in speeds]
     parts = [f"{n} {speed}" for speed in _SPEEDS if (n := speeds.count(speed))]
     parts += [f"{failed} failed"] if failed else []
     if asked is not None:

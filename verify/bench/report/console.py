@@ -66,7 +66,11 @@ def heads(report: BenchReport, mode: str) -> list[str]:
     """The columns of a mode's table; where times count, what compares comes first."""
     place = ["N", "bs", "len"] if mode == "decode" else ["bs", "len"]
     ratios = [f"x {name}" for name in _references(report)]
-    return [*place, "side", *ratios, *_FIGURES, "verdict"]
+    return [*place, "side", *ratios, *_columns(report), "verdict"]
+
+
+def _columns(report: BenchReport) -> Sequence[str]:
+    return _FIGURES if report.machine.times_count else _FIGURES[:2]
 
 
 def rows(
@@ -83,9 +87,13 @@ def rows(
         original = timing.to("original")
         verdict, reason = timing.status.upper(), timing.reason
         if timing.status == "ok":
-            known = original if report.machine.times_count else None
-            verdict, reason = (known.verdict, known.reason) if known else ("", "")
-        yield [*place, timing.side, *ratios, *_figures(timing)], verdict, reason
+            verdict, reason = (
+                (original.verdict, original.reason) if original else ("", "")
+            )
+            if original and not report.machine.times_count:
+                verdict, reason = "EQUAL", "its buffers are the original's, by hash"
+        figures = _figures(timing)[: len(_columns(report))]
+        yield [*place, timing.side, *ratios, *figures], verdict, reason
         place = [""] * len(place)
 
 
