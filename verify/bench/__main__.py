@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from patcher.results import Exit, Refusal
-from verify.bench.report import model as report
-from verify.bench.report import write as outputs
+from verify.bench.report.model import read
+from verify.bench.report.write import write
 
 
 def main(argv: list[str]) -> int:
@@ -16,8 +16,7 @@ def main(argv: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return int(Exit.USAGE)
     try:
-        found = report.read(Path(argv[0]))
-        outputs.write(found, Path(argv[1]), None, lambda line: print(line))
+        write(read(Path(argv[0])), Path(argv[1]), None, print)
     except (OSError, ValueError) as error:
         print(f"error: {argv[0]}: {error}", file=sys.stderr)
         return int(Exit.USAGE)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 MODES = ("decode", "target_verify", "draft_extend")
+IMPLS = ("fa3", "flashmla_kv")
 CONTEXT = 163_840
 CPU_CONTEXT = 8_192
 _K = 1024
@@ -76,7 +77,7 @@ CPU = Effort(5, 2, 1, 0)
 
 
 @dataclass(frozen=True)
-class Job:
+class PlannedPoint:
     """A point, how hard to measure it, and whether every side or only the best do."""
 
     point: Point
@@ -95,13 +96,15 @@ class Curve:
 
 @dataclass(frozen=True)
 class Plan:
-    jobs: tuple[Job, ...]
+    """Every point once, and the curves through some of them."""
+
+    points: tuple[PlannedPoint, ...]
     curves: tuple[Curve, ...]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for; empty means the defaults."""
+    """What was asked for; empty means the defaults. Raises PointError."""
 
     modes: tuple[str, ...] = ()
     steps: tuple[int, ...] = ()
@@ -111,6 +114,18 @@ class Request:
     quick: bool = False
     curves: bool = False
     rounds: int = 0
+
+    def __post_init__(self) -> None:
+        if self.rounds < 0:
+            raise PointError("--rounds: must be positive")
+        if self.impl not in IMPLS:
+            raise PointError(
+                f"--decode-kernel: {self.impl!r} is not {' or '.join(IMPLS)}"
+            )
+        for mode in self.modes:
+            if mode not in MODES:
+                known = ", ".join(MODES)
+                raise PointError(f"--mode: unknown mode {mode!r}; known: {known}")
 
 
 def plan(request: Request, device: str, routed: Container[str] = MODES) -> Plan:
@@ -123,22 +138,25 @@ def plan(request: Request, device: str, routed: Container[str] = MODES) -> Plan:
     base = Point(
         "decode", 4, 1, 1, impl=request.impl, context=_context(request, device)
     )
-    jobs = [
-        Job(replace(base, mode=mode, steps=steps, bs=bs, length=length), effort)
+    points = [
+        PlannedPoint(
+            replace(base, mode=mode, steps=steps, bs=bs, length=length), effort
+        )
         for mode in request.modes
         for steps in _steps(request, mode, device)
         for bs, length in _sizes(request, mode, device)
     ]
     curves = _curves(request, base) if request.curves else ()
-    known = {job.point for job in jobs}
+    known = {planned.point for planned in points}
     extra = dict.fromkeys(p for curve in curves for p in curve.points if p not in known)
     brief = CPU if device == "cpu" else CURVE
-    jobs += [Job(point, brief, every_side=False) for point in extra]
+    points += [PlannedPoint(point, brief, every_side=False) for point in extra]
     if request.rounds:
-        jobs = [
-            replace(j, effort=replace(j.effort, rounds=request.rounds)) for j in jobs
+        points = [
+            replace(planned, effort=replace(planned.effort, rounds=request.rounds))
+            for planned in points
         ]
-    return Plan(tuple(dict.fromkeys(jobs)), curves)
+    return Plan(tuple(dict.fromkeys(points)), curves)
 
 
 def _steps(request: Request, mode: str, device: str) -> tuple[int, ...]:

@@ -10,21 +10,20 @@ import contextlib
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from verify.bench import stats
-from verify.bench.points import Job
+from verify.bench.points import PlannedPoint
 from verify.bench.sides import ORIGINAL, Side, of_point
 from verify.outcome import Broken
 from verify.sides.process import Worker, WorkerDied, threads
 
 Json = dict[str, Any]
-Progress = Callable[[str], None]
 MAX_DEATHS = 2
 
 
 @dataclass
-class Data:
+class Samples:
     """What one side gave at one point; times are µs, one median a round.
 
     problem: (status, reason) where there is nothing to show.
@@ -32,32 +31,32 @@ class Data:
 
     side: Side
     host: list[float] = field(default_factory=list)
-    total: list[float] = field(default_factory=list)
+    call: list[float] = field(default_factory=list)
     graph: list[float] = field(default_factory=list)
     launch: list[float] = field(default_factory=list)
     facts: Json = field(default_factory=dict)
     profile: Json = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
-    problem: tuple[str, str] | None = None
+    problem: tuple[Literal["failed", "not applicable"], str] | None = None
 
 
 @dataclass
 class Measured:
     """One point: the data of its sides, in the order of the report."""
 
-    job: Job
+    planned: PlannedPoint
     sets: int
-    data: list[Data]
+    samples: list[Samples]
 
-    def of(self, name: str) -> Data | None:
-        return next((d for d in self.data if d.side.name == name), None)
+    def of(self, name: str) -> Samples | None:
+        return next((d for d in self.samples if d.side.name == name), None)
 
     @property
-    def running(self) -> list[Data]:
-        return [d for d in self.data if d.problem is None]
+    def running(self) -> list[Samples]:
+        return [d for d in self.samples if d.problem is None]
 
 
-class Runner:
+class Workers:
     """Owns the worker processes; every one lives until the run ends."""
 
     def __init__(
@@ -66,7 +65,7 @@ class Runner:
         device: str,
         seed: int,
         python: str | None,
-        progress: Progress,
+        progress: Callable[[str], None],
     ) -> None:
         self.sides = sides
         self.device = device
@@ -82,13 +81,13 @@ class Runner:
                     side.name,
                     side.snapshot,
                     device=device,
-                    env=dict(side.env),
+                    env=side.env,
                     blocked=side.blocked,
                     python=python,
                     timeout=300.0,
                 )
 
-    def __enter__(self) -> Runner:
+    def __enter__(self) -> Workers:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -108,14 +107,14 @@ class Runner:
         self.rates = original.ask(op="bench-rates")
         return about
 
-    def times(self, job: Job) -> Measured:
+    def times(self, planned: PlannedPoint) -> Measured:
         """The first pass over a point: its times, and the hashes of its buffers."""
-        chosen = of_point(self.sides, job.point.mode, job.every_side)
-        sets = job.point.sets(int(self.rates.get("l2_bytes", 0)))
-        measured = Measured(job, sets, [Data(side) for side in chosen])
+        chosen = of_point(self.sides, planned.point.mode, planned.every_side)
+        sets = planned.point.sets(int(self.rates.get("l2_bytes", 0)))
+        measured = Measured(planned, sets, [Samples(side) for side in chosen])
         self._prepare(measured)
-        order = random.Random(f"{self.seed}:{job.point}")
-        for _ in range(job.effort.rounds):
+        order = random.Random(f"{self.seed}:{planned.point}")
+        for _ in range(planned.effort.rounds):
             self._round(measured, order)
         for data, reply in self._together(measured.running, op="bench-outputs"):
             data.digests = reply["digests"]
@@ -132,7 +131,7 @@ class Runner:
         self._prepare(measured)
         for data in measured.running:
             if data.side.kind != "twin":
-                calls = measured.job.effort.profiled
+                calls = measured.planned.effort.profiled
                 graph = data.side.graph
                 reply = self._ask(data, op="bench-profile", calls=calls, graph=graph)
                 data.profile = reply or {}
@@ -156,17 +155,17 @@ class Runner:
             data.facts = reply
 
     def _request(self, measured: Measured) -> Json:
-        point = measured.job.point.request(measured.sets)
+        point = measured.planned.point.request(measured.sets)
         return {"op": "bench-prepare", "point": point, "seed": self.seed}
 
     def _round(self, measured: Measured, order: random.Random) -> None:
         """Every side once, in a new order; then the graphs, next to each other."""
-        effort = measured.job.effort
+        effort = measured.planned.effort
         running = [d for d in measured.running if d.side.kind != "twin"]
         for data in order.sample(running, len(running)):
             if reply := self._ask(data, op="bench-round", calls=effort.calls):
                 data.host.append(stats.median(reply["host"]))
-                data.total.append(stats.median(reply["total"]))
+                data.call.append(stats.median(reply["total"]))
         graphs = [d for d in measured.running if d.side.graph]
         for data in order.sample(graphs, len(graphs)):
             if reply := self._ask(data, op="bench-graph", replays=effort.replays):
@@ -174,18 +173,18 @@ class Runner:
                 data.launch.append(reply["launch"])
 
     def _together(
-        self, data: Iterable[Data], **request: Any
-    ) -> list[tuple[Data, Json]]:
+        self, data: Iterable[Samples], **request: Any
+    ) -> list[tuple[Samples, Json]]:
         return self._all([(d, request) for d in data])
 
-    def _all(self, requests: list[tuple[Data, Json]]) -> list[tuple[Data, Json]]:
+    def _all(self, requests: list[tuple[Samples, Json]]) -> list[tuple[Samples, Json]]:
         """Ask all sides at once: for what is not timed."""
         with threads(max(1, len(requests))) as pool:
             replies = pool.map(lambda pair: self._ask(pair[0], **pair[1]), requests)
         answered = zip(requests, replies, strict=True)
         return [(data, reply) for (data, _), reply in answered if reply is not None]
 
-    def _ask(self, data: Data, **request: Any) -> Json | None:
+    def _ask(self, data: Samples, **request: Any) -> Json | None:
         """The reply, or None where the side failed; the data then says so."""
         name = data.side.name
         if self._deaths.get(name, 0) >= MAX_DEATHS:
@@ -197,33 +196,33 @@ class Runner:
         except WorkerDied as death:
             self._deaths[name] = self._deaths.get(name, 0) + 1
             data.problem = "failed", _line(death.broken)
-            self.progress(f"{name}: {data.problem[1]}")
+            self.progress(f"{name}: {_line(death.broken)}")
             return None
 
     def _session(self, side: Side) -> Worker:
         return self._sessions[side.process]
 
 
-def run(runner: Runner, jobs: Sequence[Job]) -> list[Measured]:
+def run(workers: Workers, points: Sequence[PlannedPoint]) -> list[Measured]:
     """Both passes over all points. Raises WorkerDied where the original never ran."""
     found = []
-    for number, job in enumerate(jobs, 1):
-        runner.progress(f"timing {number}/{len(jobs)}: {job.point}")
-        found.append(runner.times(job))
-    if runner.device == "cpu":
+    for number, planned in enumerate(points, 1):
+        workers.progress(f"timing {number}/{len(points)}: {planned.point}")
+        found.append(workers.times(planned))
+    if workers.device == "cpu":
         return found
-    if not runner.attach():
-        runner.notes.append(
+    if not workers.attach():
+        workers.notes.append(
             "the profiler records nothing here: no launches, no GPU time"
         )
         return found
     for number, measured in enumerate(found, 1):
-        runner.progress(f"counting {number}/{len(jobs)}: {measured.job.point}")
-        runner.counts(measured)
+        workers.progress(f"counting {number}/{len(points)}: {measured.planned.point}")
+        workers.counts(measured)
     return found
 
 
-def original(measured: Measured) -> Data:
+def original(measured: Measured) -> Samples:
     data = measured.of(ORIGINAL)
     assert data is not None
     return data

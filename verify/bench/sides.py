@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,50 +10,48 @@ from patcher.disk import manifest
 from patcher.results import Exit, Reason, Refusal
 from patcher.tree.find import find_tree
 from patches import all_about
-from verify.routes import GATES, ROUTES, Route
-from verify.routes import available as available_routes
-from verify.sides import source as sources
+from verify.bench.points import MODES
+from verify.routes import GATES, NAMES, Route, available
+from verify.sides import source
+from verify.sides.source import Source
 
 ORIGINAL = "original"
-IN_GRAPH_OFF = "in-graph, gate off"
-_DEFAULT = (
-    ("decode", "precomputed"),
-    ("decode", "fused-decode"),
-    ("decode", "fan-out"),
-    ("decode", "in-graph"),
-    ("target_verify", "fused"),
-    ("target_verify", "no-triton"),
-    ("draft_extend", "fused"),
-    ("draft_extend", "no-triton"),
-)
-_BEST = ("fan-out", "in-graph", "fused")
 
 
 @dataclass(frozen=True)
 class Side:
     """One column: its code, its gates, and how it is driven.
 
-    kind   "original", "route", "release" or "twin": the twin is the in-graph route's
-           tree with only that gate off, timed to be subtracted, never shown
-    graph  drive the tree's own draft runner, whose graph is timed too
+    kind   "original", "route", "release" or "twin": timed to be subtracted, never shown
+    twin   name of the side to subtract: the same tree with only the route's gate off.
+           Such a route fills the draft's graph: its runner is driven, and the graph timed
+    best   on the points of curves too
     """
 
     name: str
     kind: str
     modes: tuple[str, ...]
+    source: Source
     snapshot: Path
-    label: str
-    release: str
-    env: tuple[tuple[str, str], ...]
+    files: Mapping[str, str]
+    gates: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
-    graph: bool = False
     kernels: tuple[str, ...] = ()
-    files: tuple[tuple[str, str], ...] = ()
+    twin: str = ""
+    best: bool = True
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {gate: "1" if gate in self.gates else "0" for gate in GATES}
+
+    @property
+    def graph(self) -> bool:
+        return self.kind == "twin" or bool(self.twin)
 
     @property
     def process(self) -> tuple[object, ...]:
         """Sides with the same key share a worker process; never two of one point."""
-        return self.snapshot, self.env, self.blocked, self.kind == "twin"
+        return self.snapshot, self.gates, self.blocked, self.kind == "twin"
 
 
 def resolve(
@@ -65,108 +63,87 @@ def resolve(
     quick: bool = False,
 ) -> tuple[Side, ...]:
     """All sides, their modules written below `folder`. Raises `Refusal`."""
+    _check(wanted)
     if manifest.load(find_tree(tree)) is None:
         hint = "apply-nsa-opt first: the originals to compare with are in its manifest"
         raise Refusal(Reason(str(tree), "", "has no patches applied", hint))
-    pair = sources.resolve(tree, None, progress)
-    old, new = folder / "original", folder / "candidate"
-    old_files = sources.snapshot(pair.baseline, pair.candidate, old)
-    new_files = sources.snapshot(pair.candidate, pair.baseline, new)
-    sides = [
-        Side(
-            ORIGINAL, "original", ("decode", "target_verify", "draft_extend"), old,
-            pair.baseline.label, pair.baseline.release, _env(()),
-            files=tuple(old_files.items()),
-        )
-    ]  # fmt: skip
-    candidate = replace(
-        sides[0], kind="route", snapshot=new, label=pair.candidate.label,
-        files=tuple(new_files.items()),
-    )  # fmt: skip
-    sides += _routes(candidate, pair.candidate, wanted, quick)
-    for i, text in enumerate(against):
-        other = sources.resolve(tree, text, progress).baseline
-        place = folder / f"against-{i}"
-        files = sources.snapshot(other, pair.baseline, place)
-        name = _unused(text if not Path(text).is_dir() else other.release, sides)
-        gates = GATES
-        sides.append(
-            replace(
-                sides[0], name=name, kind="release", snapshot=place, env=_env(gates),
-                label=other.label, release=other.release, files=tuple(files.items()),
-            )
-        )  # fmt: skip
+    pair = source.resolve(tree, None, progress)
+
+    def side(name: str, kind: str, code: Source, beside: Source) -> Side:
+        place = folder / str(len(list(folder.iterdir())))
+        files = source.snapshot(code, beside, place)
+        return Side(name, kind, MODES, code, place, files)
+
+    sides = [side(ORIGINAL, "original", pair.baseline, pair.candidate)]
+    candidate = side("", "route", pair.candidate, pair.baseline)
+    sides += _routes(candidate, wanted, quick)
+    for text in against:
+        other = source.resolve(tree, text, progress).baseline
+        name = _unused(other.release if Path(text).is_dir() else text, sides)
+        found = side(name, "release", other, pair.baseline)
+        sides.append(replace(found, gates=GATES))
     return tuple(sides)
 
 
 def of_point(sides: Sequence[Side], mode: str, every: bool) -> tuple[Side, ...]:
     """The sides that a point of this mode is measured on."""
     found = [side for side in sides if mode in side.modes]
-    if every:
+    best = [side for side in found if side.best]
+    if every or not any(side.kind == "route" for side in best):
         return tuple(found)
-    best = [s for s in found if s.kind != "route" or s.name in _BEST]
-    return tuple(best if any(s.kind == "route" for s in best) else found)
-
-
-def _routes(
-    candidate: Side, source: sources.Source, wanted: Sequence[str], quick: bool
-) -> list[Side]:
-    _check(wanted)
-    found: list[Side] = []
-    for route in available_routes(source.patches()):
-        modes = tuple(m for m in _modes(route) if _asked(m, route.name, wanted, quick))
-        if not modes or route.pair:
-            continue
-        same = next((s for s in found if s.name == route.name), None)
-        if same is not None:  # another patch brings it in other modes
-            found[found.index(same)] = replace(same, modes=(*same.modes, *modes))
-            continue
-        graph = route.name == "in-graph"
-        found.append(
-            replace(
-                candidate, name=route.name, modes=modes, env=_env(route.on),
-                blocked=route.blocked, graph=graph, kernels=_kernels(route),
-            )
-        )  # fmt: skip
-        if graph:
-            own = next(a.gate for a in all_about() if a.name == route.patch)
-            off = tuple(gate for gate in route.on if gate != own)
-            twin = replace(found[-1], name=IN_GRAPH_OFF, kind="twin", env=_env(off))
-            found.append(replace(twin, kernels=()))
-    lacking = [n for n in wanted if n not in {side.name for side in found}]
-    if lacking:
-        what = f"has no route {lacking[0]!r}: its patch is not in the tree"
-        raise Refusal(Reason(candidate.label, "", what, "apply-nsa-opt --list"))
-    return found
+    return tuple(best)
 
 
 def _check(wanted: Sequence[str]) -> None:
-    known = tuple(dict.fromkeys(route.name for route in ROUTES))
     for name in wanted:
-        if name not in known:
-            what = f"unknown route {name!r}; known: {', '.join(known)}"
+        if name not in NAMES:
+            what = f"unknown route {name!r}; known: {', '.join(NAMES)}"
             raise Refusal(Reason("--route", "", what, "see --help"), code=Exit.USAGE)
 
 
-def _modes(route: Route) -> tuple[str, ...]:
-    names = ["decode" if mode.startswith("decode") else mode for mode in route.modes]
-    return tuple(dict.fromkeys(names))
+def _routes(candidate: Side, wanted: Sequence[str], quick: bool) -> list[Side]:
+    """Routes that patches share in other modes, with the same gates, are one side."""
+    found: dict[object, Side] = {}
+    for route in available(candidate.source.patches()):
+        if route.pair or not _asked(route, wanted, quick):
+            continue
+        for side in _sides(candidate, route):
+            key = side.name, side.process
+            modes = dict.fromkeys((*found.get(key, side).modes, *side.modes))
+            found[key] = replace(side, modes=tuple(modes))
+    lacking = [name for name in wanted if name not in {s.name for s in found.values()}]
+    if lacking:
+        what = f"has no route {lacking[0]!r}: its patch is not in the tree"
+        label = candidate.source.label
+        raise Refusal(Reason(label, "", what, "apply-nsa-opt --list"))
+    return list(found.values())
 
 
-def _asked(mode: str, name: str, wanted: Sequence[str], quick: bool) -> bool:
+def _asked(route: Route, wanted: Sequence[str], quick: bool) -> bool:
+    """The patches' own, if none was named; quick ones do without fallbacks."""
     if wanted:
-        return name in wanted
-    return (mode, name) in _DEFAULT and not (quick and name == "no-triton")
+        return route.name in wanted
+    return bool(route.patch) and route.timed and not (quick and route.blocked)
 
 
-def _kernels(route: Route) -> tuple[str, ...]:
-    """Name patterns of kernels that the call must launch for the route to have run."""
-    head = "replay kernel "
-    return tuple(p.removeprefix(head) for p in route.must if p.startswith(head))
+def _sides(candidate: Side, route: Route) -> Iterable[Side]:
+    """The route's side, with the twin that it needs if it lives in the draft's graph."""
+    modes = [mode.partition("@")[0] for mode in route.modes]
+    twin = f"{route.name}, gate off" if route.modes == ("decode@runner",) else ""
+    kernels = [must for must in route.must if must.startswith(_KERNEL)]
+    side = replace(
+        candidate, name=route.name, modes=tuple(dict.fromkeys(modes)), gates=route.on,
+        blocked=route.blocked, twin=twin, best=route.best,
+        kernels=tuple(kernel.removeprefix(_KERNEL) for kernel in kernels),
+    )  # fmt: skip
+    yield side
+    if twin:
+        own = next(about.gate for about in all_about() if about.name == route.patch)
+        gates = tuple(gate for gate in route.on if gate != own)
+        yield replace(side, name=twin, kind="twin", twin="", gates=gates, kernels=())
 
 
-def _env(on: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    return tuple((gate, "1" if gate in on else "0") for gate in GATES)
+_KERNEL = "replay kernel "
 
 
 def _unused(name: str, sides: Sequence[Side]) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Sequence
+import functools
+import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-import numpy
-
-Verdict = Literal["FASTER", "SAME", "SLOWER", "UNSURE", "WRONG"]
+Speed = Literal["FASTER", "SAME", "SLOWER", "UNSURE", "WRONG"]
 RESAMPLES = 2000
 LEVEL = 0.95
 SAME_WITHIN = 0.03
@@ -27,14 +26,17 @@ class Interval:
 
 @dataclass(frozen=True)
 class Judged:
-    """A verdict and, in words, why."""
+    """A verdict and, in words, why, where the interval alone does not say it."""
 
-    verdict: Verdict
-    reason: str
+    verdict: Speed
+    reason: str = ""
 
 
 def median(values: Sequence[float]) -> float:
-    return float(numpy.median(numpy.asarray(values, dtype=float)))
+    ordered, half = sorted(values), len(values) // 2
+    if len(ordered) % 2:
+        return ordered[half]
+    return (ordered[half - 1] + ordered[half]) / 2
 
 
 def ratio(reference: Sequence[float], side: Sequence[float], seed: int) -> Interval:
@@ -43,52 +45,52 @@ def ratio(reference: Sequence[float], side: Sequence[float], seed: int) -> Inter
     Both have one value a round, and the rounds were interleaved, so a resample draws
     rounds and takes both sides' values of each.
     """
-    old, new = _paired(reference, side)
-    drawn = _draws(len(old), seed)
-    ratios = numpy.median(old[drawn], axis=1) / numpy.median(new[drawn], axis=1)
-    return _interval(float(numpy.median(old) / numpy.median(new)), ratios)
+    return _bootstrap(lambda old, new: median(old) / median(new), reference, side, seed)
 
 
 def difference(side: Sequence[float], without: Sequence[float], seed: int) -> Interval:
     """median(side - without), round by round."""
-    new, old = _paired(side, without)
-    drawn = _draws(len(old), seed)
-    found = numpy.median((new - old)[drawn], axis=1)
-    return _interval(float(numpy.median(new - old)), found)
+    apart = [a - b for a, b in zip(side, without, strict=False)]
+    return _bootstrap(lambda found, _: median(found), apart, apart, seed)
 
 
 def judge(interval: Interval, rounds: int, on_gpu: bool) -> Judged:
     """FASTER or SLOWER where the whole interval says so; SAME within 3%."""
     low, high = interval.low, interval.high
-    span = f"95% interval {low:.3g}x to {high:.3g}x"
     if not on_gpu:
         return Judged("UNSURE", "timed on a CPU: these times mean nothing")
     if rounds < FEWEST_ROUNDS:
         return Judged("UNSURE", f"{rounds} rounds; at least {FEWEST_ROUNDS} are needed")
     if low >= 1 - SAME_WITHIN and high <= 1 + SAME_WITHIN:
-        return Judged("SAME", f"{span}: within {SAME_WITHIN:.0%} of 1")
+        return Judged("SAME")
     if low > 1:
-        return Judged("FASTER", span)
+        return Judged("FASTER")
     if high < 1:
-        return Judged("SLOWER", span)
-    return Judged("UNSURE", f"{span}: includes 1; more --rounds narrow it")
+        return Judged("SLOWER")
+    span = f"{low:.3g}x to {high:.3g}x"
+    what = f"95% interval {span}: includes 1; more --rounds narrow it"
+    return Judged("UNSURE", what)
 
 
-def seed_of(seed: int, *names: object) -> int:
-    """A seed for one cell of the report, so that no cell depends on another."""
-    return zlib.crc32(":".join(map(str, (seed, *names))).encode())
+def _bootstrap(
+    measure: Callable[[list[float], list[float]], float],
+    first: Sequence[float],
+    second: Sequence[float],
+    seed: int,
+) -> Interval:
+    """The measure over all rounds, and its interval over rounds drawn again."""
+    rounds = min(len(first), len(second))
+    drawn = sorted(
+        measure([first[i] for i in draw], [second[i] for i in draw])
+        for draw in _draws(rounds, seed)
+    )
+    tail = round((1 - LEVEL) / 2 * (RESAMPLES - 1))
+    value = measure(list(first[:rounds]), list(second[:rounds]))
+    return Interval(value, drawn[tail], drawn[-1 - tail])
 
 
-def _paired(a: Sequence[float], b: Sequence[float]) -> tuple[Any, Any]:
-    count = min(len(a), len(b))
-    return numpy.asarray(a[:count], dtype=float), numpy.asarray(b[:count], dtype=float)
-
-
-def _draws(rounds: int, seed: int) -> Any:
-    return numpy.random.default_rng(seed).integers(0, rounds, (RESAMPLES, rounds))
-
-
-def _interval(value: float, resampled: Any) -> Interval:
-    tail = (1 - LEVEL) / 2
-    low, high = numpy.quantile(resampled, [tail, 1 - tail])
-    return Interval(value, float(low), float(high))
+@functools.lru_cache(maxsize=8)
+def _draws(rounds: int, seed: int) -> tuple[list[int], ...]:
+    """The same for every ratio of a report."""
+    draw = random.Random(seed)
+    return tuple(draw.choices(range(rounds), k=rounds) for _ in range(RESAMPLES))

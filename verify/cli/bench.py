@@ -83,29 +83,36 @@ def app(
     ] = None,
     version: shared.Version = False,
 ) -> None:
-    from verify.bench import bench as work
+    from verify.bench.bench import BenchOptions, work
+    from verify.bench.points import PointError, Request, numbers
 
-    asked = work.Options(
+    try:
+        request = Request(
+            modes=common.names(mode),
+            steps=numbers(steps or (), "--steps"),
+            bs=numbers(bs or (), "--bs"),
+            lengths=numbers(length or (), "--len"),
+            impl=decode_kernel,
+            quick=quick,
+            curves=curves,
+            rounds=rounds,
+        )
+    except PointError as error:
+        raise typer.BadParameter(str(error)) from None
+    asked = BenchOptions(
         tree=tree,
         against=tuple(against or ()),
-        modes=common.names(mode),
         routes=common.names(route),
-        steps=tuple(steps or ()),
-        bs=tuple(bs or ()),
-        lengths=tuple(length or ()),
-        impl=decode_kernel,
-        rounds=rounds,
+        request=request,
         seed=seed,
         device=device,
         python=str(python) if python else None,
-        quick=quick,
-        curves=curves,
         min_speedup=min_speedup,
         json=json,
         report=report,
         arguments=context.obj.arguments,
     )
-    raise typer.Exit(int(work.work(asked)))
+    raise typer.Exit(int(work(asked)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

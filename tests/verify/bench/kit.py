@@ -7,28 +7,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from verify.bench.points import CURVE, Curve, Job, Plan, Point
-from verify.bench.report.build import Context, build
+from verify.bench.points import CURVE, Curve, Plan, PlannedPoint, Point
+from verify.bench.report.build import Provenance, build
 from verify.bench.report.model import BenchReport
-from verify.bench.run import Data, Measured
-from verify.bench.sides import IN_GRAPH_OFF, ORIGINAL, Side
+from verify.bench.run import Measured, Samples
+from verify.bench.sides import ORIGINAL, Side
+from verify.sides.source import Source
 
 RATE = 4.3e12
 EQUAL = {"backend 0: page_table": "aa", "backend 0: bs8.cu_seqlens_k": "bb"}
+TWIN = "in-graph, gate off"
 WRONG = {**EQUAL, "backend 0: page_table": "ff"}
 
 
 def side(name: str, kind: str = "route", **more: Any) -> Side:
-    return Side(
-        name,
-        kind,
-        ("decode",),
-        Path(name),
+    applied = ("fan-out 1", "in-graph 1") if kind == "route" else ()
+    source = Source(
         f"tree of {name}",
         "0.5.6.post2",
-        (),
-        **more,
+        lambda rel: None,
+        applied=applied,
+        commit="c0ffee",
     )
+    return Side(name, kind, ("decode",), source, Path(name), {}, **more)
 
 
 def data(
@@ -41,14 +42,14 @@ def data(
     launches: int = 1,
     digests: dict[str, str] = EQUAL,
     **more: Any,
-) -> Data:
+) -> Samples:
     """A side that takes `us` a call, give or take `noise`."""
     draw = random.Random(name)
     times = [us * (1 + draw.uniform(-noise, noise)) for _ in range(rounds)]
-    return Data(
+    return Samples(
         side(name, kind, **more),
         host=[t * 0.95 for t in times],
-        total=times,
+        call=times,
         facts={
             "backends": 4, "destinations": 4, "memory_bytes": 84_000_000,
             "bytes_least": 43e6, "warnings": [],
@@ -63,23 +64,23 @@ def data(
     )  # fmt: skip
 
 
-def in_graph(added: float, rounds: int = 20) -> list[Data]:
+def in_graph(added: float, rounds: int = 20) -> list[Samples]:
     """The in-graph route, which launches nothing, and its twin."""
-    route = data("in-graph", 8, launches=0, graph=True, rounds=rounds)
+    route = data("in-graph", 8, launches=0, twin=TWIN, rounds=rounds)
     route.profile.update(device=[0.0], kernels={})
-    twin = data(IN_GRAPH_OFF, 30, "twin", graph=True, rounds=rounds)
+    twin = data(TWIN, 30, "twin", rounds=rounds)
     route.graph, twin.graph = [25.0 + added] * rounds, [25.0] * rounds
     route.launch = twin.launch = [6.0] * rounds
     return [route, twin]
 
 
-def original(us: float = 1000, **more: Any) -> Data:
+def original(us: float = 1000, **more: Any) -> Samples:
     return data(ORIGINAL, us, "original", launches=68, **more)
 
 
-def measured(*found: Data, **place: Any) -> Measured:
+def measured(*found: Samples, **place: Any) -> Measured:
     values = {"mode": "decode", "steps": 4, "bs": 32, "length": 16384, **place}
-    return Measured(Job(Point(**values), CURVE), 16, list(found))
+    return Measured(PlannedPoint(Point(**values), CURVE), 16, list(found))
 
 
 def report(
@@ -89,8 +90,8 @@ def report(
     device: str = "cuda",
     min_speedup: float | None = None,
 ) -> BenchReport:
-    context = Context(
-        sides=[d.side for d in found[0].data],
+    provenance = Provenance(
+        sides=[d.side for d in found[0].samples],
         used={},
         about={"device": "a GPU", "python": "3.12", "torch": "2.11", "triton": "3.6"},
         rates={"copy_bytes_per_s": RATE, "l2_bytes": 50 << 20, "idle_sync_us": 4.0},
@@ -101,4 +102,6 @@ def report(
         seconds=12.0,
         min_speedup=min_speedup,
     )
-    return build(context, Plan(tuple(m.job for m in found), tuple(curves)), found)
+    return build(
+        provenance, Plan(tuple(m.planned for m in found), tuple(curves)), found
+    )

@@ -91,10 +91,10 @@ def test_a_whole_run_on_a_cpu(
     assert code == found.exit_code == 0
     assert not found.machine.times_count
     (point,) = found.points
-    assert [(r.side, r.status) for r in point.results] == [
+    assert [(r.side, r.status) for r in point.timings] == [
         ("original", "ok"), ("fan-out", "ok"), ("in-graph", "ok"), ("0.5.6.post2", "ok"),
     ]  # fmt: skip
-    assert [r.destinations for r in point.results] == [2, 2, 1, 1]
+    assert [r.destinations for r in point.timings] == [2, 2, 1, 1]
     assert "its times mean nothing" in capsys.readouterr().out
 
 
@@ -110,7 +110,7 @@ def test_a_kernel_that_writes_something_else_is_caught(
     file.write_text(text.replace("nsa_index_topk)", "nsa_index_topk - 1900)", 1))
     report = tmp_path / "report.json"
     assert bench.main([str(tree), *TINY, "--json", str(report)]) == 1
-    results = json.loads(report.read_text())["points"][0]["results"]
+    results = json.loads(report.read_text())["points"][0]["timings"]
     assert {r["side"]: r["status"] for r in results} == {
         "original": "ok", "fan-out": "wrong", "in-graph": "wrong",
     }  # fmt: skip

@@ -10,7 +10,9 @@ H200_CACHE = 50 << 20
 
 
 def test_the_default_points_are_the_table_of_the_facts() -> None:
-    points = [job.point for job in plan(Request(modes=("decode",)), "cuda").jobs]
+    points = [
+        planned.point for planned in plan(Request(modes=("decode",)), "cuda").points
+    ]
     assert {(p.bs, p.length) for p in points} == {
         (1, 2048), (8, 8192), (32, 16384), (64, 65536), (128, 131072),
     }  # fmt: skip
@@ -20,7 +22,9 @@ def test_the_default_points_are_the_table_of_the_facts() -> None:
 
 def test_verify_and_extend_also_run_the_documents_batch_of_3() -> None:
     for mode in ("target_verify", "draft_extend"):
-        points = [job.point for job in plan(Request(modes=(mode,)), "cuda").jobs]
+        points = [
+            planned.point for planned in plan(Request(modes=(mode,)), "cuda").points
+        ]
         assert sorted({p.bs for p in points}) == [1, 3, 8, 32, 64, 128]
         assert {p.steps for p in points} == {1}
 
@@ -29,16 +33,16 @@ def test_what_is_asked_for_is_crossed() -> None:
     request = Request(
         modes=("decode",), steps=(2, 3), bs=(4, 5), lengths=(100,), rounds=7
     )
-    jobs = plan(request, "cuda").jobs
-    assert [(j.point.steps, j.point.bs, j.point.length) for j in jobs] == [
+    points = plan(request, "cuda").points
+    assert [(j.point.steps, j.point.bs, j.point.length) for j in points] == [
         (2, 4, 100), (2, 5, 100), (3, 4, 100), (3, 5, 100),
     ]  # fmt: skip
-    assert {job.effort.rounds for job in jobs} == {7}
+    assert {planned.effort.rounds for planned in points} == {7}
 
 
 def test_curves_add_points_and_measure_none_twice() -> None:
     planned = plan(Request(modes=("decode",), curves=True), "cuda")
-    points = [job.point for job in planned.jobs]
+    points = [planned.point for planned in planned.points]
     assert len(points) == len(set(points))
     assert [curve.axis for curve in planned.curves] == ["steps", "bs", "length"]
     assert [p.steps for p in planned.curves[0].points] == list(range(1, 9))
@@ -68,7 +72,7 @@ def test_a_wrong_number_is_named(text: str) -> None:
 
 def test_only_modes_that_a_route_runs_are_measured() -> None:
     planned = plan(Request(curves=True), "cuda", {"decode"})
-    assert {job.point.mode for job in planned.jobs} == {"decode"}
+    assert {planned.point.mode for planned in planned.points} == {"decode"}
     assert {curve.mode for curve in planned.curves} == {"decode"}
     with pytest.raises(PointError, match="no chosen route runs draft_extend"):
         plan(Request(modes=("draft_extend",)), "cuda", {"decode"})

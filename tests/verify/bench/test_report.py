@@ -11,24 +11,24 @@ from rich.console import Console
 
 from tests.verify.bench.kit import WRONG, data, in_graph, measured, original, report
 from verify.bench.points import Curve
-from verify.bench.report import console as table
+from verify.bench.report import console
 from verify.bench.report.model import (
     SCHEMA_FILE,
     BenchReport,
-    Result,
+    Timing,
     dump,
     read,
     schema_text,
 )
 
 
-def result(found: BenchReport, side: str, point: int = 0) -> Result:
-    return next(r for r in found.points[point].results if r.side == side)
+def result(found: BenchReport, side: str, point: int = 0) -> Timing:
+    return next(r for r in found.points[point].timings if r.side == side)
 
 
 def shown(found: BenchReport) -> str:
     out = io.StringIO()
-    table.render(found, Console(file=out, width=200))
+    console.render(found, Console(file=out, width=200))
     return out.getvalue()
 
 
@@ -37,8 +37,8 @@ def test_a_route_is_compared_to_the_original_and_to_releases() -> None:
         [measured(original(), data("fan-out", 40), data("0.5.7", 500, "release"))]
     )
     ratios = {r.to: r for r in result(found, "fan-out").ratios}
-    assert ratios["original"].ratio.value == pytest.approx(25, rel=0.05)
-    assert ratios["0.5.7"].ratio.value == pytest.approx(12.5, rel=0.05)
+    assert ratios["original"].value == pytest.approx(25, rel=0.05)
+    assert ratios["0.5.7"].value == pytest.approx(12.5, rel=0.05)
     assert ratios["original"].verdict == "FASTER"
     assert [r.to for r in result(found, "0.5.7").ratios] == ["original"]
     assert found.exit_code == 0
@@ -89,12 +89,12 @@ def test_in_graph_is_charged_what_it_adds_to_its_graph() -> None:
     route = result(found, "in-graph")
     assert route.added_us is not None
     assert route.added_us.value == pytest.approx(2)
-    assert route.cost_us == pytest.approx(10, rel=0.02)
+    assert route.time_us == pytest.approx(10, rel=0.02)
     assert route.launches == 0
     assert route.floor_us == pytest.approx(10)
     assert route.over_floor == pytest.approx(0.2)
-    assert route.ratios[0].ratio.value == pytest.approx(100, rel=0.05)
-    assert [r.side for r in found.points[0].results] == ["original", "in-graph"]
+    assert route.ratios[0].value == pytest.approx(100, rel=0.05)
+    assert [r.side for r in found.points[0].timings] == ["original", "in-graph"]
 
 
 def test_in_graph_that_launches_outside_its_graph_is_wrong() -> None:
@@ -140,7 +140,7 @@ def test_crossovers_are_found_along_a_curve() -> None:
         measured(original(250 * n), data("precomputed", 400 + 50 * n), steps=n)
         for n in (1, 2, 3, 4)
     ]
-    curve = Curve("decode", "steps", tuple(m.job.point for m in places))
+    curve = Curve("decode", "steps", tuple(m.planned.point for m in places))
     (crossing,) = report(places, [curve]).curves[0].crossovers
     assert (crossing.side, crossing.what) == ("precomputed", "costs less from here on")
     assert crossing.at is not None

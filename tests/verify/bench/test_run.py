@@ -7,18 +7,18 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tests.verify.bench.kit import EQUAL
+from tests.verify.bench.kit import EQUAL, TWIN
 from tests.verify.bench.kit import side as planted
 from verify.bench import run as module
-from verify.bench.judge import point_report
-from verify.bench.points import Effort, Job, Point
-from verify.bench.run import Measured, Runner, run
-from verify.bench.sides import IN_GRAPH_OFF, ORIGINAL, Side
+from verify.bench.judge import Judge
+from verify.bench.points import Effort, PlannedPoint, Point
+from verify.bench.run import Measured, Workers, run
+from verify.bench.sides import ORIGINAL, Side
 from verify.outcome import Broken
 from verify.sides.process import WorkerDied
 
-JOBS = [
-    Job(Point("decode", 4, 8, 1024 * n), Effort(6, 3, 10, 5)) for n in (1, 2)
+POINTS = [
+    PlannedPoint(Point("decode", 4, 8, 1024 * n), Effort(6, 3, 10, 5)) for n in (1, 2)
 ]  # fmt: skip
 ASKED: list[tuple[str, str]] = []
 
@@ -62,15 +62,15 @@ def sides(monkeypatch: pytest.MonkeyPatch) -> tuple[Side, ...]:
     return (
         planted(ORIGINAL, "original"),
         planted("fan-out"),
-        planted("in-graph", graph=True),
-        planted(IN_GRAPH_OFF, "twin", graph=True),
+        planted("in-graph", twin=TWIN),
+        planted(TWIN, "twin"),
     )
 
 
 def measure(sides: tuple[Side, ...], seed: int = 0) -> list[Measured]:
-    with Runner(sides, "cuda", seed, None, lambda line: None) as runner:
-        runner.start()
-        return run(runner, JOBS)
+    with Workers(sides, "cuda", seed, None, lambda line: None) as workers:
+        workers.start()
+        return run(workers, POINTS)
 
 
 def rounds() -> list[list[str]]:
@@ -106,7 +106,7 @@ def test_nothing_is_profiled_before_everything_is_timed(
     assert timed < ops.index("bench-attach") < ops.index("bench-profile")
     checked = max(i for i, op in enumerate(ops) if op == "bench-outputs")
     assert timed < checked < ops.index("bench-attach")
-    assert (IN_GRAPH_OFF, "bench-profile") not in ASKED
+    assert (TWIN, "bench-profile") not in ASKED
 
 
 def test_a_side_that_dies_does_not_take_the_others_along(
@@ -115,12 +115,10 @@ def test_a_side_that_dies_does_not_take_the_others_along(
     FakeWorker.dies = {("fan-out", "bench-round")}
     found = measure(sides)
     for measured in found:
-        results = {
-            r.side: r for r in point_report(measured, 4e12, 0, on_gpu=True).results
-        }
+        results = {r.side: r for r in Judge(measured, 4e12, 0, True).report().timings}
         assert results["fan-out"].status == "failed"
         assert results["in-graph"].status == "ok"
-        assert len(results["in-graph"].rounds.total) == 6
+        assert len(results["in-graph"].rounds.call) == 6
     assert ASKED.count(("fan-out", "bench-round")) == module.MAX_DEATHS
     assert ASKED.count(("fan-out", "close")) == 1
 
@@ -129,10 +127,10 @@ def test_without_a_profiler_the_run_says_so(
     sides: tuple[Side, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_records", lambda session: 0)
-    with Runner(sides, "cuda", 0, None, lambda line: None) as runner:
-        runner.start()
-        found = run(runner, JOBS)
-        assert "the profiler records nothing here" in runner.notes[0]
-    fan_out = point_report(found[0], 4e12, 0, on_gpu=True).results[1]
-    assert (fan_out.status, fan_out.launches, fan_out.device_us) == ("ok", None, None)
+    with Workers(sides, "cuda", 0, None, lambda line: None) as workers:
+        workers.start()
+        found = run(workers, POINTS)
+        assert "the profiler records nothing here" in workers.notes[0]
+    fan_out = Judge(found[0], 4e12, 0, True).report().timings[1]
+    assert (fan_out.status, fan_out.launches, fan_out.busy_us) == ("ok", None, None)
     assert fan_out.ratios[0].verdict == "FASTER"

@@ -9,10 +9,11 @@ import sys
 import pytest
 import torch
 
-from verify.worker.bench.clock import Clock, _parts
+from verify.worker.bench.clock import Clock, busy
 from verify.worker.bench.drive import Rotation
 from verify.worker.bench.floor import bytes_least
 from verify.worker.bench.inputs import InputSet, Point, Pools
+from verify.worker.observe.launches import Launch
 from verify.worker.tree.stubs import Record
 
 
@@ -90,10 +91,9 @@ def test_a_round_calls_the_sets_in_turn_and_times_each_call() -> None:
 
 
 def test_records_are_split_by_call_only_where_they_divide() -> None:
-    events = [(float(i), "kernel", 2.0) for i in range(6)]
-    assert [len(part) for part in _parts(events, 3)] == [2, 2, 2]
-    ((_, _, took), *rest) = _parts(events, 4)[0]
-    assert (took, len(rest)) == (0.5, 5)
+    found = [Launch(float(i), "kernel", 2.0 + i) for i in range(6)]
+    assert busy(found, 3) == [5, 9, 13]
+    assert busy(found, 4) == [27 / 4]
 
 
 COPIES = """

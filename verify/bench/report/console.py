@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from verify.bench.points import short
-from verify.bench.report.model import BenchReport, PointReport, Ratio, Result, busy
+from verify.bench.report.model import BenchReport, PointReport, Timing
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-_STYLES = {"FASTER": "green", "SLOWER": "red", "UNSURE": "yellow", "WRONG": "bold red"}
-_COLUMNS = (
-    "host µs", "host+dev µs", "GPU µs", "launches", "syncs", "floor µs", "x floor", "MB",
-    "x original",
+_STYLES = {
+    "FASTER": "green", "SLOWER": "red", "UNSURE": "yellow", "WRONG": "bold red",
+    "FAILED": "bold red",
+}  # fmt: skip
+_FIGURES = (
+    "time µs", "host µs", "GPU µs", "launches", "syncs", "floor µs", "x floor", "MB",
 )  # fmt: skip
 
 
 def render(report: BenchReport, console: Console) -> None:
     """The machine and its limits, the tables, curves, what failed, the summary."""
+    from rich.table import Table
+
     machine = report.machine
     console.print(
         f"{machine.name}, torch {machine.torch}, triton {machine.triton}, "
@@ -31,8 +36,10 @@ def render(report: BenchReport, console: Console) -> None:
         console.print(note, style="bold red" if red else "", highlight=False)
     points = [point for point in report.points if not point.on_curve_only]
     for mode in dict.fromkeys(point.mode for point in points):
+        table = Table(box=None, pad_edge=False, header_style="bold", title=mode)
+        table.title_justify = "left"
         console.print()
-        console.print(_table(report, [p for p in points if p.mode == mode]))
+        console.print(_filled(table, report, [p for p in points if p.mode == mode]))
     if len(points) < len(report.points):
         more = len(report.points) - len(points)
         console.print(f"\n{more} more points along curves: in --json and --report")
@@ -43,64 +50,76 @@ def render(report: BenchReport, console: Console) -> None:
     console.print(report.summary, style=style, highlight=False)
 
 
-def _table(report: BenchReport, points: list[PointReport]) -> Table:
-    from rich.table import Table
-
-    others = [side.name for side in report.sides if side.kind == "release"]
-    mode = points[0].mode
-    table = Table(box=None, pad_edge=False, header_style="bold", title=mode)
-    table.title_justify = "left"
-    for name in (["N"] if mode == "decode" else []) + ["bs", "len"]:
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("side", no_wrap=True)
-    for name in (*_COLUMNS, *(f"x {other}" for other in others), "verdict"):
-        table.add_column(name, justify="right", no_wrap=True)
+def _filled(table: Table, report: BenchReport, points: list[PointReport]) -> Table:
+    for name in heads(report, points[0].mode):
+        table.add_column(
+            name, justify="left" if name == "side" else "right", no_wrap=True
+        )
     for point in points:
-        _rows(table, point, others)
+        for cells, verdict, _ in rows(report, point):
+            escaped = [cell.replace("[", r"\[") for cell in cells]
+            table.add_row(*escaped, verdict, style=_STYLES.get(verdict, ""))
     return table
 
 
-def _rows(table: Table, point: PointReport, others: list[str]) -> None:
+def heads(report: BenchReport, mode: str) -> list[str]:
+    """The columns of a mode's table; where times count, what compares comes first."""
+    place = ["N", "bs", "len"] if mode == "decode" else ["bs", "len"]
+    ratios = [f"x {name}" for name in _references(report)]
+    return [*place, "side", *ratios, *_columns(report), "verdict"]
+
+
+def _columns(report: BenchReport) -> Sequence[str]:
+    return _FIGURES if report.machine.times_count else _FIGURES[:2]
+
+
+def rows(
+    report: BenchReport, point: PointReport
+) -> Iterator[tuple[list[str], str, str]]:
+    """Cells, verdict and its reason, a side; only the first row says the place."""
     place = [str(point.bs), short(point.length)]
     if point.mode == "decode":
         place.insert(0, str(point.steps))
-    for result in point.results:
-        if result.status == "not applicable":
+    for timing in point.timings:
+        if timing.status == "not applicable":
             continue
-        ratio = _to(result, "original")
-        cells = [*place, result.side, *_cells(result)]
-        cells += [_ratio(_to(result, name), result) for name in ("original", *others)]
-        verdict = result.status.upper() if result.status != "ok" else ""
-        verdict = verdict or (ratio.verdict if ratio else "")
-        table.add_row(*cells, verdict, style=_STYLES.get(verdict, ""))
+        ratios = [_ratio(timing, name) for name in _references(report)]
+        original = timing.to("original")
+        verdict, reason = timing.status.upper(), timing.reason
+        if timing.status == "ok":
+            verdict, reason = (
+                (original.verdict, original.reason) if original else ("", "")
+            )
+            if original and not report.machine.times_count:
+                verdict, reason = "EQUAL", "its buffers are the original's, by hash"
+        figures = _figures(timing)[: len(_columns(report))]
+        yield [*place, timing.side, *ratios, *figures], verdict, reason
         place = [""] * len(place)
 
 
-def _cells(result: Result) -> list[str]:
-    if result.status != "ok":
-        return ["-"] * (len(_COLUMNS) - 1)
-    return [number(value) for value in _figures(result)]
+def _references(report: BenchReport) -> Sequence[str]:
+    """What sides are compared with: nothing on a CPU, whose ratios mean nothing."""
+    if not report.machine.times_count:
+        return ()
+    return [side.name for side in report.sides if side.kind != "route"]
 
 
-def _figures(result: Result) -> tuple[float | None, ...]:
-    memory = result.memory_bytes
-    return (
-        result.host_us, result.total_us, busy(result), result.launches, result.syncs,
-        result.floor_us, result.over_floor, None if memory is None else memory / 1e6,
+def _figures(timing: Timing) -> list[str]:
+    if timing.status != "ok":
+        return ["-"] * len(_FIGURES)
+    memory = timing.memory_bytes
+    values = (
+        timing.time_us, timing.host_us, timing.busy_us, timing.launches, timing.syncs,
+        timing.floor_us, timing.over_floor, None if memory is None else memory / 1e6,
     )  # fmt: skip
+    return [number(value) for value in values]
 
 
-def _ratio(ratio: Ratio | None, result: Result) -> str:
-    if ratio is None or result.status != "ok":
+def _ratio(timing: Timing, name: str) -> str:
+    found = timing.to(name)
+    if found is None or timing.status != "ok":
         return "-"
-    found = ratio.ratio
-    return f"{number(found.value)} [{number(found.low)}, {number(found.high)}]".replace(
-        "[", r"\["
-    )
-
-
-def _to(result: Result, name: str) -> Ratio | None:
-    return next((ratio for ratio in result.ratios if ratio.to == name), None)
+    return f"{number(found.value)} [{number(found.low)}, {number(found.high)}]"
 
 
 def number(value: float | None) -> str:
@@ -111,32 +130,36 @@ def number(value: float | None) -> str:
         return f"{value:,.0f}"
     if value == int(value):
         return str(int(value))
+    if abs(value) < 0.1:
+        return f"{value:.2g}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
 def findings(report: BenchReport) -> list[str]:
     """Crossovers, what could not be measured, what is wrong, notes on single sides."""
-    lines = [
-        f"{curve.mode} by {curve.axis}: {c.side} {c.what}"
-        + (f": {c.at:,.1f}" if c.at is not None else "")
-        for curve in report.curves
-        for c in curve.crossovers
-    ]
+    lines = []
+    if report.machine.times_count:
+        lines = [
+            f"{curve.mode} by {curve.axis}: {c.side} {c.what}"
+            + (f": {c.at:,.1f}" if c.at is not None else "")
+            for curve in report.curves
+            for c in curve.crossovers
+        ]
     for point in report.points:
-        for result in point.results:
-            where = f"{result.side} at {point.name}"
-            if result.status != "ok":
-                lines.append(f"{result.status}: {where}: {result.reason}")
+        for timing in point.timings:
+            where = f"{timing.side} at {point.name}"
+            if timing.status != "ok":
+                lines.append(f"{timing.status}: {where}: {timing.reason}")
             lines += [
                 f"unsure: {where} to {ratio.to}: {ratio.reason}"
-                for ratio in result.ratios
+                for ratio in timing.ratios
                 if ratio.verdict == "UNSURE" and report.machine.times_count
             ]
     lines += dict.fromkeys(
-        f"note: {result.side}: {note}"
+        f"note: {timing.side}: {note}"
         for point in report.points
-        for result in point.results
-        for note in result.notes
+        for timing in point.timings
+        for note in timing.notes
     )
     if report.min_speedup is not None:
         lines += [f"below --min-speedup: {text}" for text in report.min_speedup.below]

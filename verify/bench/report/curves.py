@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 
 from verify.bench.points import Curve
-from verify.bench.report.model import Crossover, CurveReport, PointReport, Result
+from verify.bench.report.model import Crossover, CurveReport, PointReport, Timing
 
 
 def curve_report(
@@ -15,7 +15,7 @@ def curve_report(
 ) -> CurveReport:
     by_name = {point.name: point for point in points}
     along = [by_name[str(p)] for p in curve.points if str(p) in by_name]
-    names = dict.fromkeys(r.side for p in along for r in p.results)
+    names = dict.fromkeys(r.side for p in along for r in p.timings)
     crossovers = [
         found
         for name in names
@@ -56,10 +56,10 @@ def _gains(
     gains = []
     for point in points:
         new, old = _find(point, side), _find(point, original)
-        if new and old and new.cost_us and old.cost_us and new.status == "ok":
-            gains.append((float(getattr(point, axis)), old.cost_us / new.cost_us))
+        if new and old and new.time_us and old.time_us and new.status == "ok":
+            gains.append((float(getattr(point, axis)), old.time_us / new.time_us))
     return gains
 
 
-def _find(point: PointReport, side: str) -> Result | None:
-    return next((r for r in point.results if r.side == side), None)
+def _find(point: PointReport, side: str) -> Timing | None:
+    return next((r for r in point.timings if r.side == side), None)

@@ -1,4 +1,4 @@
-"""What the pictures show, as values: the page draws them as SVG, matplotlib as files."""
+"""What the plots show, as values."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from verify.bench.report.model import (
     BenchReport,
     CurveReport,
     PointReport,
-    Result,
-    busy,
+    Timing,
 )
 
 FLOOR = "floor: bytes at the copy rate"
@@ -72,21 +71,21 @@ def figures(report: BenchReport) -> list[Figure]:
     colours = _colours(report)
     for mode in dict.fromkeys(point.mode for point in report.points):
         points = [p for p in report.points if p.mode == mode]
-        middle = _middle(points)
+        shown = middle(points)
         found += [
             Bars(
                 f"launches-{mode}",
-                f"Launches of one replay call: {middle.name}",
+                f"Launches of one replay call: {shown.name}",
                 "kernels, copies and fills",
-                _bars(middle, colours, lambda r: r.launches),
+                _bars(shown, colours, lambda t: t.launches),
             ),
             Bars(
                 f"cost-{mode}",
-                f"Time of one replay call: {middle.name}",
+                f"Time of one replay call: {shown.name}",
                 "µs, host and device",
-                _bars(middle, colours, lambda r: r.cost_us),
+                _bars(shown, colours, lambda t: t.time_us),
             ),
-            _bytes(report, points, mode),
+            _bytes(report, [p for p in points if not p.on_curve_only], mode),
         ]
     found += [_curve(report, curve) for curve in report.curves]
     if not any(curve.axis == "steps" for curve in report.curves):
@@ -99,7 +98,9 @@ def _colours(report: BenchReport) -> dict[str, int]:
     return {side.name: i for i, side in enumerate(report.sides)}
 
 
-def _middle(points: Sequence[PointReport]) -> PointReport:
+def middle(points: Sequence[PointReport]) -> PointReport:
+    """The point nearest to four steps, a batch of 32 and 16k tokens."""
+
     def far(point: PointReport) -> int:
         steps, bs, length = _MIDDLE
         steps = steps if point.mode == "decode" else point.steps
@@ -111,17 +112,15 @@ def _middle(points: Sequence[PointReport]) -> PointReport:
 def _bars(
     point: PointReport,
     colours: dict[str, int],
-    value: Callable[[Result], float | None],
+    value: Callable[[Timing], float | None],
 ) -> tuple[Bar, ...]:
-    values = [(r.side, value(r)) for r in point.results if r.status == "ok"]
+    values = [(t.side, value(t)) for t in point.timings if t.status == "ok"]
     return tuple(Bar(side, colours[side], v) for side, v in values if v is not None)
 
 
 def _bytes(report: BenchReport, points: Sequence[PointReport], mode: str) -> Lines:
     """GPU time over bytes, with the line that no copy of them gets below."""
-    series = _series(
-        report, points, lambda p, r: r.bytes_least, lambda r: busy(r) or None
-    )
+    series = _series(report, points, lambda p, t: t.bytes_least, lambda t: t.busy_us)
     moved = [x for one in series for x, _ in one.points]
     if moved:
         rate = report.machine.copy_gb_s * 1e3  # bytes a µs
@@ -149,8 +148,8 @@ def _curve(report: BenchReport, curve: CurveReport) -> Lines:
         _series(
             report,
             points,
-            lambda p, r: float(getattr(p, curve.axis)),
-            lambda r: r.cost_us,
+            lambda p, t: float(getattr(p, curve.axis)),
+            lambda t: t.time_us,
         ),
         plain_x=curve.axis == "steps",
     )
@@ -183,15 +182,15 @@ def _steps(report: BenchReport) -> list[Figure]:
 def _series(
     report: BenchReport,
     points: Sequence[PointReport],
-    x: Callable[[PointReport, Result], float | None],
-    y: Callable[[Result], float | None],
+    x: Callable[[PointReport, Timing], float | None],
+    y: Callable[[Timing], float | None],
 ) -> tuple[Series, ...]:
     found: dict[str, list[tuple[float, float]]] = {}
     for point in points:
-        for result in point.results:
-            place, value = x(point, result), y(result)
-            if result.status == "ok" and place and value and value > 0:
-                found.setdefault(result.side, []).append((place, value))
+        for timing in point.timings:
+            place, value = x(point, timing), y(timing)
+            if timing.status == "ok" and place and value and value > 0:
+                found.setdefault(timing.side, []).append((place, value))
     return tuple(
         Series(name, colour, tuple(sorted(found[name])))
         for name, colour in _colours(report).items()

@@ -1,4 +1,4 @@
-"""The report of a bench: one schema for the table, JSON, HTML and plots. Times are µs."""
+"""The report of a bench: one schema for the table, JSON, page and plots. Times are µs."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from verify.bench.stats import Speed
+from verify.report.model import Model
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA_FILE = Path(__file__).with_name("bench.schema.json")
 Status = Literal["ok", "wrong", "failed", "not applicable"]
-Verdict = Literal["FASTER", "SAME", "SLOWER", "UNSURE", "WRONG"]
-
-
-class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+_RAW = {
+    "points": {
+        "__all__": {"timings": {"__all__": {"rounds", "kernels", "graph_kernels"}}}
+    }
+}
 
 
 class Estimate(Model):
@@ -26,13 +27,15 @@ class Estimate(Model):
     high: float
 
 
-class Ratio(Model):
-    """How many times less `cost_us` a side has than side `to`."""
+class Ratio(Estimate):
+    """How many times less `time_us` a side has than side `to`.
+
+    reason: why it is UNSURE or WRONG; otherwise the interval says it.
+    """
 
     to: str
-    ratio: Estimate
-    verdict: Verdict
-    reason: str
+    verdict: Speed
+    reason: str = ""
 
 
 class Kernel(Model):
@@ -44,53 +47,61 @@ class Kernel(Model):
 
 
 class Rounds(Model):
-    """One median a round, in the order of the rounds, the same for every side."""
+    """One median a round, in the order of the rounds, the same for every side.
+
+    call: from an idle GPU until it is idle again; host: until the call returns; added:
+    what the route adds to its graph, empty where it has none.
+    """
 
     host: list[float]
-    total: list[float]
+    call: list[float]
     added: list[float]
 
 
-class Result(Model):
+class Timing(Model):
     """One side at one point. What was not measured is null.
 
     host_us        the replay call, from an idle GPU until it returns
-    total_us       host_us and the wait until the GPU is idle again
-    device_us      the summed busy time of what the call launched
-    added_us       in-graph: a graph replay minus one of the same graph without it
-    cost_us        total_us + added_us: what ratios compare
+    time_us        until the GPU is idle again, and added_us: what ratios compare
+    busy_us        of the GPU: what the call launched, and added_us
+    added_us       in a graph: its replay minus one of the same graph with the gate off
     launches       kernels, copies and fills outside the graph
     syncs          operations in which the host waits for the GPU
     bytes_least    read once, written once a destination
     floor_us       bytes_least at the copy rate of this run
-    over_floor     (device_us + added_us) / floor_us
     memory_bytes   what init_cuda_graph_state and the capture took on the GPU
-    launch_us      host time to launch the graph, where there is one
-    kernels        of the call; graph_kernels: of the graph, the bench's own included
+    rounds, kernels, graph_kernels   left out of the compact form; the graph's kernels
+                   include the bench's own
     """
 
     side: str
-    status: Status
-    reason: str
-    backends: int | None
-    destinations: int | None
-    host_us: float | None
-    total_us: float | None
-    device_us: float | None
-    added_us: Estimate | None
-    cost_us: float | None
-    launches: float | None
-    syncs: float | None
-    bytes_least: float | None
-    floor_us: float | None
-    over_floor: float | None
-    memory_bytes: int | None
-    launch_us: float | None
-    kernels: list[Kernel]
-    graph_kernels: list[Kernel]
-    ratios: list[Ratio]
-    rounds: Rounds
-    notes: list[str]
+    status: Status = "ok"
+    reason: str = ""
+    destinations: int | None = None
+    host_us: float | None = None
+    time_us: float | None = None
+    busy_us: float | None = None
+    added_us: Estimate | None = None
+    launches: float | None = None
+    syncs: float | None = None
+    bytes_least: float | None = None
+    floor_us: float | None = None
+    memory_bytes: int | None = None
+    ratios: tuple[Ratio, ...] = ()
+    notes: tuple[str, ...] = ()
+    rounds: Rounds | None = None
+    kernels: tuple[Kernel, ...] = ()
+    graph_kernels: tuple[Kernel, ...] = ()
+
+    @property
+    def over_floor(self) -> float | None:
+        """busy_us as a multiple of floor_us."""
+        if self.busy_us is None or not self.floor_us:
+            return None
+        return self.busy_us / self.floor_us
+
+    def to(self, side: str) -> Ratio | None:
+        return next((ratio for ratio in self.ratios if ratio.to == side), None)
 
 
 class PointReport(Model):
@@ -100,7 +111,7 @@ class PointReport(Model):
     """
 
     name: str
-    on_curve_only: bool
+    on_curve_only: bool = False
     mode: str
     steps: int
     bs: int
@@ -110,10 +121,9 @@ class PointReport(Model):
     draft_tokens: int
     context: int
     input_sets: int
-    footprint_bytes: int
     rounds: int
     calls: int
-    results: list[Result]
+    timings: list[Timing]
 
 
 class Crossover(Model):
@@ -133,13 +143,15 @@ class CurveReport(Model):
     crossovers: list[Crossover]
 
 
-class SideReport(Model):
+class TimedSide(Model):
     """Where a side's code came from, its gates, and the sha256 of what it ran."""
 
     name: str
     kind: Literal["original", "route", "release"]
     label: str
     release: str
+    patches: list[str]
+    commit: str
     gates: dict[str, str]
     blocked: list[str]
     files: dict[str, str]
@@ -160,7 +172,7 @@ class Machine(Model):
     idle_sync_us: float | None
 
 
-class Asked(Model):
+class MinSpeedup(Model):
     """`--min-speedup`: the lowest bound that every route had to reach, and those below."""
 
     at_least: float
@@ -180,33 +192,49 @@ class BenchReport(Model):
     exit_code: int
     summary: str
     machine: Machine
-    sides: list[SideReport]
+    sides: list[TimedSide]
     points: list[PointReport]
     curves: list[CurveReport]
-    min_speedup: Asked | None
+    min_speedup: MinSpeedup | None
     notes: list[str]
 
 
-def busy(result: Result) -> float | None:
-    """GPU µs that a side takes: what the call launched, and what it adds to its graph."""
-    if result.device_us is None:
-        return None
-    return result.device_us + (result.added_us.value if result.added_us else 0.0)
-
-
-def schema() -> dict[str, Any]:
-    """The JSON schema that ships as bench.schema.json."""
-    return BenchReport.model_json_schema()
-
-
 def schema_text() -> str:
-    return json.dumps(schema(), indent=1) + "\n"
+    """The JSON schema that ships as bench.schema.json, of both forms."""
+    return json.dumps(BenchReport.model_json_schema(), indent=1) + "\n"
 
 
 def read(path: Path) -> BenchReport:
-    """A report that was written before. Raises pydantic.ValidationError, OSError."""
+    """A report written before, in either form. Raises pydantic.ValidationError, OSError."""
     return BenchReport.model_validate_json(path.read_text(encoding="utf-8"))
 
 
 def dump(report: BenchReport) -> str:
+    """The full form: every round of every side, every kernel."""
     return report.model_dump_json(indent=1) + "\n"
+
+
+def dump_compact(report: BenchReport) -> str:
+    """Medians, intervals and counts: three digits, one line a point, no defaults."""
+    values = report.model_dump(exclude_unset=True, exclude_defaults=True, exclude=_RAW)
+    points = ",\n".join(_line(point) for point in values.pop("points"))
+    return f'{_line(values)[:-1]},"points":[\n{points}\n]}}\n'
+
+
+def _line(value: Any) -> str:
+    return json.dumps(_rounded(value), ensure_ascii=False, separators=(",", ":"))
+
+
+def _short(value: float) -> float:
+    found = float(f"{value:.3g}")
+    return int(found) if found.is_integer() else found
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value) if abs(value) >= 1000 else _short(value)
+    if isinstance(value, dict):
+        return {name: _rounded(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(each) for each in value]
+    return value

@@ -1,4 +1,4 @@
-"""Writes what was asked for: the JSON report, and a folder with page and plots."""
+"""Writes what was asked for: the full JSON, and a folder with page and plots."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from patcher.results import Exit, Reason, Refusal
-from verify.bench.report import html as page
-from verify.bench.report.model import BenchReport, dump
+from verify.bench.report import plots
+from verify.bench.report.html import html
+from verify.bench.report.model import BenchReport, dump, dump_compact
 
 
 def write(
@@ -16,7 +17,10 @@ def write(
     json_file: Path | None,
     progress: Callable[[str], None],
 ) -> None:
-    """Raises `Refusal` where a file cannot be written."""
+    """`folder` gets the compact JSON, `json_file` every round and kernel.
+
+    Raises `Refusal` where a file cannot be written.
+    """
     try:
         if json_file is not None:
             json_file.write_text(dump(report), encoding="utf-8")
@@ -30,16 +34,15 @@ def write(
 
 def _folder(report: BenchReport, folder: Path, progress: Callable[[str], None]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.json").write_text(dump(report), encoding="utf-8")
-    (folder / "report.html").write_text(page.render(report), encoding="utf-8")
-    try:
-        from verify.bench.report import plots
-
-        files = plots.write(report, folder)
-    except ImportError:
-        progress(
-            "no PNG or SVG plots: matplotlib is not installed here "
-            "(pip install 'nsa-opt[plots]'); report.html has its own"
-        )
-        return
-    progress(f"wrote {folder}: report.html, report.json, {', '.join(files)}")
+    drawn = plots.draw(report)
+    files = {
+        "report.json": dump_compact(report).encode(),
+        "report.html": html(report, drawn).encode(),
+        **{f"{plot.name}.svg": plot.svg.encode() for plot in drawn},
+        **{f"{plot.name}.png": plot.png for plot in drawn},
+    }
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    progress(f"wrote {folder}: {', '.join(files)}")
+    if not drawn:
+        progress(plots.MISSING)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from verify.worker.observe.launches import Launch, launches
 from verify.worker.observe.syncs import host_syncs
 
 Json = dict[str, Any]
@@ -91,21 +92,22 @@ class CudaClock(Clock):
     def attach(self) -> Json:
         """Attaching the profiler the first time takes a second or more."""
         fill = functools.partial(torch.zeros, 1, device="cuda")
-        return {"records": len(_records([fill], 2, self.sync))}
+        return {"records": len(launches([fill], 2))}
 
     def profile(self, calls: Sequence[Call], count: int, graph: Call | None) -> Json:
         """Launches, busy µs by call and by kernel, and host synchronisations, a call.
 
         graph: a replay whose kernels are recorded too, apart from the call's.
         """
-        events = _records(calls, count, self.sync)
-        inside = _records([graph], count, self.sync) if graph else []
+        outside = launches(calls, count)
+        inside = launches([graph], count) if graph else []
+        self.sync()
         return {
-            "launches": len(events) / count,
-            "device": [sum(took for *_, took in p) for p in _parts(events, count)],
-            "kernels": _by_name(events, count),
+            "launches": len(outside) / count,
+            "device": busy(outside, count),
+            "kernels": _by_name(outside, count),
             "graph_kernels": _by_name(inside, count),
-            "syncs": _syncs(calls, self.sync),
+            "syncs": sum(map(host_syncs, calls[:2])) / len(calls[:2]),
         }
 
 
@@ -123,49 +125,23 @@ def release(device: str) -> None:
         torch.cuda.empty_cache()
 
 
-def _records(
-    calls: Sequence[Call], count: int, sync: Call
-) -> list[tuple[float, str, float]]:
-    """(start, name, µs) of every kernel, copy and fill, in the order they ran."""
-    from torch.autograd import DeviceType  # type: ignore[attr-defined]
-    from torch.profiler import ProfilerActivity, profile
-
-    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
-        for i in range(count):
-            sync()
-            calls[i % len(calls)]()
-            sync()
-    return sorted(
-        (event.time_range.start, event.name, event.time_range.elapsed_us())
-        for event in profiler.events() or ()
-        if event.device_type == DeviceType.CUDA and not event.name.endswith("Sync")
-    )
-
-
-def _by_name(events: list[tuple[float, str, float]], count: int) -> Json:
+def _by_name(found: Sequence[Launch], count: int) -> Json:
     kernels: dict[str, list[float]] = {}
-    for _, name, took in events:
-        kernels.setdefault(name, []).append(took)
+    for launch in found:
+        kernels.setdefault(launch.name, []).append(launch.us)
     return {
         name: {"launches": len(took) / count, "us": sum(took) / count}
         for name, took in kernels.items()
     }
 
 
-def _parts(
-    events: list[tuple[float, str, float]], count: int
-) -> list[list[tuple[float, str, float]]]:
-    """The records call by call; all of them as one mean call where they don't divide."""
-    if len(events) % count:
-        return [[(start, name, took / count) for start, name, took in events]]
-    size = len(events) // count
-    return [events[i * size : (i + 1) * size] for i in range(count)]
-
-
-def _syncs(calls: Sequence[Call], sync: Call) -> float:
-    """Host synchronisations a call."""
-    sync()
-    return sum(map(host_syncs, calls[:2])) / len(calls[:2])
+def busy(found: Sequence[Launch], count: int) -> list[float]:
+    """µs of the GPU by call; the mean of all where the launches do not divide."""
+    took = [launch.us for launch in found]
+    if len(took) % count:
+        return [sum(took) / count]
+    size = len(took) // count
+    return [sum(took[i * size : (i + 1) * size]) for i in range(count)]
 
 
 def rates(device: str) -> Json:

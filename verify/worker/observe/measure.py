@@ -1,23 +1,18 @@
-"""CUDA only: launches and host synchronisations of one replay call, counted.
-
-Launches are what the profiler sees the host submit: kernels, copies, memsets.
-"""
+"""CUDA only: launches and host synchronisations of one replay call, counted."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
 
-import torch
-
 from verify.worker.observe import guards
+from verify.worker.observe.launches import launches
 from verify.worker.observe.syncs import host_syncs
 from verify.worker.play import scripts
 from verify.worker.play.play import DRIVERS
 from verify.worker.protocol import Counted
 from verify.worker.scenario import Scenario
 
-_LAUNCHES = ("cudaLaunch", "cuLaunch", "cudaMemcpy", "cudaMemset", "cudaGraphLaunch")
 _WARM = 2
 
 
@@ -25,24 +20,11 @@ def measure(scenario: Scenario, driver_name: str, seed: int, device: str) -> Cou
     """Counts over the script's replays after two warm ones: launches, syncs, kernels."""
     guards.release_all()
     driver = DRIVERS[driver_name](scenario, seed, device)
-    launches: Counter[str] = Counter()
     kernels: Counter[str] = Counter()
     syncs = counted = 0
 
     def profiled(call: Callable[[], None]) -> None:
-        torch.cuda.synchronize()
-        activities = [
-            torch.profiler.ProfilerActivity.CPU,
-            torch.profiler.ProfilerActivity.CUDA,
-        ]
-        with torch.profiler.profile(activities=activities) as profile:
-            call()
-            torch.cuda.synchronize()
-        for event in profile.events():
-            if event.name.startswith(_LAUNCHES):
-                launches[event.name] += 1
-            elif str(event.device_type).endswith("CUDA"):
-                kernels[event.name.split("(")[0][:80]] += 1
+        kernels.update(one.name.split("(")[0][:80] for one in launches([call], 1))
 
     def watched(call: Callable[[], None]) -> None:
         nonlocal syncs
@@ -60,7 +42,7 @@ def measure(scenario: Scenario, driver_name: str, seed: int, device: str) -> Cou
             driver.replay(replay, watched)
     watches = max(1, len(scripts.replays(scenario, seed)) - _WARM - counted)
     return Counted(
-        launches=round(sum(launches.values()) / max(1, counted), 2),
+        launches=round(sum(kernels.values()) / max(1, counted), 2),
         syncs=round(syncs / watches, 2),
         kernels=dict(kernels),
     )
