@@ -47,16 +47,8 @@ class Options:
 
 
 def work(options: Options) -> Exit:
-    """Verify, print, write; a mistake of the user's is a message, not a trace."""
-    try:
-        report = verify(options)
-    except Refusal as refusal:
-        for reason in refusal.reasons:
-            where = f"{reason.file}: " if reason.file else ""
-            print(f"{where}{reason.what}", file=sys.stderr)
-            if reason.hint:
-                print(f"  {reason.hint}", file=sys.stderr)
-        return refusal.code
+    """Verify, print, write. Raises `Refusal`."""
+    report = verify(options)
     console.render(report, _console())
     write(report, options.report, options.json, options.junit)
     return Exit(report.exit_code)

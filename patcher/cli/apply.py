@@ -63,13 +63,13 @@ def app(
     ] = False,
     json: options.Json = None,
     version: options.Version = False,
-) -> None:
+) -> Exit:
     if list_:
         from patcher.cli import table
 
         show = table.markdown if markdown else table.text
         typer.echo(show(context.obj.patches()))
-        return
+        return Exit.DONE
 
     def make() -> Result:
         from patcher.apply import apply
@@ -90,9 +90,9 @@ def app(
             return replace(result, exit=Exit.DONE)
         return result
 
-    common.finish(make, json, show_diff=diff)
+    return common.finish(make, json, show_diff=diff)
 
 
-def main(argv: Sequence[str] | None, patches: common.Patches) -> int:
+def main(argv: Sequence[str] | None, patches: common.Discover) -> int:
     """Runs the command and returns its exit code."""
     return common.run(app, "apply-nsa-opt", argv, patches)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from patcher.cli import common, options
-from patcher.results import Result
+from patcher.results import Exit, Result
 
 HELP = """Get a pinned sglang release as a git repository with one commit.
 
@@ -34,13 +34,13 @@ def app(
     dest: Annotated[Path, typer.Argument(metavar="DEST")],
     json: options.Json = None,
     version: options.Version = False,
-) -> None:
+) -> Exit:
     def make() -> Result:
         from patcher.checkout import checkout
 
         return checkout(release, dest, common.progress)
 
-    common.finish(make, json)
+    return common.finish(make, json)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -19,18 +20,7 @@ from patcher.results import Exit, Reason, Refusal, Refused, Result, WouldApply
 if TYPE_CHECKING:
     from patcher.recipe import Patch
 
-Patches = Callable[[], "tuple[Patch, ...]"]
-
-
-def app(help: str) -> Callable[[Callable[..., None]], typer.Typer]:
-    """Makes a one-command app of a function; its help keeps its line breaks."""
-
-    def make(function: Callable[..., None]) -> typer.Typer:
-        made = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
-        made.command(help=help)(function)
-        return made
-
-    return make
+Discover = Callable[[], "tuple[Patch, ...]"]
 
 
 @dataclass(frozen=True)
@@ -42,11 +32,33 @@ class Invocation:
     """
 
     arguments: tuple[str, ...]
-    patches: Patches
+    patches: Discover
+
+
+def app(help: str) -> Callable[[Callable[..., Exit]], typer.Typer]:
+    """Makes a one-command app of a function that returns its exit code, or refuses.
+
+    Its help keeps its line breaks.
+    """
+
+    def make(function: Callable[..., Exit]) -> typer.Typer:
+        @functools.wraps(function)
+        def answered(*args: object, **options: object) -> None:
+            try:
+                code = function(*args, **options)
+            except Refusal as refusal:
+                code = refused(refusal)
+            raise typer.Exit(int(code))
+
+        made = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+        made.command(help=help)(answered)
+        return made
+
+    return make
 
 
 def run(
-    app: typer.Typer, name: str, argv: Sequence[str] | None, patches: Patches = tuple
+    app: typer.Typer, name: str, argv: Sequence[str] | None, patches: Discover = tuple
 ) -> int:
     """Runs the app; the exit code comes back instead of ending the process.
 
@@ -54,12 +66,18 @@ def run(
     """
     for variable in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"):
         os.environ.pop(variable, None)
-    arguments = tuple(sys.argv[1:] if argv is None else argv)
+    invocation = Invocation(tuple(sys.argv[1:] if argv is None else argv), patches)
     try:
-        app(args=list(arguments), prog_name=name, obj=Invocation(arguments, patches))
+        app(args=list(invocation.arguments), prog_name=name, obj=invocation)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
     return int(Exit.DONE)
+
+
+def refused(refusal: Refusal) -> Exit:
+    """Says why, in the one form that every command has; the exit code comes back."""
+    typer.echo(render(Refused(refusal.reasons, refusal.code)), err=True)
+    return refusal.code
 
 
 def show_version(asked: bool) -> None:
@@ -88,8 +106,8 @@ def releases() -> list[str]:
 
 def finish(
     make: Callable[[], Result], json_file: Path | None, *, show_diff: bool = False
-) -> None:
-    """Makes the result, prints it, writes the report, and ends with its exit code."""
+) -> Exit:
+    """Makes the result, prints it, writes the report; the exit code comes back."""
     try:
         result = make()
     except Refusal as refusal:
@@ -106,7 +124,7 @@ def finish(
         except OSError as error:
             result = _unavailable(error)
             _print(result, show_diff)
-    raise typer.Exit(int(result.exit))
+    return result.exit
 
 
 def _unavailable(error: OSError) -> Refused:

@@ -9,6 +9,7 @@ import typer
 
 from patcher.cli import common
 
+Tree = Annotated[Path, typer.Argument(metavar="TREE", show_default=False)]
 Patches = Annotated[
     list[str] | None,
     typer.Option(

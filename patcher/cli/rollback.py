@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from patcher.cli import common, options
-from patcher.results import Result
+from patcher.results import Exit, Result
 
 HELP = """Give an sglang tree its original bytes back, proved by hash.
 
@@ -26,7 +25,7 @@ Exit codes: 0 done, 2 usage, 3 the tree refuses, 4 the environment can't.
 @common.app(HELP)
 def app(
     context: typer.Context,
-    tree: Annotated[Path, typer.Argument(metavar="TREE")],
+    tree: options.Tree,
     patch: options.Patches = None,
     revert: Annotated[
         bool,
@@ -34,7 +33,7 @@ def app(
     ] = False,
     json: options.Json = None,
     version: options.Version = False,
-) -> None:
+) -> Exit:
     def make() -> Result:
         from patcher.rollback import rollback
         from patcher.tree.find import find_tree
@@ -43,9 +42,9 @@ def app(
         known = context.obj.patches() if names else ()
         return rollback(find_tree(tree), names, known, revert=revert)
 
-    common.finish(make, json)
+    return common.finish(make, json)
 
 
-def main(argv: Sequence[str] | None, patches: common.Patches) -> int:
+def main(argv: Sequence[str] | None, patches: common.Discover) -> int:
     """Runs the command and returns its exit code."""
     return common.run(app, "rollback-nsa-opt", argv, patches)

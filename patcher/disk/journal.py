@@ -22,7 +22,7 @@ from patcher.disk import fs, packed
 from patcher.disk.lock import unwritable
 from patcher.disk.manifest import PATH as MANIFEST
 from patcher.disk.manifest import Manifest
-from patcher.disk.packed import Mode, Packed, Record, SafePath
+from patcher.disk.packed import Mode, Packed, SafePath, Stored
 from patcher.results import FileEdit, Reason, Refusal
 from patcher.tree.diff import edit, unified
 from patcher.tree.find import STATE, Tree
@@ -30,7 +30,7 @@ from patcher.tree.find import STATE, Tree
 NAME = "journal.json"
 
 
-class Change(Record):
+class Change(Stored):
     """One file from `old` to `new` bytes; None: it is not there."""
 
     path: SafePath
@@ -39,7 +39,7 @@ class Change(Record):
     mode: Mode
 
 
-class Journal(Record):
+class Journal(Stored):
     """A set of changes, and the folders to make before and to remove after them."""
 
     schema_version: Literal[1] = 1

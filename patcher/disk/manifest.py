@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from patcher.disk import packed
-from patcher.disk.packed import Mode, Packed, Record, SafePath
+from patcher.disk.packed import Mode, Packed, SafePath, Stored
 from patcher.tree.find import STATE, Tree
 from patcher.tree.outline import sha256
 
@@ -16,14 +16,14 @@ NAME = "manifest.json"
 PATH = f"{STATE}/{NAME}"
 
 
-class AppliedPatch(Record):
+class AppliedPatch(Stored):
     """A patch in a tree."""
 
     name: str
     version: str
 
 
-class PatchedFile(Record):
+class PatchedFile(Stored):
     """One file: what it was (None: it did not exist) and what it is."""
 
     path: SafePath
@@ -43,7 +43,7 @@ class PatchedFile(Record):
         return self
 
 
-class Manifest(Record):
+class Manifest(Stored):
     """Everything that a rollback needs."""
 
     schema_version: Literal[1] = 1

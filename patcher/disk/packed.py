@@ -62,13 +62,13 @@ SafePath = Annotated[str, AfterValidator(_safe)]
 Mode = Annotated[int, Field(ge=0, le=0o777)]
 
 
-class Record(BaseModel):
+class Stored(BaseModel):
     """A frozen record that refuses what it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-_R = TypeVar("_R", bound=Record)
+_R = TypeVar("_R", bound=Stored)
 
 
 def load(tree: Tree, name: str, kind: type[_R]) -> _R | None:
@@ -95,7 +95,7 @@ def load(tree: Tree, name: str, kind: type[_R]) -> _R | None:
     raise Refusal(Reason(file, "", what, hint))
 
 
-def dump(record: Record) -> bytes:
+def dump(record: Stored) -> bytes:
     """The record as JSON."""
     return record.model_dump_json(indent=1).encode() + b"\n"
 

@@ -40,18 +40,10 @@ class BenchOptions:
 
 
 def work(options: BenchOptions) -> Exit:
-    """Measure, print, write; a mistake of the user's is a message, not a trace."""
-    try:
-        report = bench(options)
-        render(report, _console())
-        write(report, options.report, options.json, progress)
-    except Refusal as refusal:
-        for reason in refusal.reasons:
-            where = f"{reason.file}: " if reason.file else ""
-            print(f"error: {where}{reason.what}", file=sys.stderr)
-            if reason.hint:
-                print(f"  {reason.hint}", file=sys.stderr)
-        return refusal.code
+    """Measure, print, write. Raises `Refusal`."""
+    report = bench(options)
+    render(report, _console())
+    write(report, options.report, options.json, progress)
     return Exit(report.exit_code)
 
 

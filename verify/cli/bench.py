@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from patcher.cli import common
 from patcher.cli import options as shared
+from patcher.results import Exit
 from verify.cli import options
 
 HELP = """Time the replay of a patched sglang tree against its originals, in one run.
@@ -36,7 +36,7 @@ Exit codes: 0 done; 1 an output differs, or slower than --min-speedup; 2 usage;
 @common.app(HELP)
 def app(
     context: typer.Context,
-    tree: Annotated[Path, typer.Argument(metavar="TREE", show_default=False)],
+    tree: shared.Tree,
     against: Annotated[
         list[str] | None,
         typer.Option(metavar="RELEASE|PATH", help="Another side; repeatable."),
@@ -63,7 +63,7 @@ def app(
     rounds: Annotated[
         int, typer.Option(metavar="N", help="Rounds a point; 0: as many as usual.")
     ] = 0,
-    seed: Annotated[int, typer.Option(help="Seed of inputs, order and intervals.")] = 0,
+    seed: options.Seed = 0,
     device: options.Device = "auto",
     python: options.Python = None,
     quick: Annotated[
@@ -77,12 +77,9 @@ def app(
         typer.Option(metavar="X", help="Exit 1 if any route's lower bound is less."),
     ] = None,
     json: shared.Json = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Write page, plots and JSON here."),
-    ] = None,
+    report: options.Report = None,
     version: shared.Version = False,
-) -> None:
+) -> Exit:
     from verify.bench.bench import BenchOptions, work
     from verify.bench.points import PointError, Request, numbers
 
@@ -112,7 +109,7 @@ def app(
         report=report,
         arguments=context.obj.arguments,
     )
-    raise typer.Exit(int(work(asked)))
+    return work(asked)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,6 +11,7 @@ import typer
 
 from patcher.cli import common
 from patcher.cli import options as shared
+from patcher.results import Exit
 from verify.cli import options
 
 HELP = """Prove that a patched sglang tree leaves the same NSA metadata, bit for bit.
@@ -57,7 +58,7 @@ def app(
             help="Stub what metadata does not need, or import the sglang there.",
         ),
     ] = "isolated",
-    seed: Annotated[int, typer.Option(help="Seed of inputs and drawn scripts.")] = 0,
+    seed: options.Seed = 0,
     cases: Annotated[
         int, typer.Option(metavar="N", help="Draw N scenarios a route instead.")
     ] = 0,
@@ -72,15 +73,13 @@ def app(
         bool,
         typer.Option("--sanitize", help="Reduced matrix under compute-sanitizer."),
     ] = False,
-    report: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write every report format here.")
-    ] = None,
+    report: options.Report = None,
     json: shared.Json = None,
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write JUnit XML here.")
     ] = None,
     version: shared.Version = False,
-) -> None:
+) -> Exit:
     from verify import verify as work
 
     asked = work.Options(
@@ -100,7 +99,7 @@ def app(
         junit=junit,
         arguments=context.obj.arguments,
     )
-    raise typer.Exit(int(work.work(asked)))
+    return work.work(asked)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

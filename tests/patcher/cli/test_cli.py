@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from patcher import report
 from patcher.cli import apply, checkout, rollback
 from patcher.tree.find import Tree
 from tests.patcher.lookalike import FILES, patches, write_wheel
+from verify.cli import bench, verify
 
 APPLY = partial(apply.main, patches=patches)
 ROLLBACK = partial(rollback.main, patches=patches)
@@ -178,3 +180,16 @@ def test_layers(never: str, modules: str) -> None:
         check=False,
     )
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("main", [verify.main, bench.main])
+def test_the_verifier_refuses_in_the_same_form(
+    main: Callable[[list[str]], int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    odd = tmp_path / "od\x1bd"
+    odd.mkdir()
+    assert main([str(odd), "--device", "cpu"]) == 3
+    assert ROLLBACK([str(odd)]) == 3
+    ours, theirs = (text for text in capfd.readouterr().err.split("error: ")[1:])
+    assert ours == theirs
+    assert "od\\x1bd: holds no sglang package\n  give a git checkout" in ours
