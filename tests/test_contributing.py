@@ -100,7 +100,7 @@ def test_it_is_one_folder() -> None:
 
 def test_it_applies_verifies_and_goes_back(command: Command, tree: Path) -> None:
     before = content(tree)
-    code, out = command("patcher.cli.apply", tree, "--patch", "copy-first")
+    code, out = command("patches.commands", "apply", tree, "--patch", "copy-first")
     assert code == 0, out
     assert content(tree) != before
 
@@ -109,7 +109,7 @@ def test_it_applies_verifies_and_goes_back(command: Command, tree: Path) -> None
     assert re.search(r"^decode +copy-first +4 +- +- +- ", out, re.MULTILINE), out
     assert re.search(r"^runner +copy-first +2 +- +- +- ", out, re.MULTILINE), out
 
-    code, out = command("patcher.cli.rollback", tree)
+    code, out = command("patches.commands", "rollback", tree)
     assert code == 0, out
     assert content(tree) == before
 
@@ -130,7 +130,7 @@ def test_a_wrong_one_is_caught(
     text = payload.read_text()
     assert text.count(right) == 1
     payload.write_text(text.replace(right, wrong))
-    code, out = command("patcher.cli.apply", tree, "--patch", "copy-first")
+    code, out = command("patches.commands", "apply", tree, "--patch", "copy-first")
     assert code == 0, out
     code, out = verify(command, tree)
     assert code != 0, out
@@ -145,7 +145,7 @@ def test_an_edit_of_what_it_goes_around_is_refused(
     head, found, tail = text.rpartition("for i in range(self.speculative_num_steps):")
     file.write_text(head + "count = 1\n        " + found + tail)
     code, out = command(
-        "patcher.cli.apply", tree, "--patch", "copy-first", "--allow-drift"
+        "patches.commands", "apply", tree, "--patch", "copy-first", "--allow-drift"
     )
     assert code == 3, out
     assert "init_forward_metadata_replay_cuda_graph" in out
