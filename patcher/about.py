@@ -55,7 +55,8 @@ class About:
     requires  patches without which it makes no sense
     default   applied when no patch is named
     families  of releases that it is made for (see patcher.tree.pins)
-    unfit     releases of these families that it does not fit, with the reason
+    unfit     releases of these families, or other families, that it does not fit, with
+              the reason
     sign      a definition that it brings: a tree that has it has the patch
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import zipfile
@@ -12,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from patcher.disk.git import git_refusal
 from patcher.plan.select import suggest
 from patcher.results import CheckedOut, Exit, Reason, Refusal
-from patcher.tree.pins import pins
+from patcher.tree.pins import nearest_newer, pins
 from patcher.tree.wheels import fetch
 
 _PLAIN = ["core.autocrlf=false", "core.hooksPath=/dev/null", "commit.gpgsign=false"]
@@ -31,6 +32,8 @@ def checkout(
     if release not in pins():
         what = f"there is no pin for sglang {release!r}"
         hint = suggest(release, pins())
+        if re.fullmatch(r"\d+(\.\d+)*(\.post\d+)?", release):
+            hint = f"the nearest is {nearest_newer(release)}"
         raise Refusal(Reason("", release, what, hint), code=Exit.USAGE)
     if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
         hint = "give a folder that is empty or does not exist"

@@ -12,9 +12,11 @@ _NEAR = 0.5
 """At least this share of a release's lines, or the tree is not near it."""
 
 
-def unknown() -> Refusal:
-    """The refusal for a tree of no known release."""
+def unknown(identity: Identity) -> Refusal:
+    """The refusal for a tree of no known release, with what can be said of it."""
     what = "the tree is of no release known here"
+    if identity.why:
+        what += f": {identity.why}"
     return Refusal(Reason("", "", what, "apply-nsa-opt --list shows the releases"))
 
 
@@ -22,12 +24,10 @@ def require_patchable(identity: Identity) -> Pin:
     """The release to patch. Raises `Refusal` when it is not known or not patched."""
     pin = identity.pin
     if pin is None:
-        raise unknown()
+        raise unknown(identity)
     if not pin.patchable:
         near = "" if identity.exact else "a tree near "
-        in_tree = "verify-nsa-opt --baseline in-tree can check it all the same"
-        hint = in_tree if pin.family == "upstream" else ""
-        raise Refusal(Reason("", "", f"{near}sglang {pin.release}: {pin.why}", hint))
+        raise Refusal(Reason("", "", f"{near}sglang {pin.release}: {pin.why}"))
     return pin
 
 
@@ -39,7 +39,7 @@ def judge(identity: Identity, planned: Plan, *, allowed: bool) -> tuple[str, ...
     """
     pin = require_patchable(identity)
     if any(_kept(pin, change) < _NEAR for change in identity.changes):
-        raise unknown()
+        raise unknown(identity)
     if planned.conflicts:
         hint = f"make it as in sglang {pin.release}, or leave out the patch"
         raise Refusal(*(replace(c, hint=c.hint or hint) for c in planned.conflicts))
@@ -53,7 +53,7 @@ def judge(identity: Identity, planned: Plan, *, allowed: bool) -> tuple[str, ...
 
 def _kept(pin: Pin, change: Change) -> float:
     """The share of the release's lines that the file still has."""
-    known = outline(pin.files[change.file])
+    known = outline(pin.files.get(change.file, ""))
     if known is None or change.differences is None or len(known.lines) < 10:
         return 1.0
     gone = sum(difference.removed for difference in change.differences)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from patcher.recipe import Patch
 from patcher.results import Exit, Reason, Refusal
@@ -20,7 +21,11 @@ def choose(
     by_name = {patch.name: patch for patch in patches}
     require_known(names, by_name)
     if not names:
-        return tuple(patch for patch in patches if not unfit(patch, patches, pin))
+        fitting = tuple(p for p in patches if not unfit(p, patches, pin))
+        if not fitting:
+            why = _reasons({p.name: unfit(p, patches, pin) for p in patches})
+            raise Refusal(Reason("", "", f"no patch fits sglang {pin.release}: {why}"))
+        return fitting
     chosen = closure(names, patches)
     reasons = [
         Reason("", name, f"patch {name} does not fit {pin.release}: {why}")
@@ -72,8 +77,11 @@ def unfit(patch: Patch, patches: Sequence[Patch], pin: Pin) -> str:
     """Why the patch does not fit the release; empty when it does."""
     if not pin.patchable:
         return pin.why
-    if pin.release in patch.about.unfit:
-        return patch.about.unfit[pin.release]
+    for key in (pin.release, pin.family):
+        if key in patch.about.unfit:
+            return patch.about.unfit[key]
+    if pin.family not in patch.about.families:
+        return f"not made for family {pin.family}"
     for name in patch.about.requires:
         required = next(p for p in patches if p.name == name)
         if unfit(required, patches, pin):
@@ -81,15 +89,40 @@ def unfit(patch: Patch, patches: Sequence[Patch], pin: Pin) -> str:
     return ""
 
 
-def table(patches: Sequence[Patch]) -> list[tuple[str, tuple[str, ...], str]]:
-    """Releases x patches: (release, `yes`/`no` a patch, the reasons why not)."""
-    rows = []
+@dataclass(frozen=True)
+class Row:
+    """Releases in a row that the same patches fit: `yes`/`no` a patch, and why not."""
+
+    releases: tuple[str, ...]
+    family: str
+    cells: tuple[str, ...]
+    why: str
+
+    @property
+    def span(self) -> str:
+        """The first and the last release."""
+        first, last = self.releases[0], self.releases[-1]
+        return first if first == last else f"{first} to {last}"
+
+
+def table(patches: Sequence[Patch]) -> list[Row]:
+    """What fits what: a row for a family, or for the part of it that differs."""
+    rows: list[Row] = []
     for pin in pins().values():
         reasons = {patch.name: unfit(patch, patches, pin) for patch in patches}
         cells = tuple("no" if reasons[patch.name] else "yes" for patch in patches)
-        if pin.patchable:
-            why = "; ".join(f"{name}: {why}" for name, why in reasons.items() if why)
-        else:
-            why = pin.why
-        rows.append((pin.release, cells, why))
+        why = _reasons(reasons) if pin.patchable else pin.why
+        row = Row((pin.release,), pin.family, cells, why)
+        if rows and replace(rows[-1], releases=row.releases) == row:
+            row = replace(row, releases=(*rows.pop().releases, pin.release))
+        rows.append(row)
     return rows
+
+
+def _reasons(reasons: Mapping[str, str]) -> str:
+    """`a, b: why; c: why`, a reason once."""
+    names: dict[str, list[str]] = {}
+    for name, why in reasons.items():
+        if why:
+            names.setdefault(why, []).append(name)
+    return "; ".join(f"{', '.join(who)}: {why}" for why, who in names.items())

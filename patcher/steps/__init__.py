@@ -18,7 +18,7 @@ from patcher.steps.bodies import (
     PrependToBody,
 )
 from patcher.steps.checks import RequireKnown, RequireNeverRead
-from patcher.steps.choice import Choose
+from patcher.steps.choice import Choose, Where
 from patcher.steps.cst.workspace import Conflict, RecipeError, Step, Workspace
 from patcher.steps.definitions import AddDefinitions, AddMethods
 from patcher.steps.environ import AddEnvFlag
@@ -46,5 +46,6 @@ __all__ = [
     "RequireKnown",
     "RequireNeverRead",
     "Step",
+    "Where",
     "Workspace",
 ]

@@ -1,4 +1,4 @@
-"""Chooses between two steps by what the tree looks like."""
+"""Chooses between steps by what the tree looks like."""
 
 from __future__ import annotations
 
@@ -25,3 +25,38 @@ class Choose:
         """Raises `Conflict` when the chosen step does."""
         chosen = self.then if self.when(work.module(self.file)) else self.otherwise
         chosen.apply(work, patch)
+
+
+@dataclass(frozen=True)
+class Where:
+    """Takes `then` only in some trees: with or without a file, where `when` holds.
+
+    `when` and `unless` ask about the step's own file.
+    """
+
+    then: Step
+    has: str = ""
+    lacks: str = ""
+    when: When | None = None
+    unless: When | None = None
+
+    @property
+    def file(self) -> str:
+        """The step's file."""
+        return self.then.file
+
+    def adds(self) -> frozenset[str]:
+        """What the step brings."""
+        return self.then.adds()
+
+    def apply(self, work: Workspace, patch: str) -> None:
+        """Raises `Conflict` when the step does."""
+        if self.has and not work.exists(self.has):
+            return
+        if self.lacks and work.exists(self.lacks):
+            return
+        if self.when is not None and not self.when(work.module(self.file)):
+            return
+        if self.unless is not None and self.unless(work.module(self.file)):
+            return
+        self.then.apply(work, patch)

@@ -15,7 +15,10 @@ Body = list[cst.BaseStatement]
 
 @dataclass(frozen=True)
 class AddEnvFlag:
-    """Adds `NAME = EnvBool(default)` under `# section`, the last section if new."""
+    """Adds `NAME = EnvBool(default)` under `# section`, the last section if new.
+
+    A heading may say more than the section's name, and in other capitals.
+    """
 
     file: str
     cls: str
@@ -51,7 +54,8 @@ class AddEnvFlag:
     def _added(self, body: Body, flag: cst.BaseStatement, patch: str) -> Body:
         title = f"# {self.section}"
         for index, statement in enumerate(body):
-            if title in layout.comments(statement):
+            above = layout.comments(statement)
+            if any(line.lower().startswith(title.lower()) for line in above):
                 end = index + 1
                 while end < len(body) and not layout.blanks(layout.leading(body[end])):
                     end += 1

@@ -1,67 +1,121 @@
-"""Adds a release to `pins.json` from its wheel: `python -m patcher.tree.add_release WHEEL`."""
+"""Adds releases to `pins.json`: `python -m patcher.tree.add_release WHEEL...`."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from patcher.tree.outline import Outline, sha256
-from patcher.tree.pins import PINNED, Family
+from patcher.tree.outline import Outline, folded, sha256, symbols, unfolded
+from patcher.tree.pins import FAMILIES, PINNED, Family, hashes_of, order
 
 PINS = Path(__file__).with_name("pins.json")
+EMPTY: dict[str, Any] = {"releases": {}, "files": {}, "outlines": {}}
 
 
-def with_release(
-    pins: dict[str, Any], wheel: Path, family: Family, why: str
-) -> dict[str, Any]:
+def with_release(pins: Mapping[str, Any], wheel: Path) -> dict[str, Any]:
     """The content of `pins.json` with the wheel's release in it, oldest first."""
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         content = {file: archive.read(file) for file in PINNED if file in names}
+    family = family_of(content)
     entry = {
         "wheel": wheel.name,
         "sha256": sha256(wheel.read_bytes()),
         "family": family,
-        "why": why,
-        "files": {file: sha256(data) for file, data in content.items()},
     }
-    releases = {**pins["releases"], wheel.name.split("-")[1]: entry}
-    outlines = dict(pins["outlines"])
-    if family == "patchable":
-        outlines |= {sha256(d): Outline.of(d).packed() for d in content.values()}
+    if family == "too-old":
+        entry["why"] = f"has {FAMILIES[family]}"
+    release = wheel.name.split("-")[1]
+    releases = dict(
+        sorted(
+            {**pins["releases"], release: entry}.items(),
+            key=lambda item: order(item[0]),
+        )
+    )
+    hashes = dict(zip(pins["releases"], hashes_of(pins), strict=True))
+    hashes[release] = {file: sha256(data) for file, data in content.items()}
+    outlines = {
+        digest: outline
+        for text in pins["outlines"].values()
+        for digest, outline in unfolded(text).items()
+    }
+    if family != "too-old":
+        outlines |= {sha256(data): Outline.of(data) for data in content.values()}
     return {
-        "releases": dict(sorted(releases.items(), key=lambda item: _order(item[0]))),
-        "outlines": dict(sorted(outlines.items())),
+        "releases": releases,
+        "files": {
+            file: runs
+            for file in PINNED
+            if (runs := _runs([(r, hashes[r].get(file)) for r in releases]))
+        },
+        "outlines": {
+            file: folded(known)
+            for file in PINNED
+            if (known := _known([hashes[r].get(file) for r in releases], outlines))
+        },
     }
 
 
-def _order(release: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", release)]
+def family_of(content: Mapping[str, bytes]) -> Family:
+    """The family of a release with these pinned files."""
+    if any(file.endswith("/dsa_backend.py") for file in content):
+        return "C"
+    if any(file.endswith("/nsa_backend_mtp_precompute.py") for file in content):
+        return "B"
+    backend = content.get(PINNED[0], b"")
+    several = any(name.endswith("MultiStepBackend") for name in symbols(backend))
+    return "A" if several else "too-old"
+
+
+def _runs(hashes: list[tuple[str, str | None]]) -> dict[str, str | None]:
+    """A file's hash at every release where it is another than before."""
+    runs: dict[str, str | None] = {}
+    last = None
+    for release, digest in hashes:
+        if digest != last:
+            runs[release] = last = digest
+    return runs
+
+
+def _known(
+    hashes: list[str | None], outlines: Mapping[str, Outline]
+) -> dict[str, Outline]:
+    """The outlines that there are, each once, in the order of the releases."""
+    return {h: outlines[h] for h in dict.fromkeys(hashes) if h and h in outlines}
+
+
+def text(pins: Mapping[str, Any]) -> str:
+    """`pins.json` as it is written: a line for what a reader would compare."""
+    parts = []
+    for kind in ("releases", "files", "outlines"):
+        rows = []
+        for name, value in pins[kind].items():
+            shown = json.dumps(value)
+            if kind == "files":
+                runs = [
+                    f'   "{r}": {json.dumps(digest)}' for r, digest in value.items()
+                ]
+                shown = "{\n" + ",\n".join(runs) + "\n  }"
+            rows.append(f'  "{name}": {shown}')
+        parts.append(f' "{kind}": {{\n' + ",\n".join(rows) + "\n }")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Rewrites `pins.json`; run it in a checkout of this project."""
+    """Rewrites `pins.json`; run it in a checkout of this project, and read the diff."""
     parser = argparse.ArgumentParser(prog="python -m patcher.tree.add_release")
-    parser.add_argument("wheel", type=Path)
-    parser.add_argument("--family", choices=get_args(Family), default="patchable")
-    parser.add_argument("--why", default="", help="why it is not patched")
-    options = parser.parse_args(argv)
-    known: dict[str, Any] = {"releases": {}, "outlines": {}}
+    parser.add_argument("wheels", type=Path, nargs="+", metavar="WHEEL")
+    pins = EMPTY
     if PINS.exists():
-        known = json.loads(PINS.read_text(encoding="utf-8"))
-    made = with_release(known, options.wheel, options.family, options.why)
-    rows = [
-        f' "{kind}": {{\n'
-        + ",\n".join(f'  "{k}": {json.dumps(v)}' for k, v in made[kind].items())
-        + "\n }"
-        for kind in ("releases", "outlines")
-    ]
-    PINS.write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
+        pins = json.loads(PINS.read_text(encoding="utf-8"))
+    for wheel in parser.parse_args(argv).wheels:
+        pins = with_release(pins, wheel)
+    PINS.write_text(text(pins), encoding="utf-8")
     return 0
 
 

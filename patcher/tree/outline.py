@@ -7,6 +7,8 @@ import base64
 import codecs
 import difflib
 import hashlib
+import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -71,19 +73,26 @@ class Outline:
         """The outline of a file."""
         return cls(symbols(data), tuple(fingerprints(data)))
 
-    def packed(self) -> dict[str, object]:
-        """For JSON."""
-        return {
-            "symbols": {name: list(span) for name, span in self.symbols.items()},
-            "lines": "".join(self.lines),
-        }
 
-    @classmethod
-    def unpacked(cls, symbols: Mapping[str, Sequence[int]], text: str) -> Outline:
-        """From JSON."""
-        spans = {name: (span[0], span[1]) for name, span in symbols.items()}
-        split = range(0, len(text), _WIDTH)
-        return cls(spans, tuple(text[i : i + _WIDTH] for i in split))
+def folded(outlines: Mapping[str, Outline]) -> str:
+    """Outlines by their files' hashes as one text, small where they are much alike."""
+    plain = {
+        digest: [one.symbols, "".join(one.lines)] for digest, one in outlines.items()
+    }
+    text = json.dumps(plain, separators=(",", ":"))
+    return base64.b85encode(zlib.compress(text.encode(), 9)).decode()
+
+
+def unfolded(text: str) -> dict[str, Outline]:
+    """The outlines that `folded` made the text of."""
+    plain = json.loads(zlib.decompress(base64.b85decode(text)))
+    return {
+        digest: Outline(
+            {name: (start, end) for name, (start, end) in spans.items()},
+            tuple(lines[i : i + _WIDTH] for i in range(0, len(lines), _WIDTH)),
+        )
+        for digest, (spans, lines) in plain.items()
+    }
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from patcher.about import About, RouteData
 from patches.shared.evidence import BASE_CALL, NO_KERNEL, PAIR
-from patches.shared.releases import DRAFT_EXTEND_BY_REQUEST, RELEASES_BY_REQUEST
+from patches.shared.releases import (
+    DRAFT_EXTEND_BY_REQUEST,
+    OWN_GENERATION,
+    RELEASES_BY_REQUEST,
+)
 
 ABOUT = About(
     name="draft-extend",
@@ -16,7 +20,10 @@ ABOUT = About(
     source="document 004",
     gate="SGLANG_NSA_USE_TRITON_METADATA",
     sign="_replay_draft_extend_metadata_fused",
-    unfit=dict.fromkeys(RELEASES_BY_REQUEST, DRAFT_EXTEND_BY_REQUEST),
+    unfit={
+        **dict.fromkeys(RELEASES_BY_REQUEST, DRAFT_EXTEND_BY_REQUEST),
+        "C": OWN_GENERATION,
+    },
     routes=(
         RouteData(
             "fused",

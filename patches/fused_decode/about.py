@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from patcher.about import About, RouteData
 from patches.shared.evidence import BASE_CALL, PAIR
+from patches.shared.releases import OWN_GENERATION
 
 ABOUT = About(
     name="fused-decode",
@@ -16,6 +17,7 @@ ABOUT = About(
     gate="SGLANG_NSA_USE_TRITON_METADATA",
     sign="_precompute_decode_mode_fused",
     requires=("precompute",),
+    unfit={"C": OWN_GENERATION},
     routes=(
         RouteData(
             "fused-decode",

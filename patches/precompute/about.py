@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from patcher.about import About, RouteData
 from patches.shared.evidence import BASE_CALL, NO_KERNEL, PAIR
+from patches.shared.releases import OWN_PRECOMPUTE
 
 ABOUT = About(
     name="precompute",
@@ -15,6 +16,7 @@ ABOUT = About(
     source="https://github.com/sgl-project/sglang/pull/14781",
     gate="SGLANG_NSA_ENABLE_MTP_PRECOMPUTE_METADATA",
     sign="PrecomputedMetadata",
+    unfit={"B": OWN_PRECOMPUTE, "C": OWN_PRECOMPUTE},
     routes=(
         RouteData(
             "precomputed",

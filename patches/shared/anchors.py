@@ -14,6 +14,7 @@ from patcher.steps import (
 )
 
 NSA_BACKEND = "sglang/srt/layers/attention/nsa_backend.py"
+DSA_BACKEND = "sglang/srt/layers/attention/dsa_backend.py"
 INIT_STATE = "init_cuda_graph_state"
 CAPTURE = "init_forward_metadata_capture_cuda_graph"
 REPLAY = "init_forward_metadata_replay_cuda_graph"
@@ -61,12 +62,12 @@ KNOWN_REPLAY = tuple(
 )
 
 
-def gate(name: str) -> AddEnvFlag:
+def gate(name: str, section: str = "NSA Backend") -> AddEnvFlag:
     """The step that declares the environment variable which switches a patch off."""
     return AddEnvFlag(
         file="sglang/srt/environ.py",
         cls="Envs",
         name=name,
         default=True,
-        section="NSA Backend",
+        section=section,
     )

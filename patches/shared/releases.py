@@ -5,4 +5,16 @@ from __future__ import annotations
 # Up to 0.5.5 draft_extend keeps one page table row a request, not one a token, and
 # counts all draft tokens into a sequence's length.
 DRAFT_EXTEND_BY_REQUEST = "its draft_extend metadata has one row a request"
-RELEASES_BY_REQUEST = ("0.5.4", "0.5.4.post3", "0.5.5")
+RELEASES_BY_REQUEST = (
+    "0.5.4",
+    "0.5.4.post1",
+    "0.5.4.post2",
+    "0.5.4.post3",
+    "0.5.5",
+    "0.5.5.post1",
+    "0.5.5.post2",
+)
+
+# What upstream has by itself in the later families.
+OWN_PRECOMPUTE = "upstream has its own precompute since 0.5.7"
+OWN_GENERATION = "upstream's own is one Triton launch since 0.5.15"

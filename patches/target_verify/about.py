@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from patcher.about import About, RouteData
 from patches.shared.evidence import BASE_CALL, NO_KERNEL, PAIR
+from patches.shared.releases import OWN_GENERATION
 
 ABOUT = About(
     name="target-verify",
@@ -15,6 +16,7 @@ ABOUT = About(
     source="document 002",
     gate="SGLANG_NSA_USE_TRITON_METADATA",
     sign="_replay_target_verify_metadata",
+    unfit={"C": OWN_GENERATION},
     routes=(
         RouteData(
             "fused",

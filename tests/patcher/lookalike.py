@@ -12,13 +12,14 @@ from typing import Any
 from patcher.about import About
 from patcher.recipe import Patch
 from patcher.steps import AddDefinitions, AddEnvFlag, AddModule, PrependToBody
-from patcher.tree.add_release import with_release
+from patcher.tree import add_release
 from patcher.tree.find import Tree
 
 BACKEND = "sglang/srt/layers/attention/nsa_backend.py"
 ENVIRON = "sglang/srt/environ.py"
 RUNNER = "sglang/srt/speculative/eagle_draft_cuda_graph_runner.py"
 VERSION = "sglang/version.py"
+NEW_BACKEND = "sglang/srt/layers/attention/dsa_backend.py"
 KERNEL = "sglang/srt/layers/attention/nsa/kernel.py"
 
 FILES = {
@@ -51,6 +52,10 @@ class Backend:
 
     def forward(self, rows):
         return numpy.asarray(rows)
+
+
+class MultiStepBackend:
+    backends: List[Backend]
 ''',
     ENVIRON: """\
 class EnvBool:
@@ -79,6 +84,16 @@ class Runner:
         return run_once
 """,
     VERSION: '__version__ = "1.0"\n',
+    # What no patch touches: a tree is known by most of its files.
+    **{
+        f"sglang/{name}.py": f"NAME = '{name}'\n"
+        for name in (
+            "srt/layers/attention/base_attn_backend",
+            "srt/layers/attention/triton_ops/dsa_metadata",
+            "srt/model_executor/forward_batch_info",
+            "kernels/ops/attention/dsa_metadata",
+        )
+    },
     "sglang/__init__.py": "",
 }
 
@@ -112,21 +127,21 @@ def _patch(name: str, *steps: Any, **more: Any) -> Patch:
 
 
 def pins_data() -> dict[str, Any]:
-    """`pins.json` of made-up releases: 0.9 and 1.0 patchable, 0.8 and 2.0 not."""
-    data: dict[str, Any] = {"releases": {}, "outlines": {}}
+    """`pins.json` of made-up releases: 0.9 and 1.0 of family A, 0.8 too old, 2.0 of C."""
+    data: dict[str, Any] = add_release.EMPTY
     old = {**FILES, VERSION: '__version__ = "0.9"\n'}
     old[BACKEND] = old[BACKEND].replace("total = sum(lens)", "total = len(lens)")
     bare = {VERSION: '__version__ = "0.8"\n', BACKEND: "class Backend: ...\n"}
-    new = {VERSION: '__version__ = "2.0"\n', BACKEND: "class NewBackend: ...\n"}
+    new = {VERSION: '__version__ = "2.0"\n', NEW_BACKEND: "class NewBackend: ...\n"}
     with tempfile.TemporaryDirectory() as folder:
-        for release, files, family, why in (
-            ("0.8", bare, "too-old", "has nothing to patch"),
-            ("0.9", old, "patchable", ""),
-            ("1.0", FILES, "patchable", ""),
-            ("2.0", new, "upstream", "upstream has it since 2.0"),
+        for release, files in (
+            ("0.8", bare),
+            ("0.9", old),
+            ("1.0", FILES),
+            ("2.0", new),
         ):
             wheel = write_wheel(Path(folder), release, files)
-            data = with_release(data, wheel, family, why)
+            data = add_release.with_release(data, wheel)
     return data
 
 

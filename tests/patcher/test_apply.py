@@ -20,6 +20,7 @@ from tests.patcher.lookalike import (
     ENVIRON,
     FILES,
     KERNEL,
+    NEW_BACKEND,
     VERSION,
     patches,
     snapshot,
@@ -135,23 +136,31 @@ def test_every_conflict_is_listed_at_once(tree: Tree) -> None:
 
 
 @pytest.mark.parametrize(
-    ("release", "text", "what"),
+    ("release", "backend", "what"),
     [
-        ("0.8", "class Backend: ...\n", "sglang 0.8: has nothing to patch"),
-        ("2.0", "class NewBackend: ...\n", "sglang 2.0: upstream has it since 2.0"),
+        (
+            "0.8",
+            {BACKEND: "class Backend: ...\n"},
+            "sglang 0.8: has no multi-step NSA backend",
+        ),
+        (
+            "2.0",
+            {NEW_BACKEND: "class NewBackend: ...\n"},
+            "no patch fits sglang 2.0: once, fast, wide: not made for family C",
+        ),
     ],
 )
 def test_a_release_that_is_not_patched_says_why(
-    tmp_path: Path, known: None, release: str, text: str, what: str
+    tmp_path: Path, known: None, release: str, backend: dict[str, str], what: str
 ) -> None:
-    files = {VERSION: f'__version__ = "{release}"\n', BACKEND: text}
+    files = {VERSION: f'__version__ = "{release}"\n', **backend}
     with pytest.raises(Refusal) as refusal:
         apply(write_tree(tmp_path, files), (), patches())
     assert reasons(refusal) == [("", "", what)]
 
 
 def test_an_unknown_tree_is_refused(tmp_path: Path, known: None) -> None:
-    files = {VERSION: '__version__ = "7"\n', BACKEND: "x = 1\n"}
+    files = {VERSION: '__version__ = "-"\n', BACKEND: "x = 1\n"}
     with pytest.raises(Refusal) as refusal:
         apply(write_tree(tmp_path, files), (), patches(), allow_drift=True)
     assert reasons(refusal) == [("", "", "the tree is of no release known here")]

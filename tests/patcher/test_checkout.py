@@ -94,7 +94,7 @@ def test_pip_is_asked_for_the_wheel_of_another_platform(
     pin = pins()["1.0"]
     native = "sglang-1.0-cp311-cp311-manylinux_2_34_x86_64.whl"
     for wheel in (pin.wheel, native):
-        wheels._download(type(pin)("1.0", wheel, "", "patchable", "", {}), tmp_path)
+        wheels._download(type(pin)("1.0", wheel, "", "A", "", {}), tmp_path)
     plain, other = commands
     assert plain[0] == sys.executable
     assert plain[-1] == "sglang==1.0"

@@ -12,23 +12,25 @@ from patcher.plan.select import unfit
 from patcher.results import Applied, Refusal
 from patcher.rollback import rollback
 from patcher.tree.find import Tree, find_tree
-from patcher.tree.pins import PINNED, identify, pins
+from patcher.tree.pins import PINNED, STATED, identify, pins
 from patcher.tree.wheels import fetch
 from patches import all_patches
 from tests.kit import is_insertion
 from tests.patcher.lookalike import snapshot
+from tests.patcher.releases import one_of_each
 
 pytestmark = pytest.mark.tree
 
 BACKEND, ENVIRON = PINNED[:2]
-PATCHABLE = [release for release, pin in pins().items() if pin.patchable]
+DSA_BACKEND = PINNED[2]
+LAST_A = "0.5.6.post2"
 
 
 def unpack(release: str, folder: Path) -> Tree:
     """The release's pinned files, as an unpacked wheel."""
     wheel = fetch(pins()[release], lambda line: None)
     with zipfile.ZipFile(wheel) as archive:
-        for file in set(PINNED) & set(archive.namelist()):
+        for file in {*PINNED, *STATED} & set(archive.namelist()):
             archive.extract(file, folder)
     return find_tree(folder)
 
@@ -39,7 +41,7 @@ def without_imports(text: str) -> str:
     return "".join(line for line in lines if not line.startswith(("import ", "from ")))
 
 
-@pytest.mark.parametrize("release", PATCHABLE)
+@pytest.mark.parametrize("release", one_of_each())
 def test_apply_and_rollback(release: str, tmp_path: Path) -> None:
     tree = unpack(release, tmp_path)
     identity = identify(tree.read)
@@ -65,7 +67,7 @@ def test_apply_and_rollback(release: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "release", [release for release, pin in pins().items() if not pin.patchable][:2]
+    "release", [release for release, pin in pins().items() if not pin.patchable]
 )
 def test_the_others_are_told_apart_and_left_alone(release: str, tmp_path: Path) -> None:
     tree = unpack(release, tmp_path)
@@ -76,22 +78,22 @@ def test_the_others_are_told_apart_and_left_alone(release: str, tmp_path: Path) 
 
 
 def test_one_by_one_and_all_at_once_are_the_same(tmp_path: Path) -> None:
-    release = PATCHABLE[-1]
-    together = unpack(release, tmp_path / "together")
-    single = unpack(release, tmp_path / "single")
+    together = unpack(LAST_A, tmp_path / "together")
+    single = unpack(LAST_A, tmp_path / "single")
     apply(together, (), all_patches())
-    for patch in reversed(all_patches()):
+    fitting = [p for p in all_patches() if "A" in p.about.families]
+    for patch in reversed(fitting):
         apply(single, [patch.name], all_patches())
     assert snapshot(single.home) == snapshot(together.home)
     rollback(single, ["in-graph"], all_patches())
     rollback(together)
-    rest = [patch.name for patch in all_patches() if patch.name != "in-graph"]
+    rest = [patch.name for patch in fitting if patch.name != "in-graph"]
     apply(together, rest, all_patches())
     assert snapshot(single.home) == snapshot(together.home)
 
 
 def test_edits_elsewhere_in_a_file_are_kept(tmp_path: Path) -> None:
-    tree = unpack(PATCHABLE[-1], tmp_path)
+    tree = unpack(LAST_A, tmp_path)
     path = tree.path(BACKEND)
     marked = path.read_bytes().replace(b"\nclass ", b"\n# mine\nclass ")
     path.write_bytes(marked.replace(b"\n", b"\r\n"))
@@ -123,7 +125,7 @@ def test_a_commit_between_two_releases_can_be_patched(tmp_path: Path) -> None:
 
 
 def test_a_renamed_anchor_is_refused_by_name(tmp_path: Path) -> None:
-    tree = unpack(PATCHABLE[-1], tmp_path)
+    tree = unpack(LAST_A, tmp_path)
     path = tree.path(BACKEND)
     name = b"init_forward_metadata_replay_cuda_graph"
     path.write_bytes(path.read_bytes().replace(name, b"replay_metadata"))
@@ -147,3 +149,46 @@ def test_a_decision_that_is_copied_must_be_a_known_one(tmp_path: Path) -> None:
         apply(tree, ("fan-out",), all_patches(), allow_drift=True)
     symbols = [reason.symbol for reason in refused.value.reasons]
     assert symbols == ["NativeSparseAttnBackend.set_nsa_prefill_impl"]
+
+
+@pytest.mark.parametrize(
+    ("release", "old", "new", "symbol"),
+    [
+        (
+            "0.5.23",
+            "        bs = forward_batch.batch_size\n        # Precompute",
+            "        bs = int(forward_batch.batch_size)\n        # Precompute",
+            "DeepseekSparseAttnMultiStepBackend.init_forward_metadata_out_graph",
+        ),
+        (
+            "0.5.23",
+            "        if metadata.topk_v2_plan is None:\n            return\n",
+            "        if metadata.topk_v2_plan is None or self.frozen:\n            return\n",
+            "DeepseekSparseAttnBackend._refresh_topk_v2_plan",
+        ),
+    ],
+)
+def test_a_local_edit_of_what_fresh_plans_relies_on_is_refused_by_name(
+    release: str, old: str, new: str, symbol: str, tmp_path: Path
+) -> None:
+    tree = unpack(release, tmp_path)
+    path = tree.path(DSA_BACKEND)
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+    before = snapshot(tmp_path)
+    with pytest.raises(Refusal) as refusal:
+        apply(tree, ["fresh-plans"], all_patches(), allow_drift=True)
+    assert [(r.file, r.symbol) for r in refusal.value.reasons] == [
+        (DSA_BACKEND, symbol)
+    ]
+    assert snapshot(tmp_path) == before
+
+
+def test_a_dsa_tree_without_its_backend_is_not_patched_through_the_shim(
+    tmp_path: Path,
+) -> None:
+    tree = unpack("0.5.17", tmp_path)
+    tree.path(DSA_BACKEND).unlink()
+    with pytest.raises(Refusal):
+        apply(tree, ["fresh-plans"], all_patches(), allow_drift=True)

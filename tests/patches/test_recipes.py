@@ -16,6 +16,7 @@ def test_what_is_built_on_comes_first() -> None:
         "fused-decode",
         "fan-out",
         "draft-extend",
+        "fresh-plans",
         "in-graph",
         "target-verify",
     ]

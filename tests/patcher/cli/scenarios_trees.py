@@ -14,6 +14,7 @@ from tests.patcher.lookalike import (
     BACKEND,
     ENVIRON,
     FILES,
+    NEW_BACKEND,
     VERSION,
     write_tree,
     write_wheel,
@@ -72,12 +73,13 @@ def wrong_usage(stage: Stage) -> None:
 
 @scenario
 def releases_that_are_not_patched(stage: Stage) -> None:
-    for release, text in (
-        ("0.8", "class Backend: ...\n"),
-        ("2.0", "class NewBackend: ...\n"),
-        ("7", "x = 1\n"),
+    for release, backend, text in (
+        ("0.8", BACKEND, "class Backend: ...\n"),
+        ("2.0", NEW_BACKEND, "class NewBackend: ...\n"),
+        ("7", NEW_BACKEND, "x = 1\n"),
+        ("1.0", BACKEND, FILES[BACKEND]),
     ):
-        files = {VERSION: f'__version__ = "{release}"\n', BACKEND: text}
+        files = {VERSION: f'__version__ = "{release}"\n', backend: text}
         write_tree(stage.folder / release, files)
         stage.run(f"apply {release}")
     old = {**FILES, VERSION: '__version__ = "0.9"\n'}

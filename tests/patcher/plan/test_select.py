@@ -7,6 +7,7 @@ from patcher.plan.select import choose, closure, dependents, table, unfit
 from patcher.recipe import Patch
 from patcher.results import Exit, Refusal
 from patcher.tree.pins import Pin
+from patches import all_about
 
 
 def patch(name: str, *requires: str, **unfit: str) -> Patch:
@@ -15,9 +16,10 @@ def patch(name: str, *requires: str, **unfit: str) -> Patch:
 
 
 CHAIN = (patch("a"), patch("b", "a", _1="too old"), patch("c", "b"), patch("d"))
-NEW = Pin("2", "", "", "patchable", "", {})
-OLD = Pin(".1", "", "", "patchable", "", {})
-OTHER = Pin("3", "", "", "upstream", "upstream has it", {})
+NEW = Pin("2", "", "", "A", "", {})
+OLD = Pin(".1", "", "", "A", "", {})
+OTHER = Pin("3", "", "", "B", "", {})
+ANCIENT = Pin(".0", "", "", "too-old", "has nothing", {})
 
 
 def names(patches: tuple[Patch, ...]) -> list[str]:
@@ -45,15 +47,31 @@ def test_what_requires_a_patch_that_does_not_fit_does_not_fit() -> None:
     assert refusal.value.code == Exit.REFUSED
 
 
-def test_nothing_fits_a_release_that_is_not_patched() -> None:
-    assert {unfit(patch, CHAIN, OTHER) for patch in CHAIN} == {"upstream has it"}
+def test_nothing_fits_a_release_that_is_too_old() -> None:
+    assert {unfit(patch, CHAIN, ANCIENT) for patch in CHAIN} == {"has nothing"}
 
 
-def test_the_table_has_every_release_and_its_reasons(known: None) -> None:
-    rows = table((patch("a", _1="no"), patch("b", "a")))
-    assert rows == [
-        ("0.8", ("no", "no"), "has nothing to patch"),
-        ("0.9", ("yes", "yes"), ""),
-        ("1.0", ("yes", "yes"), ""),
-        ("2.0", ("no", "no"), "upstream has it since 2.0"),
+def test_another_family_is_refused_for_the_patchs_own_reason() -> None:
+    own = (patch("a", B="upstream has it"), patch("b"))
+    assert [unfit(one, own, OTHER) for one in own] == [
+        "upstream has it",
+        "not made for family B",
     ]
+    with pytest.raises(Refusal, match="no patch fits sglang 3: a: upstream has it; b"):
+        choose((), own, OTHER)
+
+
+def test_the_table_has_a_row_for_releases_that_are_alike(known: None) -> None:
+    alike = table((patch("a"), patch("b", C="new")))
+    assert [(row.span, row.family, row.cells, row.why) for row in alike] == [
+        ("0.8", "too-old", ("no", "no"), "has no multi-step NSA backend"),
+        ("0.9 to 1.0", "A", ("yes", "yes"), ""),
+        ("2.0", "C", ("no", "no"), "a: not made for family C; b: new"),
+    ]
+    apart = table((patch("a", **{"0_9": "rows are narrow"}),))
+    assert [row.span for row in apart] == ["0.8", "0.9", "1.0", "2.0"]
+
+
+def test_no_patch_gives_a_reason_against_a_family_of_its_own() -> None:
+    for about in all_about():
+        assert not set(about.families) & set(about.unfit)

@@ -1,21 +1,28 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from patcher.plan.edits import plan
 from patcher.steps import (
+    AddDefinitions,
     AddMethods,
     Drop,
     HasGlobal,
     HasMethod,
     LacksMethod,
     Rename,
+    Where,
 )
 from patcher.steps.adapt import Adapt, When
-from tests.kit import FILE, check_transformed
+from tests.kit import FILE, check_transformed, patch_of
 from tests.patcher.steps.kit import WritePayload
 
 NEW = "class A:\n    def a(self):\n        pass\n\n    def setup(self):\n        pass\n"
 OLD = "IMPL: int\n\n\nclass A:\n    def a(self):\n        pass\n"
+
+OTHER = "sglang/other.py"
 
 PAYLOAD = """\
 class Extra:
@@ -59,3 +66,30 @@ def test_questions_about_a_target(when: When, new: bool, old: bool) -> None:
 
     assert when(parse_module(NEW)) is new
     assert when(parse_module(OLD)) is old
+
+
+@pytest.mark.parametrize(
+    ("conditions", "taken"),
+    [
+        ({}, True),
+        ({"has": OTHER}, True),
+        ({"has": "sglang/none.py"}, False),
+        ({"lacks": OTHER}, False),
+        ({"lacks": "sglang/none.py"}, True),
+        ({"when": HasGlobal("IMPL")}, True),
+        ({"when": HasGlobal("NONE")}, False),
+        ({"unless": HasGlobal("IMPL")}, False),
+        ({"has": OTHER, "unless": HasGlobal("NONE")}, True),
+    ],
+)
+def test_a_step_is_taken_only_where_it_is_asked_for(
+    payload: WritePayload, conditions: dict[str, Any], taken: bool
+) -> None:
+    made = payload("def extra():\n    return 1\n")
+    step = AddDefinitions(FILE, "A", made, ("extra",))
+    where = Where(step, **conditions)
+    assert (where.file, where.adds()) == (FILE, step.adds())
+    before = {FILE: OLD, OTHER: "x = 1\n"}
+    planned = plan({f: text.encode() for f, text in before.items()}, [patch_of(where)])
+    assert planned.conflicts == ()
+    assert (FILE in planned.edits) is taken

@@ -59,3 +59,11 @@ def test_a_flag_joins_a_section_that_the_tree_has() -> None:
 )
 def test_it_is_refused(before: str, symbol: str) -> None:
     assert check_refused(before, FLAG).symbol == symbol
+
+
+def test_a_heading_may_say_more_than_the_sections_name() -> None:
+    before = MODULE.replace("# Logging", "# speed (see the manual)")
+    after = before.replace(
+        "stands\n", "stands\n    # nsa-opt: demo\n    FAST = EnvBool(True)\n"
+    )
+    check_transformed(before, after, FLAG)

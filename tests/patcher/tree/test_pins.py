@@ -10,35 +10,138 @@ from hypothesis import strategies as st
 from patcher.steps import AddModule
 from patcher.tree import add_release, pins
 from patcher.tree.find import Tree
-from patcher.tree.outline import Outline, differences, fingerprints
+from patcher.tree.outline import (
+    Outline,
+    differences,
+    fingerprints,
+    folded,
+    unfolded,
+)
 from patcher.tree.pins import PINNED, identify
 from patches import all_patches
-from tests.patcher.lookalike import BACKEND, ENVIRON, FILES, VERSION
+from tests.patcher.lookalike import (
+    BACKEND,
+    ENVIRON,
+    FILES,
+    NEW_BACKEND,
+    VERSION,
+    write_wheel,
+)
+
+RELEASES = list(pins.pins())
 
 
-def test_the_releases_of_this_project_are_known() -> None:
-    known = pins.pins()
-    patchable = [release for release, pin in known.items() if pin.patchable]
-    assert patchable == [
-        "0.5.4",
-        "0.5.4.post3",
-        "0.5.5",
-        "0.5.5.post3",
-        "0.5.6",
-        "0.5.6.post1",
-        "0.5.6.post2",
-    ]
-    assert all(pin.why for pin in known.values() if not pin.patchable)
-    for pin in known.values():
+def test_every_release_from_0_5_4_on_is_known_with_its_family() -> None:
+    families: dict[str, list[str]] = {}
+    for release, pin in pins.pins().items():
+        families.setdefault(pin.family, []).append(release)
         assert len(pin.wheel_sha256) == 64
-        assert set(pin.files) <= set(PINNED)
+        assert f"-{release}-" in pin.wheel
         if pin.patchable:
             assert all(pins.outline(digest) for digest in pin.files.values())
+    assert {name: (known[0], known[-1]) for name, known in families.items()} == {
+        "too-old": ("0.5.3", "0.5.3"),
+        "A": ("0.5.4", "0.5.6.post2"),
+        "B": ("0.5.7", "0.5.12.post1"),
+        "C": ("0.5.13", "0.5.23"),
+    }
+    assert len(RELEASES) == 34
+    assert sorted(RELEASES, key=pins.order) == RELEASES
 
 
-def test_every_release_is_told_apart_by_content_alone() -> None:
-    contents = [tuple(sorted(pin.files.items())) for pin in pins.pins().values()]
-    assert len(set(contents)) == len(contents)
+def told(pin: pins.Pin, stated: str) -> pins.Read:
+    """Reads a tree with a release's files, by look-alike hashes, that states another."""
+    content = {file: digest.encode() for file, digest in pin.files.items()}
+    content[pins.STATED[0]] = f"__version__ = version = '{stated}'\n".encode()
+    return content.get
+
+
+@pytest.fixture
+def hashes_as_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file's content is its hash, so that no wheel is needed."""
+    monkeypatch.setattr(pins, "sha256", lambda data: data.decode("latin-1"))
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_every_release_is_told_from_the_others(
+    release: str, hashes_as_content: None
+) -> None:
+    pin = pins.pins()[release]
+    identity = identify(told(pin, release))
+    assert (identity.pin, identity.exact) == (pin, True)
+    checkout = identify(told(pin, ""))
+    assert checkout.pin is not None
+    assert checkout.exact
+    assert checkout.pin.content == pin.content
+
+
+def test_a_newer_release_is_said_to_be_that(hashes_as_content: None) -> None:
+    pin = pins.pins()["0.5.23"]
+    later = pins.Pin("", "", "", "C", "", {f: h[::-1] for f, h in pin.files.items()})
+    identity = identify(told(later, "0.5.24.dev7+g1234567"))
+    assert identity.pin is None
+    assert identity.stated == "0.5.24"
+    assert identity.why == (
+        "it is sglang 0.5.24, newer than 0.5.23, the newest release known here; its "
+        "files are laid out as in family C (DSA)"
+    )
+
+
+def test_a_newer_release_with_the_same_files_is_near_and_says_so(
+    hashes_as_content: None,
+) -> None:
+    identity = identify(told(pins.pins()["0.5.23"], "0.5.23.post1"))
+    assert identity.pin is not None
+    assert (identity.pin.release, identity.exact) == ("0.5.23", False)
+    (change,) = identity.changes
+    assert change.file == pins.STATED[0]
+    assert change.differences is not None
+    assert change.differences[0].added == ("__version__ = '0.5.23.post1'",)
+
+
+@pytest.mark.parametrize("kept", [3, 8, 12])
+def test_a_wheel_that_was_not_unpacked_fully_is_unknown(
+    kept: int, hashes_as_content: None
+) -> None:
+    pin = pins.pins()["0.5.20"]
+    files = dict(list(pin.files.items())[:kept])
+    part = pins.Pin("", "", "", "C", "", files)
+    identity = identify(told(part, "0.5.20"))
+    assert identity.pin is None
+    missing = len(pin.files) - kept
+    assert identity.why == (
+        f"{missing} files of sglang 0.5.20 are missing: not unpacked fully"
+    )
+
+
+def test_a_tree_that_states_one_release_and_is_another_is_unknown(
+    hashes_as_content: None,
+) -> None:
+    pin = pins.pins()["0.5.17"]
+    files = {**pin.files, pins.PINNED[1]: "an edit"}
+    identity = identify(told(pins.Pin("", "", "", "C", "", files), "0.5.9"))
+    assert identity.pin is None
+    assert identity.why == (
+        "it states that it is 0.5.9, but most of its files are 0.5.17's"
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "near"),
+    [
+        ("0.5.24", "0.5.23"),
+        ("0.5.5.post4", "0.5.6"),
+        ("0.5.12.post2", "0.5.13"),
+        ("0.4", "0.5.3"),
+    ],
+)
+def test_the_nearest_newer_release_is_suggested(asked: str, near: str) -> None:
+    assert pins.nearest_newer(asked) == near
+
+
+def test_every_pin_is_small() -> None:
+    size = Path(pins.__file__).with_name("pins.json").stat().st_size
+    assert size < 5000 * len(RELEASES)
 
 
 def test_every_file_that_a_patch_edits_is_pinned() -> None:
@@ -64,8 +167,8 @@ def test_content_counts_and_the_stated_version_does_not(tree: Tree) -> None:
 @pytest.mark.parametrize(
     ("line", "version", "release"),
     [
-        ("total = len(lens)", "7", "0.9"),
-        ("total = sum(lens)", "7", "1.0"),
+        ("total = len(lens)", "0.9.5", "0.9"),
+        ("total = sum(lens)", "0.9.5", "1.0"),
         ("total = max(lens)", "0.9+mine", "0.9"),
         ("total = max(lens)", "1.0.dev3", "1.0"),
     ],
@@ -116,10 +219,9 @@ def test_line_ends_alone_are_no_line_that_differs(tree: Tree) -> None:
     assert change.differences == ()
 
 
-def test_an_outline_survives_json() -> None:
-    outline = Outline.of(FILES[BACKEND].encode())
-    packed = json.loads(json.dumps(outline.packed()))
-    assert Outline.unpacked(packed["symbols"], packed["lines"]) == outline
+def test_outlines_survive_folding() -> None:
+    outlines = {str(name): Outline.of(text.encode()) for name, text in FILES.items()}
+    assert unfolded(json.loads(json.dumps(folded(outlines)))) == outlines
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300))
@@ -137,19 +239,48 @@ def test_identify_never_fails(content: dict[str, bytes]) -> None:
     assert not identity.exact
 
 
-def test_a_release_is_added_from_its_wheel(
+def write(folder: Path, release: str, files: dict[str, str]) -> Path:
+    version = f'__version__ = "{release}"\n'
+    return write_wheel(folder, release, {**files, VERSION: version})
+
+
+def test_releases_are_added_from_their_wheels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: None
 ) -> None:
-    import zipfile
-
-    wheel = tmp_path / "sglang-3.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for file, text in FILES.items():
-            archive.writestr(file, text)
+    newer = {f: text for f, text in FILES.items() if f != BACKEND}
     monkeypatch.setattr(add_release, "PINS", tmp_path / "pins.json")
-    assert add_release.main([str(wheel), "--family", "upstream", "--why", "new"]) == 0
-    assert add_release.main([str(wheel).replace("3.0", "3.0")]) == 0
+    first = write(tmp_path, "3.0", FILES)
+    last = write(tmp_path, "3.10", {**newer, NEW_BACKEND: "class New: ...\n"})
+    between = write(tmp_path, "3.9", {**FILES, ENVIRON: "changed = 1\n"})
+    assert add_release.main([str(first), str(last)]) == 0
+    two = (tmp_path / "pins.json").read_text()
+    assert add_release.main([str(between)]) == 0
     made = json.loads((tmp_path / "pins.json").read_text())
-    assert list(made["releases"]) == ["3.0"]
-    assert made["releases"]["3.0"]["family"] == "patchable"
-    assert set(made["outlines"]) == set(made["releases"]["3.0"]["files"].values())
+    assert list(made["releases"]) == ["3.0", "3.9", "3.10"]
+    assert [entry["family"] for entry in made["releases"].values()] == ["A", "A", "C"]
+    assert list(made["files"][ENVIRON]) == ["3.0", "3.9", "3.10"]
+    assert made["files"][BACKEND]["3.10"] is None
+    hashes = {h for runs in made["files"].values() for h in runs.values() if h}
+    kept = [unfolded(text) for text in made["outlines"].values()]
+    assert {digest for one in kept for digest in one} == hashes
+    assert add_release.main([str(first), str(between), str(last)]) == 0
+    assert json.loads((tmp_path / "pins.json").read_text()) == made
+    assert len(two.splitlines()) < len(
+        (tmp_path / "pins.json").read_text().splitlines()
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "family"),
+    [
+        ({NEW_BACKEND: b""}, "C"),
+        ({PINNED[5]: b"", BACKEND: b""}, "B"),
+        ({BACKEND: b"class MultiStepBackend: ...\n"}, "A"),
+        ({BACKEND: b"class Backend: ...\n"}, "too-old"),
+        ({}, "too-old"),
+    ],
+)
+def test_the_family_follows_from_the_files(
+    files: dict[str, bytes], family: str
+) -> None:
+    assert add_release.family_of(files) == family

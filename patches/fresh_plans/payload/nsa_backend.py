@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from sglang.srt.environ import envs
+from sglang.srt.layers.attention.nsa_backend import (
+    NativeSparseAttnBackend,
+    NativeSparseAttnMultiStepBackend,
+    NSAMetadata,
+    PrecomputedMetadata,
+    _to_2d_context_lens,
+)
+
+
+class CopyOne(NativeSparseAttnBackend):
+    def init_forward_metadata_replay_cuda_graph_from_precomputed(
+        self, bs: int, precomputed: PrecomputedMetadata, metadata: NSAMetadata
+    ):
+        # The captured schedule fits the lengths of the capture, all 1: DeepGEMM would
+        # do the work of a long sequence on a single SM.
+        if (
+            envs.SGLANG_NSA_REFRESH_REPLAY_PLANS.get()
+            and metadata.paged_mqa_schedule_metadata is not None
+        ):
+            import deep_gemm
+
+            metadata.paged_mqa_schedule_metadata.copy_(
+                deep_gemm.get_paged_mqa_logits_metadata(
+                    precomputed.seqlens_expanded, 64, deep_gemm.get_num_sms()
+                )
+            )
+
+
+class CopyThree(NativeSparseAttnMultiStepBackend):
+    def init_forward_metadata_replay_cuda_graph(
+        self,
+        bs: int,
+        precomputed: PrecomputedMetadata,
+        metadata0: NSAMetadata,
+        metadata1: NSAMetadata,
+        metadata2: NSAMetadata,
+    ):
+        # The fused copy leaves the schedule of the capture in these three.
+        if (
+            envs.SGLANG_NSA_REFRESH_REPLAY_PLANS.get()
+            and metadata0.paged_mqa_schedule_metadata is not None
+        ):
+            import deep_gemm
+
+            new_schedule = deep_gemm.get_paged_mqa_logits_metadata(
+                precomputed.seqlens_expanded, 64, deep_gemm.get_num_sms()
+            )
+            for metadata in (metadata0, metadata1, metadata2):
+                metadata.paged_mqa_schedule_metadata.copy_(new_schedule)
+
+
+# From 0.5.12 on DeepGEMM takes the lengths as [batch size, 1].
+class CopyThree2D(NativeSparseAttnMultiStepBackend):
+    def init_forward_metadata_replay_cuda_graph(
+        self,
+        bs: int,
+        precomputed: PrecomputedMetadata,
+        metadata0: NSAMetadata,
+        metadata1: NSAMetadata,
+        metadata2: NSAMetadata,
+    ):
+        # The fused copy leaves the schedule of the capture in these three.
+        if (
+            envs.SGLANG_NSA_REFRESH_REPLAY_PLANS.get()
+            and metadata0.paged_mqa_schedule_metadata is not None
+        ):
+            import deep_gemm
+
+            new_schedule = deep_gemm.get_paged_mqa_logits_metadata(
+                _to_2d_context_lens(precomputed.seqlens_expanded, bs),
+                64,
+                deep_gemm.get_num_sms(),
+            )
+            for metadata in (metadata0, metadata1, metadata2):
+                metadata.paged_mqa_schedule_metadata.copy_(new_schedule)
