@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from itertools import combinations, product
 
 from patcher.about import About, RouteData
 from patches import all_about
@@ -16,6 +17,7 @@ from patches.shared.evidence import BASE_CALL, NO_KERNEL, PAIR
 
 DECODE = ("decode", "decode@runner")
 EXPANDED = ("target_verify", "draft_extend")
+PLAIN = "decode@plain"
 _DRIVERS = {"decode": "multi", "decode@runner": "runner"}
 GATES = tuple(dict.fromkeys(about.gate for about in all_about()))
 OFF = dict.fromkeys(GATES, "0")
@@ -28,11 +30,15 @@ class Route(RouteData):
     patch     whose it is; empty: what the release had, with every gate off
     patches   all that must be in the tree
     on        gates that are on; all the others are off
+    unset     no gate variable is set at all: what a server has that nobody configured
+    few       how many scenarios are enough, 0 for all of them
     """
 
     patch: str = ""
     patches: tuple[str, ...] = ()
     on: tuple[str, ...] = ()
+    unset: bool = False
+    few: int = 0
 
     @property
     def label(self) -> str:
@@ -40,20 +46,23 @@ class Route(RouteData):
 
     @property
     def env(self) -> dict[str, str | None]:
+        if self.unset:
+            return dict.fromkeys(GATES)
         return {gate: "1" if gate in self.on else "0" for gate in GATES}
 
     @property
-    def worker(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def worker(self) -> tuple[object, ...]:
         """Routes with the same key can share a worker process."""
-        return self.on, self.blocked
+        return self.on, self.unset, self.blocked
 
     def missing(self, mode: str, counts: dict[str, dict[str, int]]) -> list[str]:
-        """What a scenario's evidence lacks, or has too much of, for this route."""
+        """What a scenario's evidence lacks, or has too much of, for this route, in
+        words."""
         seen = [f"{phase} {name}" for phase, names in counts.items() for name in names]
         lacks = [
             f"no {pattern}"
-            for pattern in self.must
-            if not _matches(pattern.format(mode=mode), seen)
+            for pattern in (must.format(mode=mode) for must in self.must)
+            if not _matches(pattern, seen)
         ]
         if self.every is not None and not lacks:
             pattern, others = self.every
@@ -63,9 +72,12 @@ class Route(RouteData):
                 lacks.append(
                     f"{found} {pattern.format(mode=mode)} where {wanted} belong"
                 )
-        return lacks + [
-            found for pattern in self.must_not for found in _matches(pattern, seen)
+        unwanted = [
+            found
+            for pattern in self.must_not
+            for found in _matches(pattern.format(mode=mode), seen)
         ]
+        return lacks + [f"unwanted: {found}" for found in dict.fromkeys(unwanted)]
 
     def driver(self, mode: str) -> str:
         """The driver for a scenario's mode (verify.worker.play.drivers)."""
@@ -75,8 +87,14 @@ class Route(RouteData):
 
 
 _ORIGINAL = (
-    RouteData("per-backend", DECODE, must=(BASE_CALL,), must_not=(*NO_KERNEL, *PAIR)),
-    RouteData("original", EXPANDED, must=(BASE_CALL,), must_not=NO_KERNEL),
+    RouteData(
+        "per-backend",
+        DECODE,
+        must=(BASE_CALL,),
+        must_not=(*NO_KERNEL, *PAIR),
+        brief=True,
+    ),
+    RouteData("original", EXPANDED, must=(BASE_CALL,), must_not=NO_KERNEL, brief=True),
 )
 
 
@@ -101,7 +119,8 @@ def _closure(names: Collection[str], by_name: dict[str, About]) -> tuple[str, ..
 
 
 ROUTES = _routes()
-NAMES = tuple(dict.fromkeys(route.name for route in ROUTES))
+DEFAULTS = "defaults"
+NAMES = (*dict.fromkeys(route.name for route in ROUTES), DEFAULTS)
 
 
 def _matches(pattern: str, seen: list[str]) -> list[str]:
@@ -137,9 +156,9 @@ def available(
     patched the tree; the draft runner of such a one is not driven, since newer releases
     changed its parts.
     """
-    found = [route for route in ROUTES if set(route.patches) <= set(patches)]
+    found = tuple(route for route in ROUTES if set(route.patches) <= set(patches))
     if not in_tree:
-        return tuple(found)
+        return (*found, *_defaults(found), *_mixed(found, patches))
     return tuple(
         replace(route, modes=("decode",))
         if foreign and "decode@runner" in route.modes
@@ -147,3 +166,54 @@ def available(
         for route in found
         if (route.name, route.pair) != ("original", False)
     )
+
+
+def _defaults(found: tuple[Route, ...]) -> tuple[Route, ...]:
+    """No gate variable set: the furthest route of each mode has to run by itself."""
+    usual = [route for route in found if not route.pair and not route.blocked]
+    modes = dict.fromkeys(mode for route in usual for mode in route.modes)
+    furthest = {
+        mode: max((r for r in usual if mode in r.modes), key=lambda r: len(r.patches))
+        for mode in modes
+    }
+    shares = any(route.shares for route in usual)
+    routes = [
+        replace(
+            route, name=DEFAULTS, modes=(mode,), on=(), unset=True, shares=shares, few=3
+        )
+        for mode, route in furthest.items()
+    ]
+    plain = Route(DEFAULTS, (PLAIN,), must=(BASE_CALL,), unset=True, few=3)
+    return (*routes, plain)
+
+
+def _mixed(found: tuple[Route, ...], patches: Collection[str]) -> tuple[Route, ...]:
+    """Gates in combinations that no route has: every pair of them, both ways.
+
+    Which path such a tree takes is its own affair; what it leaves must be the same.
+    """
+    gates = tuple(
+        dict.fromkeys(a.gate for a in all_about() if a.name in patches and a.gate)
+    )
+    modes = tuple(dict.fromkeys(mode for route in found for mode in route.modes))
+    sharing = {gate for r in found if r.shares for gate in set(r.on) & set(_own(r))}
+    pairs = list(combinations(range(len(gates)), 2))
+    rows = [tuple(gate in r.on for gate in gates) for r in found if not r.blocked]
+    missing = set(product(pairs, product((False, True), repeat=2)))
+    missing -= {((i, j), (row[i], row[j])) for row in rows for i, j in pairs}
+    routes = []
+    while missing:
+        row = max(
+            product((False, True), repeat=len(gates)),
+            key=lambda r: len({((i, j), (r[i], r[j])) for i, j in pairs} & missing),
+        )
+        missing -= {((i, j), (row[i], row[j])) for i, j in pairs}
+        on = tuple(gate for gate, is_on in zip(gates, row, strict=True) if is_on)
+        name = "gates-" + "".join("1" if is_on else "0" for is_on in row)
+        shares = bool(sharing & set(on))
+        routes.append(Route(name, modes, on=on, shares=shares, kernels=True, few=1))
+    return tuple(routes)
+
+
+def _own(route: Route) -> tuple[str, ...]:
+    return tuple(a.gate for a in all_about() if a.name == route.patch)

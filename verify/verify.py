@@ -168,11 +168,12 @@ def _routes(options: Options, pair: Pair) -> tuple[routes.Route, ...]:
     if not options.routes:
         return found
     for name in options.routes:
-        if name not in routes.NAMES:
+        there = {route.name for route in found}
+        if name not in (*routes.NAMES, *there):
             raise _usage(
                 "--route", f"unknown route {name!r}; known: {', '.join(routes.NAMES)}"
             )
-        if name not in {route.name for route in found}:
+        if name not in there:
             what = f"has no route {name!r}: its patch is not in the tree"
             names = ", ".join(dict.fromkeys(route.name for route in found))
             raise Refusal(Reason(str(options.tree), "", what, f"it has: {names}"))

@@ -1,23 +1,30 @@
 """The default matrix: which scenarios a route runs, on which device.
 
-On a CPU a Triton kernel runs in the interpreter, a program at a time, so routes
-with kernels, and the fallbacks from them, get a smaller set there that still has every
-edge once.
+Settings meet in pairs, not in every combination. On a CPU a Triton kernel runs in the
+interpreter, a program at a time, so routes with kernels, and the fallbacks from them,
+get a smaller set there that still has every edge once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations
+from typing import Any
 
 from verify.cases.run import Job
 from verify.routes import Route
-from verify.worker.scenario import Scenario, of_kind
+from verify.worker.scenario import IMPLS, KV, PREFILL, Scenario, of_kind
 
-_BITS = ((32, 32), (64, 64), (64, 32), (32, 64))
-_PAGES = (64, 1)
-_IMPLS = ("fa3", "flashmla_kv")
-_EXPANDED_FEW = ((1, 64), (2, 1), (3, 64), (4, 1), (6, 64))
+_SETTINGS: Mapping[str, Sequence[Any]] = {
+    "impl": IMPLS,
+    "page_size": (64, 1),
+    "seq_bits": (32, 64),
+    "row_bits": (32, 64),
+    "kv": KV,
+    "prefill": PREFILL,
+    "static": (0, 32),
+}
 CUDA_CONTEXT = 163_840
 
 
@@ -42,18 +49,21 @@ def matrix(routes: tuple[Route, ...], device: str) -> Matrix:
 def scenarios(route: Route, mode: str, device: str) -> tuple[Scenario, ...]:
     """The scenarios of one route in one mode."""
     found = _short(route, mode, device)
-    return tuple(found + _long(mode) if device == "cuda" else found)
+    long = device == "cuda" and not route.few
+    return tuple(found + _long(mode) if long else found)
 
 
 def _short(route: Route, mode: str, device: str) -> list[Scenario]:
     """Those that run on any device."""
+    if route.few:
+        return _sample(mode, route.few)
     falls_back = bool(route.blocked)
     few = route.brief or (device == "cpu" and (route.kernels or falls_back))
     if mode == "decode":
         return _decode_few(route) if few else _decode()
     if mode == "decode@runner":
         return _runner(brief=(device == "cpu" and not route.shares) or route.brief)
-    return _expanded_few(mode) if few else _expanded(mode)
+    return _expanded(mode, few)
 
 
 def _reduced(routes: tuple[Route, ...], device: str) -> list[str]:
@@ -70,21 +80,49 @@ def _reduced(routes: tuple[Route, ...], device: str) -> list[str]:
     ]
 
 
+def pairwise(
+    factors: Mapping[str, Sequence[Any]], rows: int = 0
+) -> list[dict[str, Any]]:
+    """Settings in which every two values of two factors meet, as far as `rows` go.
+
+    The first factor takes its values in turn, so each of them is there after as many
+    rows. Greedy: each row takes what meets most pairs that have not met yet.
+    """
+    names = list(factors)
+    missing = {
+        ((a, x), (b, y))
+        for a, b in combinations(names, 2)
+        for x in factors[a]
+        for y in factors[b]
+    }
+    found: list[dict[str, Any]] = []
+    while len(found) < rows if rows else missing:
+        first = factors[names[0]]
+        row = {names[0]: first[len(found) % len(first)]}
+        for name in names[1:]:
+            turn = len(found) % len(factors[name])
+            values = [*factors[name][turn:], *factors[name][:turn]]
+            row[name] = max(
+                values,
+                key=lambda v: sum(
+                    ((a, x), (name, v)) in missing for a, x in row.items()
+                ),
+            )
+        missing -= set(combinations(row.items(), 2))
+        found.append(row)
+        if not rows and len(found) > 200:
+            raise AssertionError("settings that never meet")
+    return found
+
+
 def _decode() -> list[Scenario]:
-    """Steps 1..8 x page sizes x decode kernels; integer widths take turns."""
     found = [
-        Scenario(
-            "decode", n, page, impl, *_BITS[(i + n) % 4], (1, 3, 8), script="tour7"
-        )
-        for i, (n, page, impl) in enumerate(product(range(1, 9), _PAGES, _IMPLS))
-    ]
-    wide = [
-        Scenario("decode", 2, 64, "fa3", *bits, (1, 32, 128), script="tour6")
-        for bits in _BITS
+        Scenario("decode", capture=(1, 3, 8), script="tour6", **row)
+        for row in pairwise({"steps": range(1, 9), **_SETTINGS}, 24)
     ]
     return [
         *found,
-        *wide,
+        Scenario("decode", 2, 64, "fa3", 64, 64, (1, 32, 128), script="tour6"),
         Scenario("decode", 3, 64, "flashmla_kv", 32, 32, (2, 64, 160), script="tour5"),
         Scenario(
             "decode", 4, 64, "flashmla_kv", 64, 64, (1, 4, 8), script="recapture6"
@@ -104,11 +142,13 @@ _BLOCKS = Scenario("decode", 1, 1, "fa3", 32, 64, (1030,), 80, 64, script="tour1
 def _decode_few(route: Route) -> list[Scenario]:
     found = [
         Scenario(
-            "decode", n, _PAGES[n % 2], _IMPLS[n // 2 % 2], *_BITS[n % 4], (1, 3),
-            script="tour5" if n < 4 else "tour3",
+            "decode",
+            capture=(1, 3),
+            script="tour5" if number < 3 else "tour3",
+            **row,
         )
-        for n in range(1, 9)
-    ]  # fmt: skip
+        for number, row in enumerate(pairwise({"steps": range(1, 9), **_SETTINGS}, 8))
+    ]
     # `fused-decode` sums in one block, whatever the batch size.
     blocks = [_BLOCKS] if route.name == "fan-out" else []
     return [
@@ -124,31 +164,24 @@ def _decode_few(route: Route) -> list[Scenario]:
 
 
 def _runner(*, brief: bool) -> list[Scenario]:
-    steps = (1, 6) if brief else range(1, 9)  # both page sizes
+    steps = (1, 6) if brief else range(1, 9)
+    rows = pairwise({"steps": steps, **_SETTINGS}, len(steps))
     found = [
-        of_kind(
-            "decode@runner", n, _PAGES[n // 2 % 2], _IMPLS[n % 2], *_BITS[n % 4], (1, 4),
-            script="tour5" if n < 5 else "tour3",
+        Scenario(
+            "decode",
+            capture=(1, 4),
+            script="tour5" if number < 4 else "tour3",
+            driver="runner",
+            **row,
         )
-        for n in steps
-    ]  # fmt: skip
+        for number, row in enumerate(rows)
+    ]
     if not brief:
         found += [
-            of_kind(
-                "decode@runner",
-                2,
-                64,
-                "flashmla_kv",
-                32,
-                32,
-                (3,),
-                4096,
-                script="tour6",
-            ),
-            of_kind(
-                "decode@runner", 2, 1, "fa3", 64, 64, (1, 40), 256, 64, script="tour2"
-            ),
-        ]
+            of_kind("decode@runner", 2, 1, "fa3", 64, 64, (1, 40), 256, 64, script="tour2"),
+            of_kind("decode@runner", 1, 1, "fa3", 64, 64, (257,), 80, 64, script="tour1"),
+            of_kind("decode@runner", 2, 64, "flashmla_kv", 32, 32, (3,), 4096, script="tour5"),
+        ]  # fmt: skip
     return [
         *found,
         of_kind(
@@ -160,55 +193,48 @@ def _runner(*, brief: bool) -> list[Scenario]:
     ]
 
 
-def _expanded(mode: str) -> list[Scenario]:
-    cells = product((1, 2, 3, 4, 8), _PAGES, _IMPLS)
-    found = [
-        of_kind(
-            mode, 1, page, impl, *_BITS[(i + draft) % 4], (1, 3, 8), draft=draft,
-            script="tour7",
-        )
-        for i, (draft, page, impl) in enumerate(cells)
-    ]  # fmt: skip
+def _expanded(mode: str, few: bool) -> list[Scenario]:
+    drafts = (1, 2, 3, 4, 6) if few else (1, 2, 3, 4, 8)
+    rows = pairwise({"draft": drafts, **_SETTINGS}, len(drafts) if few else 15)
+    capture, script = ((1, 3), "tour4") if few else ((1, 3, 8), "tour6")
+    found = [Scenario(mode, 1, capture=capture, script=script, **row) for row in rows]
+    if not few:
+        found += [
+            Scenario(mode, 1, 64, "fa3", 32, 32, (1, 32, 128), script="tour6"),
+            Scenario(
+                mode,
+                1,
+                64,
+                "flashmla_kv",
+                32,
+                64,
+                (2, 64, 160),
+                draft=3,
+                script="tour4",
+            ),
+            Scenario(mode, 1, 1, "fa3", 64, 32, (7,), 4096, 2048, script="tour7"),
+        ]
     return [
         *found,
-        of_kind(mode, 1, 64, "fa3", 32, 32, (1, 32, 128), script="tour6"),
+        Scenario(mode, 1, 64, "flashmla_kv", 64, 64, (1, 3), script="recapture4"),
+        # Contexts that are no multiple of a page; tokens that overflow a block.
+        Scenario(mode, 1, 64, "fa3", 32, 32, (1, 5), 2500, 64, 4, script="tour3"),
+        Scenario(mode, 1, 32, "fa3", 32, 64, (1, 8), 200, 50, 5, script="tour5"),
+        Scenario(mode, 1, 1, "fa3", 32, 64, (130,), 80, 64, 8, script="tour1"),
+    ]
+
+
+def _sample(mode: str, count: int) -> list[Scenario]:
+    """A few that meet most of what can go wrong between settings."""
+    steps = 3 if mode.startswith("decode") else 1
+    return [
+        of_kind(mode, steps, 64, "flashmla_kv", 64, 64, (1, 4), 1100, 64, script="tour4"),
+        of_kind(mode, 1, 1, "fa3", 32, 32, (2, 3), 300, 64, kv="bf16", script="recapture4"),
         of_kind(
-            mode, 1, 64, "flashmla_kv", 32, 64, (2, 64, 160), draft=3, script="tour4"
+            mode, 2, 64, "flashmla_sparse", 64, 32, (1, 3, 5), 200, 64, static=32,
+            prefill="flashmla_kv", script="tour5",
         ),
-        of_kind(mode, 1, 64, "flashmla_kv", 32, 32, (1, 4, 8), script="recapture6"),
-        of_kind(mode, 1, 1, "fa3", 64, 32, (7,), 4096, 2048, script="tour7"),
-        *_odd(mode),
-    ]
-
-
-def _expanded_few(mode: str) -> list[Scenario]:
-    found = [
-        of_kind(
-            mode,
-            1,
-            page,
-            _IMPLS[i % 2],
-            *_BITS[i % 4],
-            (1, 3),
-            draft=draft,
-            script="tour4",
-        )
-        for i, (draft, page) in enumerate(_EXPANDED_FEW)
-    ]
-    return [
-        *found,
-        of_kind(mode, 1, 64, "flashmla_kv", 64, 64, (1, 3), script="recapture4"),
-        *_odd(mode),
-    ]
-
-
-def _odd(mode: str) -> list[Scenario]:
-    """Contexts that are no multiple of a page; tokens that overflow a kernel's block."""
-    return [
-        of_kind(mode, 1, 64, "fa3", 32, 32, (1, 5), 2500, 64, 4, script="tour3"),
-        of_kind(mode, 1, 32, "fa3", 32, 64, (1, 8), 200, 50, 5, script="tour5"),
-        of_kind(mode, 1, 1, "fa3", 32, 64, (130,), 80, 64, 8, script="tour1"),
-    ]
+    ][:count]  # fmt: skip
 
 
 def _long(mode: str) -> list[Scenario]:
@@ -216,5 +242,5 @@ def _long(mode: str) -> list[Scenario]:
     capture = (1, 32, 128) if mode.startswith("decode") else (1, 32)
     return [
         of_kind(mode, 2, page, "flashmla_kv", 64, 64, capture, CUDA_CONTEXT)
-        for page in _PAGES
+        for page in (64, 1)
     ]

@@ -59,13 +59,16 @@ class Source:
     commit: str = ""
 
     def patches(self) -> frozenset[str]:
-        """The patches that are in this code, by what each of them defines."""
+        """The patches that are in this code: that its manifest says were applied,
+        found or not, and those whose definitions stand there."""
         there = {
             symbol.rpartition(".")[2]
             for file in (NEEDED[0], *IF_THERE, *self.extra)
             for symbol in symbols(self.read(file) or b"")
         }
-        return frozenset(about.name for about in all_about() if about.sign in there)
+        applied = {patch.partition(" ")[0] for patch in self.applied}
+        signed = {about.name for about in all_about() if about.sign in there}
+        return frozenset(applied | signed)
 
     @property
     def foreign(self) -> bool:

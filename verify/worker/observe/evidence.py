@@ -190,7 +190,10 @@ def _wrap_compiled(seen: Callable[[str], None]) -> None:
 
 def _patch_language_once(interpreter: Any) -> None:
     """Triton's interpreter swaps `tl` for itself again in every device function that a
-    kernel calls, a quarter of its time; once a module and launch is enough."""
+    kernel calls, a quarter of its time; once a module and launch is enough.
+
+    It also need not run what only warms a GPU up.
+    """
     patch, launch = interpreter._patch_lang, interpreter.GridExecutor.__call__
     done: dict[int, Any] = {}
 
@@ -201,6 +204,8 @@ def _patch_language_once(interpreter: Any) -> None:
         return done[module]
 
     def launched(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if EVIDENCE.phase == "capture":
+            return None  # a warm-up run before a capture: what it writes is poisoned
         done.clear()
         try:
             return launch(self, *args, **kwargs)

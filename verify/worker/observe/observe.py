@@ -62,7 +62,7 @@ class Observer:
         self.kept: dict[str, torch.Tensor] = {}
         self.layouts: list[Layout] = []
         self._known: dict[str, int] = {}
-        self._last: dict[tuple[int, int], tuple[str, torch.Tensor]] = {}
+        self._last: dict[tuple[int, int, torch.dtype], tuple[str, torch.Tensor]] = {}
 
     def poison(self, seed: int) -> None:
         """Fill every buffer a replay may write, in place; spoil the plain state.
@@ -194,7 +194,7 @@ class Observer:
     def _digest(self, tensor: torch.Tensor) -> str:
         """sha256 of the storage; the last one again where no byte has changed."""
         flat = whole_storage(tensor)
-        key = (flat.data_ptr(), flat.numel())
+        key = (flat.data_ptr(), flat.numel(), flat.dtype)
         digest, last = self._last.get(key, ("", flat))
         if digest and torch.equal(flat, last):
             return digest
