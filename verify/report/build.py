@@ -276,10 +276,15 @@ def _reasons(cells: list[r.Cell]) -> Iterable[str]:
 
 def _standins(ran: Ran[Case]) -> Iterable[str]:
     names: dict[str, None] = {}
+    real: dict[str, None] = {}
     for about in (ran.baseline, *ran.candidates):
         names.update(dict.fromkeys(about.standins))
+        kernels = about.modules["kernels"] if about.modules else {}
+        real.update(dict.fromkeys(n for n, kind in kernels.items() if kind == "real"))
     for name in names:
         yield f"{name}: {DESCRIPTIONS.get(name, 'a stand-in')}"
+    for name in real:
+        yield f"{name}: none, the real one"
 
 
 def _notes(context: Context, cells: list[r.Cell]) -> Iterable[str]:

@@ -57,6 +57,10 @@ class Session:
         if self.device != "cpu":
             # Some of it is put off, and imports what is blocked.
             torch.cuda.init()  # type: ignore[no-untyped-call]
+        if self.finder.standins:
+            self.finder.kernels = dict.fromkeys(
+                standins.importable(self.device), "real"
+            )
         self.finder.install()
         self.observer: Any = None
 
@@ -132,7 +136,10 @@ class Session:
             },
             stubbed=sorted(set(self.finder.stubbed)),
             standins=sorted(self.finder.stood_in),
-            kernels=self.finder.kernels(),
+            kernels={
+                **self.finder.kernels,
+                **dict.fromkeys(sorted(self.finder.stood_in), "stand-in"),
+            },
         )
 
 

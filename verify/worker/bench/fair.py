@@ -14,7 +14,7 @@ import torch
 import triton
 import triton.language as tl
 
-from verify.worker.tree.standins import NUM_SMS
+from verify.worker.tree.standins import NUM_SMS, settings
 
 _PARTS = (NUM_SMS, 8)
 
@@ -77,7 +77,8 @@ def get_mla_metadata(
     count = cache_seqlens.numel()
     parts = _empty(_PARTS, cache_seqlens)
     splits = _empty((count + 1,), cache_seqlens)
-    _schedule(cache_seqlens, parts, splits, int(kwargs.get("topk") or 2048), 0)
+    topk = int(kwargs.get("topk") or 2048)
+    _schedule(cache_seqlens, parts, splits, topk, settings(*args, **kwargs))
     return parts, splits
 
 
@@ -86,7 +87,7 @@ def get_paged_mqa_logits_metadata(
 ) -> torch.Tensor:
     """[num_sms + 1, 2] int32."""
     parts = _empty((num_sms + 1, 2), context_lens)
-    _schedule(context_lens, parts, None, 1, block_kv)
+    _schedule(context_lens, parts, None, 1, settings(block_kv, context_lens))
     return parts
 
 

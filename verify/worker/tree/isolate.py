@@ -57,6 +57,7 @@ class Isolated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self.stubbed: list[str] = []
         self.stood_in: list[str] = []
         self.real: dict[str, Path] = {}
+        self.kernels: dict[str, str] = {}
 
     def install(self) -> None:
         """Go first on sys.meta_path; modules already loaded stay.
@@ -87,10 +88,6 @@ class Isolated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             return importlib.util.spec_from_loader(fullname, loader)
         self.stubbed.append(fullname)
         return self._spec(fullname)
-
-    def kernels(self) -> dict[str, str]:
-        """Kernel packages that the tree asked for: "real" or "stand-in"."""
-        return dict.fromkeys(sorted(self.stood_in), "stand-in")
 
     def is_real(self, fullname: str) -> bool:
         """Whether the snapshot has this module (ForwardMode's file is only read)."""

@@ -18,7 +18,11 @@ def _flat(dst: _Maybe, src: _Maybe, count: int) -> None:
 
 
 def _common(
-    src: tuple[_Maybe, ...], dst: tuple[_Maybe, ...], bs: int, expanded: int
+    src: tuple[_Maybe, ...],
+    dst: tuple[_Maybe, ...],
+    bs: int,
+    columns: int,
+    expanded: int,
 ) -> None:
     """cache_seqlens, cu, pages, nsa, nsa_cu, real table, splits, FlashMLA metadata."""
     cache, cu, pages, nsa, nsa_cu, real, splits, flashmla = src
@@ -31,7 +35,7 @@ def _common(
     assert d_pages is not None
     _flat(d_cache, cache, bs)
     d_cu[1 : bs + 1].copy_(cu[1 : bs + 1])
-    _table(d_pages, pages)
+    _table(d_pages, pages[:, :columns])
     _flat(d_nsa, nsa, expanded)
     d_nsa_cu[1 : expanded + 1].copy_(nsa_cu[1 : expanded + 1])
     if real is not None and d_real is not None:
@@ -43,19 +47,20 @@ def _common(
 
 def three(*args: torch.Tensor) -> None:
     """One source to three backends' buffers, decode only."""
-    tensors, (bs, _max_len, expanded) = args[:-3], args[-3:]
+    tensors, (bs, max_len, expanded) = args[:-3], args[-3:]
     src = tuple(tensors[:_FIELDS])
     for k in range(1, 4):
         dst = tuple(tensors[k * _FIELDS : (k + 1) * _FIELDS])
-        _common(src, dst, int(bs), int(expanded))
+        _common(src, dst, int(bs), int(max_len), int(expanded))
 
 
 def one(*args: torch.Tensor) -> None:
     """One source to one backend's buffers, any mode."""
     tensors, numbers = args[:18], [int(n) for n in args[18:]]
-    mode, bs, _max_len, _max_seqlen_k, expanded = numbers
+    mode, bs, max_len, max_seqlen_k, expanded = numbers
     src, dst = list(tensors[:9]), list(tensors[9:])
     expanded_src, expanded_dst = src.pop(4), dst.pop(4)
-    _common(tuple(src), tuple(dst), bs, bs if mode == 0 else expanded)
+    columns, rows = (max_len, bs) if mode == 0 else (max_seqlen_k, expanded)
+    _common(tuple(src), tuple(dst), bs, columns, rows)
     if mode != 0:
         _flat(expanded_dst, expanded_src, expanded)

@@ -1,12 +1,16 @@
 """Deterministic stand-ins for kernels that live outside the tree.
 
-Each has the real one's shapes and types, depends on every element of its input and
-uses only tensor operations on the input's device, so it can be captured in a CUDA
-graph. A report names each stand-in that was in use.
+Each has the real one's shapes and types, depends on every argument and every element
+of its input, and uses only tensor operations on the input's device, so it can be
+captured in a CUDA graph. A report names each stand-in that was in use. On CUDA a real
+kernel package goes first where it can be imported.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import zlib
 from types import ModuleType
 from typing import Any
 
@@ -31,13 +35,24 @@ def _filled(shape: tuple[int, ...], key: torch.Tensor) -> torch.Tensor:
     return ((index * 7919 + key * 31) % 2147483647).to(torch.int32).reshape(shape)
 
 
+def settings(*args: Any, **kwargs: Any) -> int:
+    """A number that changes with any plain argument."""
+    named = sorted((name, value) for name, value in kwargs.items())
+    words = repr(([_word(a) for a in args], [(n, _word(v)) for n, v in named]))
+    return zlib.crc32(words.encode()) % 1000003
+
+
+def _word(value: Any) -> str:
+    return str(tuple(value.shape)) if isinstance(value, torch.Tensor) else repr(value)
+
+
 def get_mla_metadata(
     cache_seqlens: torch.Tensor, *args: Any, **kwargs: Any
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """[num_sm_parts, 8] int32 tile schedule and [bs + 1] int32 splits."""
     topk = kwargs.get("topk") or 2048
     key = _mix(cache_seqlens)
-    parts = _filled((NUM_SMS, 8), key)
+    parts = _filled((NUM_SMS, 8), key + settings(*args, **kwargs))
     splits = torch.cumsum(1 + cache_seqlens.reshape(-1) // 64 % topk, 0)
     splits = torch.nn.functional.pad(splits, (1, 0)) + (key % 17)
     return parts, splits.to(torch.int32)
@@ -47,7 +62,9 @@ def get_paged_mqa_logits_metadata(
     context_lens: torch.Tensor, block_kv: int, num_sms: int
 ) -> torch.Tensor:
     """[num_sms + 1, 2] int32."""
-    return _filled((num_sms + 1, 2), _mix(context_lens) + block_kv)
+    return _filled(
+        (num_sms + 1, 2), _mix(context_lens) + settings(block_kv, context_lens)
+    )
 
 
 def seqlens_expand(
@@ -69,6 +86,20 @@ def _module(name: str, **members: Any) -> ModuleType:
     module.__path__ = []
     module.__dict__.update(members)
     return module
+
+
+REAL = ("deep_gemm", "sgl_kernel.flash_mla", "flash_mla")
+
+
+def importable(device: str) -> list[str]:
+    """On CUDA: the kernel packages that are installed, now imported, one by one."""
+    found = []
+    for name in REAL if device != "cpu" else ():
+        # A package may be there and not fit the driver, Python or torch.
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+            found.append(name)
+    return found
 
 
 def modules() -> dict[str, ModuleType]:
