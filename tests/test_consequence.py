@@ -1,0 +1,108 @@
+"""`ci/consequence` with kernels that take the plan at its word, on the release's own replay."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+SCRIPT = Path(__file__).parents[1] / "ci" / "consequence.py"
+LONG = 65536
+
+pytestmark = pytest.mark.tree
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The script, with small points, and stand-ins for the kernels it asks for."""
+    spec = importlib.util.spec_from_file_location("consequence", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for name in list(sys.modules):
+        if name == "sglang" or name.startswith("sglang."):
+            monkeypatch.delitem(sys.modules, name)
+
+    def stub(name: str, **answers: object) -> None:
+        made = ModuleType(name)
+        made.__dict__.update(answers, __path__=[])
+        monkeypatch.setitem(sys.modules, name, made)
+
+    def schedule(lens: torch.Tensor, block: int, sms: int) -> torch.Tensor:
+        return lens.sum().repeat(sms + 1, 2).int()
+
+    def logits(q: Any, cache: Any, w: Any, lens: Any, *rest: Any, **kw: Any) -> Any:
+        return torch.zeros(len(lens), rest[2])
+
+    def plan(lens: torch.Tensor) -> torch.Tensor:
+        return torch.cat([lens.new_tensor([0]), (lens > LONG).int()])
+
+    def transform(
+        scores: Any, lens: Any, table: Any, out: Any, page: int, plan: Any
+    ) -> None:
+        for row, length in enumerate(lens.tolist()):
+            if length <= LONG or plan[row + 1]:
+                best = scores[row, :length].topk(out.shape[1]).indices
+                out[row] = (table[row, best // page] * page + best % page).int()
+
+    stub(
+        "deep_gemm",
+        get_paged_mqa_logits_metadata=schedule,
+        get_num_sms=lambda: 4,
+        fp8_paged_mqa_logits=logits,
+    )
+    for name in ("sglang", "sglang.srt", "sglang.kernels", "sglang.kernels.ops"):
+        stub(name)
+    stub("sglang.kernels.ops.attention")
+    stub("sglang.kernels.ops.attention.dsv4")
+    stub(
+        "sglang.kernels.ops.attention.dsv4.topk",
+        plan_topk_v2=plan,
+        topk_transform_paged_v2=transform,
+    )
+    stub("sglang.kernels.ops.attention.dsa")
+    stub("sglang.kernels.ops.attention.dsa.fused_metadata_copy")
+    copy = sys.modules["sglang.kernels.ops.attention.dsa.fused_metadata_copy"]
+    copy.__dict__["fused_metadata_copy_multi_cuda"] = None
+    stub("sglang.srt.model_executor")
+    stub("sglang.srt.model_executor.forward_batch_info", build_inner_fb_view=None)
+    gate = type("Gate", (), {"get": lambda self: True})()
+    stub(
+        "sglang.srt.environ",
+        envs=type("E", (), {"SGLANG_NSA_REFRESH_REPLAY_PLANS": gate}),
+    )
+    monkeypatch.setattr(module, "INDEXER", ((1, 256),))
+    monkeypatch.setattr(module, "TOPK", ((2, LONG), (2, LONG + 64)))
+    monkeypatch.setattr(module, "WIDTH", LONG + 64)
+    monkeypatch.setattr(module, "_graph_us", lambda call: 1.0)
+    return module
+
+
+def test_the_plan_is_wrong_before_and_right_after(
+    script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script.subprocess, "run", lambda *args, **kw: None)
+    script.pack(tmp_path)
+    sides = {s: script.side(tmp_path / s, "cpu") for s in ("before", "after")}
+    wrong = {name: [row["wrong"] for row in one["topk"]] for name, one in sides.items()}
+    assert wrong == {"before": [[0, 0], [2, 0]], "after": [[0, 0], [0, 0]]}
+    assert [row["unwritten"] for row in sides["before"]["topk"]] == [0, 4096]
+    text = script.tables(sides)
+    assert f"| 2 x {LONG + 64:,} | 2 of 2 | 0 of 2 | 0 of 2 | 4,096 of 4,096 |" in text
+    assert "plain torch" in text
+
+
+def test_a_replay_that_falls_back_is_no_result(
+    script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script.subprocess, "run", lambda *args, **kw: None)
+    script.pack(tmp_path)
+    monkeypatch.setattr(script, "_copy_kernel", lambda notes: None)
+    with pytest.raises(RuntimeError, match="fell back"):
+        script.side(tmp_path / "before", "cpu")
