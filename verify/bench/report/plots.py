@@ -33,7 +33,7 @@ _STYLE = {
     "axes.labelcolor": _INK, "axes.edgecolor": _INK, "xtick.color": _INK,
     "ytick.color": _INK, "axes.spines.top": False, "axes.spines.right": False,
     "axes.titlesize": 10, "axes.titlelocation": "left", "legend.fontsize": 8,
-    "legend.frameon": False, "lines.markersize": 7,
+    "legend.frameon": False, "lines.markersize": 3.5,
 }  # fmt: skip
 
 
@@ -83,7 +83,11 @@ def _svg(figure: Figure, drawn: Any) -> str:
     text = text[text.index("<svg") :].replace(_INK, "currentColor")
     text = re.sub(r'<g id="[^"]*">', "<g>", text)
     text = re.sub(r"(\d\.\d\d)\d+", r"\1", re.sub(r"\s*\n\s*", "\n", text))
-    text = re.sub(r"font-family: [^;]*; |transform=\"rotate\(-0 [^\"]*\"", "", text)
+    text = re.sub(
+        r"font-family: [^;]*; |; stroke-linecap: square| transform=\"rotate\(-0 [^\"]*\"",
+        "",
+        text,
+    )
     named = f'<svg role="img" aria-label="{escape(figure.title)}" '
     text = text.replace("<svg ", named, 1)
     return text.replace("</style>", f"{_THEMES}</style>", 1)
@@ -106,7 +110,7 @@ def _lines(figure: Lines, axes: Any) -> None:
         if series.name == FLOOR:
             axes.plot(x, y, "--", color=_INK, label=series.name)
         else:
-            style = ".-" if figure.joined else "."
+            style = "s-" if figure.joined else "s"
             colour = COLOURS[series.colour % 10]
             axes.plot(x, y, style, color=colour, label=series.name, mew=0)
     points = [point for series in figure.series for point in series.points]
