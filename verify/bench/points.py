@@ -21,7 +21,7 @@ _AXES = {
     "bs": tuple(2**i for i in range(9)),
     "length": tuple(_K * 2**i for i in range(8)),
 }
-_MIDDLE = (4, 32, 16 * _K)
+MIDDLE = (4, 32, 16 * _K)
 _POOL_ROWS = 1536
 _MOST_SETS = 256
 
@@ -174,14 +174,14 @@ def _sizes(request: Request, mode: str, device: str) -> list[tuple[int, int]]:
         )
         return sorted((*table, *small))
     sizes = request.bs or tuple(bs for bs, _ in table)
-    lengths = request.lengths or (_MIDDLE[2] if device != "cpu" else _K,)
+    lengths = request.lengths or (MIDDLE[2] if device != "cpu" else _K,)
     return [(bs, length) for bs in sizes for length in lengths]
 
 
 def _curves(request: Request, base: Point) -> tuple[Curve, ...]:
     wanted = [("decode", axis) for axis in _AXES]
     wanted += [("target_verify", "bs"), ("draft_extend", "bs")]
-    steps, bs, length = _MIDDLE
+    steps, bs, length = MIDDLE
     found = []
     for mode, axis in wanted:
         if mode not in request.modes:

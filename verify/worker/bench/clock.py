@@ -115,7 +115,7 @@ def _event() -> Any:
     return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
 
 
-def clock(device: str) -> Clock:
+def of(device: str) -> Clock:
     return Clock() if device == "cpu" else CudaClock()
 
 
