@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Container, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import cast
+
+from verify.worker.bench.messages import PointShape
 
 MODES = ("decode", "target_verify", "draft_extend")
 IMPLS = ("fa3", "flashmla_kv")
@@ -51,9 +53,9 @@ class Point:
         wanted = math.ceil(2 * cache_bytes / (self.bs * self.length * 4))
         return max(4, min(wanted, _POOL_ROWS // self.bs, _MOST_SETS))
 
-    def request(self, sets: int) -> dict[str, Any]:
+    def shape(self, sets: int) -> PointShape:
         """As the worker takes it (verify.worker.bench.inputs.Point)."""
-        return {**asdict(self), "sets": sets}
+        return cast(PointShape, {**asdict(self), "sets": sets})
 
     def __str__(self) -> str:
         steps = f" N={self.steps}" if self.mode == "decode" else ""

@@ -28,6 +28,7 @@ def several(device: str = "cuda") -> BenchReport:
     ]
     for i, place in enumerate(places):
         for found in place.samples:
+            assert found.facts is not None
             found.facts["bytes_least"] *= 1 + i
     curve = Curve("decode", "steps", tuple(m.planned.point for m in places))
     return report(places, [curve], device=device)

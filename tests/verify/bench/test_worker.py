@@ -84,10 +84,10 @@ def test_the_rotation_moves_on_unless_it_is_held() -> None:
 def test_a_round_calls_the_sets_in_turn_and_times_each_call() -> None:
     seen: list[int] = []
     calls = [lambda i=i: seen.append(i) for i in range(5)]
-    host, total = Clock().round(calls, 0, 10)
+    times = Clock().round(calls, 0, 10)
     assert seen == [2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4]
-    assert len(host) == len(total) == 10
-    assert all(0 < h <= t for h, t in zip(host, total, strict=True))
+    assert len(times["host"]) == len(times["total"]) == 10
+    assert all(0 < h <= t for h, t in zip(times["host"], times["total"], strict=True))
 
 
 def test_records_are_split_by_call_only_where_they_divide() -> None:

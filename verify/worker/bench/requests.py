@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -16,11 +17,11 @@ from typing import Any
 from verify.worker.bench import clock
 from verify.worker.bench.drive import Timed, make
 from verify.worker.bench.inputs import Point
+from verify.worker.bench.messages import Digests, Prepare, Prepared
 from verify.worker.bench.outputs import digests
 from verify.worker.observe.evidence import EVIDENCE
 from verify.worker.play.drivers import BACKEND, NotApplicable
-
-Json = dict[str, Any]
+from verify.worker.protocol import NotApplicable as Absent
 
 
 @dataclass
@@ -36,11 +37,13 @@ _now: list[_State] = []
 _fair: list[bool] = []
 
 
-def handle(request: Json, device: str, standins: dict[str, ModuleType]) -> Json:
-    """Answer one `bench-*` request."""
+def handle(
+    request: Any, device: str, standins: dict[str, ModuleType]
+) -> Mapping[str, Any]:
+    """The reply to a request of verify.worker.bench.messages."""
     op = request["op"]
     if op == "bench-attach":
-        return clock.of(device).attach()
+        return clock.attach()
     if op == "bench-rates":
         return clock.rates(device)
     if op == "bench-prepare":
@@ -49,16 +52,16 @@ def handle(request: Json, device: str, standins: dict[str, ModuleType]) -> Json:
     state = _now[0]
     timer = clock.of(device)
     if op == "bench-round":
-        host, total = timer.round(state.calls, state.turn, request["calls"])
+        times = timer.round(state.calls, state.turn, request["calls"])
         state.turn += request["calls"]
-        return {"host": host, "total": total}
+        return times
     if op == "bench-graph":
         return timer.graph(state.driver.graph_replay, request["replays"])
     if op == "bench-profile":
         graph = state.driver.graph_replay if request["graph"] else None
-        return timer.profile(state.calls, request["calls"], graph)
+        return clock.profile(state.calls, request["calls"], graph)
     if op == "bench-outputs":
-        return {"digests": digests(state.driver)}
+        return Digests(digests=digests(state.driver))
     raise ValueError(f"unknown request {op!r}")
 
 
@@ -76,7 +79,7 @@ def _be_fair(device: str, standins: dict[str, ModuleType]) -> None:
         fair.install_expand(importlib.import_module(BACKEND))
 
 
-def _prepare(request: Json, device: str) -> Json:
+def _prepare(request: Prepare, device: str) -> Prepared | Absent:
     """Build and capture the point's state, then call it until everything is compiled."""
     EVIDENCE.rest()
     _now.clear()
@@ -86,16 +89,15 @@ def _prepare(request: Json, device: str) -> Json:
     try:
         driver = make(point, request["seed"], device, request["graph"])
     except NotApplicable as error:
-        return {"not_applicable": str(error)}
+        return Absent(not_applicable=str(error))
     state = _State(driver, [driver.call(inputs) for inputs in driver.inputs_sets])
     for call in state.calls:  # every set: a kernel may be compiled for its numbers
         call()
     clock.of(device).sync()
     _now.append(state)
-    return {
-        "backends": len(driver.backends),
-        "destinations": driver.destinations(),
-        "memory_bytes": driver.memory_bytes,
-        "bytes_least": driver.bytes_least(),
-        "warnings": list(EVIDENCE.warnings),
-    }
+    return Prepared(
+        destinations=driver.destinations(),
+        memory_bytes=driver.memory_bytes,
+        bytes_least=driver.bytes_least(),
+        warnings=list(EVIDENCE.warnings),
+    )
