@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from verify.bench import stats
@@ -16,6 +17,7 @@ from verify.bench.report.model import (
     Timing,
 )
 from verify.bench.run import Measured, Samples, original
+from verify.worker.bench.messages import KernelTime
 
 _REFERENCES = {"route": ("original", "release")}  # of other kinds: the original alone
 
@@ -70,7 +72,7 @@ class Judge:
 
     def _fallen_back(self, found: Samples) -> str:
         """What the profile says against the route's own kernels having run."""
-        if found.profile.get("launches") is None:
+        if found.profile is None:
             return ""
         for pattern in found.side.kernels:
             wanted = pattern.format(mode=self.measured.planned.point.mode)
@@ -107,25 +109,25 @@ class Judge:
         added, times = self._added(found), self._times(found)
         zeros = [0.0] * len(added)
         extra = stats.difference(added, zeros, self.seed) if added else None
-        device = found.profile.get("device")
-        busy = stats.median(device or [0.0]) if device is not None else None
+        facts, profile = found.facts, found.profile
+        busy = stats.median(profile["device"] or [0.0]) if profile else None
         if busy is not None and extra is not None:
             busy += extra.value
-        least = found.facts.get("bytes_least")
+        least = facts["bytes_least"] if facts else None
         return Timing(
             side=found.side.name,
             status=status,
             reason=reason,
-            destinations=found.facts.get("destinations"),
+            destinations=facts["destinations"] if facts else None,
             host_us=_median(found.host),
             time_us=_median(times),
             busy_us=busy,
             added_us=_estimate(extra) if extra else None,
-            launches=found.profile.get("launches"),
-            syncs=found.profile.get("syncs"),
+            launches=profile["launches"] if profile else None,
+            syncs=profile["syncs"] if profile else None,
             bytes_least=least,
             floor_us=least / self.copy_bytes_per_s * 1e6 if least else None,
-            memory_bytes=found.facts.get("memory_bytes") if self.on_gpu else None,
+            memory_bytes=facts["memory_bytes"] if facts and self.on_gpu else None,
             ratios=tuple(
                 self._ratio(other, times, status)
                 for other in shown
@@ -134,10 +136,12 @@ class Judge:
                 and self.check(other)[0] == "ok"
                 and times
             ),
-            notes=tuple(f"warned: {text}" for text in found.facts.get("warnings", ())),
+            notes=tuple(f"warned: {text}" for text in facts["warnings"])
+            if facts
+            else (),
             rounds=Rounds(host=found.host, call=found.call, added=added),
-            kernels=_kernels(found.profile.get("kernels", {})),
-            graph_kernels=_kernels(found.profile.get("graph_kernels", {})),
+            kernels=_kernels(profile["kernels"]) if profile else (),
+            graph_kernels=_kernels(profile["graph_kernels"]) if profile else (),
         )
 
     def _ratio(self, other: Samples, times: list[float], status: Status) -> Ratio:
@@ -153,7 +157,7 @@ class Judge:
         )
 
 
-def _kernels(found: dict[str, dict[str, float]]) -> tuple[Kernel, ...]:
+def _kernels(found: Mapping[str, KernelTime]) -> tuple[Kernel, ...]:
     return tuple(
         Kernel(name=name, launches=k["launches"], us=k["us"])
         for name, k in sorted(found.items(), key=lambda item: -item[1]["us"])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Container, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import cast
+
+from verify.worker.bench.messages import PointShape
 
 MODES = ("decode", "target_verify", "draft_extend")
 IMPLS = ("fa3", "flashmla_kv")
@@ -21,7 +23,7 @@ _AXES = {
     "bs": tuple(2**i for i in range(9)),
     "length": tuple(_K * 2**i for i in range(8)),
 }
-_MIDDLE = (4, 32, 16 * _K)
+MIDDLE = (4, 32, 16 * _K)
 _POOL_ROWS = 1536
 _MOST_SETS = 256
 
@@ -51,9 +53,9 @@ class Point:
         wanted = math.ceil(2 * cache_bytes / (self.bs * self.length * 4))
         return max(4, min(wanted, _POOL_ROWS // self.bs, _MOST_SETS))
 
-    def request(self, sets: int) -> dict[str, Any]:
+    def shape(self, sets: int) -> PointShape:
         """As the worker takes it (verify.worker.bench.inputs.Point)."""
-        return {**asdict(self), "sets": sets}
+        return cast(PointShape, {**asdict(self), "sets": sets})
 
     def __str__(self) -> str:
         steps = f" N={self.steps}" if self.mode == "decode" else ""
@@ -174,14 +176,14 @@ def _sizes(request: Request, mode: str, device: str) -> list[tuple[int, int]]:
         )
         return sorted((*table, *small))
     sizes = request.bs or tuple(bs for bs, _ in table)
-    lengths = request.lengths or (_MIDDLE[2] if device != "cpu" else _K,)
+    lengths = request.lengths or (MIDDLE[2] if device != "cpu" else _K,)
     return [(bs, length) for bs in sizes for length in lengths]
 
 
 def _curves(request: Request, base: Point) -> tuple[Curve, ...]:
     wanted = [("decode", axis) for axis in _AXES]
     wanted += [("target_verify", "bs"), ("draft_extend", "bs")]
-    steps, bs, length = _MIDDLE
+    steps, bs, length = MIDDLE
     found = []
     for mode, axis in wanted:
         if mode not in request.modes:

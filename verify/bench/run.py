@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,8 +17,9 @@ from verify.bench.points import PlannedPoint
 from verify.bench.sides import ORIGINAL, Side, of_point
 from verify.outcome import Broken
 from verify.sides.process import Worker, WorkerDied, threads
+from verify.worker.bench.messages import Prepare, Prepared, Profiled, Rates
+from verify.worker.protocol import Hello, UsedModules
 
-Json = dict[str, Any]
 MAX_DEATHS = 2
 
 
@@ -34,8 +35,8 @@ class Samples:
     call: list[float] = field(default_factory=list)
     graph: list[float] = field(default_factory=list)
     launch: list[float] = field(default_factory=list)
-    facts: Json = field(default_factory=dict)
-    profile: Json = field(default_factory=dict)
+    facts: Prepared | None = None
+    profile: Profiled | None = None
     digests: dict[str, str] = field(default_factory=dict)
     problem: tuple[Literal["failed", "not applicable"], str] | None = None
 
@@ -71,7 +72,7 @@ class Workers:
         self.device = device
         self.seed = seed
         self.progress = progress
-        self.rates: Json = {}
+        self.rates = Rates(copy_bytes_per_s=0.0, l2_bytes=0, idle_sync_us=None)
         self.notes: list[str] = []
         self._deaths: dict[str, int] = {}
         self._sessions: dict[Any, Worker] = {}
@@ -94,7 +95,7 @@ class Workers:
         for session in self._sessions.values():
             session.close()
 
-    def start(self) -> Json:
+    def start(self) -> Hello:
         """Start every worker. Returns what the original's says of its machine.
 
         Raises WorkerDied where the original's cannot be started.
@@ -103,20 +104,20 @@ class Workers:
         with threads(len(self._sessions)) as pool:
             list(pool.map(_started, self._sessions.values()))
         original = self._session(self.sides[0])
-        about: Json = {**original.start()}
+        about = original.start()
         self.rates = original.ask(op="bench-rates")
         return about
 
     def times(self, planned: PlannedPoint) -> Measured:
         """The first pass over a point: its times, and the hashes of its buffers."""
         chosen = of_point(self.sides, planned.point.mode, planned.every_side)
-        sets = planned.point.sets(int(self.rates.get("l2_bytes", 0)))
+        sets = planned.point.sets(self.rates["l2_bytes"])
         measured = Measured(planned, sets, [Samples(side) for side in chosen])
         self._prepare(measured)
         order = random.Random(f"{self.seed}:{planned.point}")
         for _ in range(planned.effort.rounds):
             self._round(measured, order)
-        for data, reply in self._together(measured.running, op="bench-outputs"):
+        for data, reply in self._all(measured, lambda data: {"op": "bench-outputs"}):
             data.digests = reply["digests"]
         return measured
 
@@ -133,30 +134,30 @@ class Workers:
             if data.side.kind != "twin":
                 calls = measured.planned.effort.profiled
                 graph = data.side.graph
-                reply = self._ask(data, op="bench-profile", calls=calls, graph=graph)
-                data.profile = reply or {}
+                data.profile = self._ask(
+                    data, op="bench-profile", calls=calls, graph=graph
+                )
 
-    def used(self, side: Side) -> Json:
+    def used(self, side: Side) -> UsedModules | None:
         """Which modules the side's worker ran, and what stood in for others."""
         try:
-            found: Json = self._session(side).ask(op="used")
-            return found
+            found: UsedModules = self._session(side).ask(op="used")
         except WorkerDied:
-            return {}
+            return None
+        return found
 
     def _prepare(self, measured: Measured) -> None:
-        requests = [
-            (data, {**self._request(measured), "graph": data.side.graph})
-            for data in measured.running
-        ]
-        for data, reply in self._all(requests):
+        shape = measured.planned.point.shape(measured.sets)
+        for data, reply in self._all(
+            measured,
+            lambda data: Prepare(
+                op="bench-prepare", point=shape, seed=self.seed, graph=data.side.graph
+            ),
+        ):
             if "not_applicable" in reply:
                 data.problem = "not applicable", reply["not_applicable"]
-            data.facts = reply
-
-    def _request(self, measured: Measured) -> Json:
-        point = measured.planned.point.request(measured.sets)
-        return {"op": "bench-prepare", "point": point, "seed": self.seed}
+            else:
+                data.facts = reply
 
     def _round(self, measured: Measured, order: random.Random) -> None:
         """Every side once, in a new order; then the graphs, next to each other."""
@@ -172,27 +173,24 @@ class Workers:
                 data.graph.append(reply["graph"])
                 data.launch.append(reply["launch"])
 
-    def _together(
-        self, data: Iterable[Samples], **request: Any
-    ) -> list[tuple[Samples, Json]]:
-        return self._all([(d, request) for d in data])
+    def _all(
+        self, measured: Measured, request: Callable[[Samples], Mapping[str, Any]]
+    ) -> list[tuple[Samples, Any]]:
+        """Ask all sides at once, for what is not timed; those that answered."""
+        asked = measured.running
+        with threads(max(1, len(asked))) as pool:
+            replies = pool.map(lambda data: self._ask(data, **request(data)), asked)
+        answered = zip(asked, replies, strict=True)
+        return [(data, reply) for data, reply in answered if reply is not None]
 
-    def _all(self, requests: list[tuple[Samples, Json]]) -> list[tuple[Samples, Json]]:
-        """Ask all sides at once: for what is not timed."""
-        with threads(max(1, len(requests))) as pool:
-            replies = pool.map(lambda pair: self._ask(pair[0], **pair[1]), requests)
-        answered = zip(requests, replies, strict=True)
-        return [(data, reply) for (data, _), reply in answered if reply is not None]
-
-    def _ask(self, data: Samples, **request: Any) -> Json | None:
+    def _ask(self, data: Samples, **request: Any) -> Any:
         """The reply, or None where the side failed; the data then says so."""
         name = data.side.name
         if self._deaths.get(name, 0) >= MAX_DEATHS:
             data.problem = "failed", f"its worker failed {MAX_DEATHS} times before"
             return None
         try:
-            reply: Json = self._session(data.side).ask(**request)
-            return reply
+            return self._session(data.side).ask(**request)
         except WorkerDied as death:
             self._deaths[name] = self._deaths.get(name, 0) + 1
             data.problem = "failed", _line(death.broken)

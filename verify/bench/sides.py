@@ -76,7 +76,7 @@ def resolve(
 
     sides = [side(ORIGINAL, "original", pair.baseline, pair.candidate)]
     candidate = side("", "route", pair.candidate, pair.baseline)
-    sides += _routes(candidate, wanted, quick)
+    sides += route_sides(candidate, wanted, quick)
     for text in against:
         other = source.resolve(tree, text, progress).baseline
         name = _unused(other.release if Path(text).is_dir() else text, sides)
@@ -101,7 +101,7 @@ def _check(wanted: Sequence[str]) -> None:
             raise Refusal(Reason("--route", "", what, "see --help"), code=Exit.USAGE)
 
 
-def _routes(candidate: Side, wanted: Sequence[str], quick: bool) -> list[Side]:
+def route_sides(candidate: Side, wanted: Sequence[str], quick: bool) -> list[Side]:
     """Routes that patches share in other modes, with the same gates, are one side."""
     found: dict[object, Side] = {}
     for route in available(candidate.source.patches()):

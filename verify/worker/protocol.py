@@ -2,7 +2,7 @@
 
     parent  ->  Config            once, the worker's first line
     worker  ->  Hello             or Failed, and it ends
-    parent  ->  Play | Measure | Bytes | Used | Bench...
+    parent  ->  Play | Measure | Bytes | Used, or one of bench.messages
     worker  ->  the reply below, with "ok": true     or Failed, and it goes on
 
 The words: a *storage* is one allocation, named by the first metadata path that reaches
@@ -200,56 +200,3 @@ class UsedModules(TypedDict):
     stubbed: list[str]
     standins: list[str]
     kernels: dict[str, str]
-
-
-class BenchPoint(TypedDict):
-    """Shapes of one measured point (verify.worker.bench.inputs.Point)."""
-
-    mode: str
-    steps: int
-    bs: int
-    length: int
-    page_size: int
-    impl: str
-    draft: int
-    context: int
-    sets: int
-
-
-class BenchPrepare(TypedDict):
-    """Build and capture a point; graph: through the tree's own draft runner."""
-
-    op: Literal["bench-prepare"]
-    point: BenchPoint
-    seed: int
-    graph: bool
-
-
-class BenchPrepared(TypedDict):
-    """backends; destinations: page tables written by a replay; sizes in bytes."""
-
-    backends: int
-    destinations: int
-    memory_bytes: int
-    bytes_least: float
-    warnings: list[str]
-
-
-class BenchRound(TypedDict):
-    """Time `calls` replay calls."""
-
-    op: Literal["bench-round"]
-    calls: int
-
-
-class BenchTimes(TypedDict):
-    """One figure a call, in microseconds: host alone, and host plus device."""
-
-    host: list[float]
-    total: list[float]
-
-
-class BenchDigests(TypedDict):
-    """The reply to bench-outputs: sha256 by "backend N: path"."""
-
-    digests: dict[str, str]

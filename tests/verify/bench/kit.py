@@ -51,13 +51,14 @@ def data(
         host=[t * 0.95 for t in times],
         call=times,
         facts={
-            "backends": 4, "destinations": 4, "memory_bytes": 84_000_000,
+            "destinations": 4, "memory_bytes": 84_000_000,
             "bytes_least": 43e6, "warnings": [],
         },
         profile={
             "launches": float(launches),
             "device": [us / 50] * 10,
             "kernels": {f"kernel_{name}": {"launches": launches, "us": us / 50}},
+            "graph_kernels": {},
             "syncs": 0.0,
         },
         digests=dict(digests),
@@ -67,6 +68,7 @@ def data(
 def in_graph(added: float, rounds: int = 20) -> list[Samples]:
     """The in-graph route, which launches nothing, and its twin."""
     route = data("in-graph", 8, launches=0, twin=TWIN, rounds=rounds)
+    assert route.profile is not None
     route.profile.update(device=[0.0], kernels={})
     twin = data(TWIN, 30, "twin", rounds=rounds)
     route.graph, twin.graph = [25.0 + added] * rounds, [25.0] * rounds
@@ -93,7 +95,13 @@ def report(
     provenance = Provenance(
         sides=[d.side for d in found[0].samples],
         used={},
-        about={"device": "a GPU", "python": "3.12", "torch": "2.11", "triton": "3.6"},
+        about={
+            "device": "a GPU",
+            "python": "3.12",
+            "torch": "2.11",
+            "triton": "3.6",
+            "pid": 1,
+        },
         rates={"copy_bytes_per_s": RATE, "l2_bytes": 50 << 20, "idle_sync_us": 4.0},
         device=device,
         seed=0,

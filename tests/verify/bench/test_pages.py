@@ -14,7 +14,7 @@ from patcher.results import Refusal
 from tests.verify.bench.kit import WRONG, data, in_graph, measured, original, report
 from verify.bench.__main__ import main
 from verify.bench.points import Curve
-from verify.bench.report.figures import FLOOR, Lines, figures
+from verify.bench.report.figures import FLOOR, figures
 from verify.bench.report.html import html
 from verify.bench.report.model import BenchReport, dump, dump_compact, read
 from verify.bench.report.plots import draw
@@ -28,6 +28,7 @@ def several(device: str = "cuda") -> BenchReport:
     ]
     for i, place in enumerate(places):
         for found in place.samples:
+            assert found.facts is not None
             found.facts["bytes_least"] *= 1 + i
     curve = Curve("decode", "steps", tuple(m.planned.point for m in places))
     return report(places, [curve], device=device)
@@ -75,9 +76,7 @@ def test_a_point_has_one_time_in_tables_plots_and_report() -> None:
     assert timing.rounds is not None
     assert timing.time_us == pytest.approx(10, rel=0.02)
     bars = next(f for f in figures(found) if f.name == "cost-decode")
-    shown = next(
-        bar.value for bar in getattr(bars, "bars", ()) if bar.name == "in-graph"
-    )
+    (shown,) = (s.points[0][1] for s in bars.series if s.name == "in-graph")
     assert shown == timing.time_us
 
 
@@ -97,9 +96,7 @@ def test_a_wrong_sides_figures_are_not_on_the_page() -> None:
     row = next(line for line in text.splitlines() if ">fan-out<" in line)
     assert "WRONG" in row
     assert "41" not in row
-    assert all(
-        bar.name != "fan-out" for f in figures(found) for bar in getattr(f, "bars", ())
-    )
+    assert all(s.name != "fan-out" for f in figures(found) for s in f.series)
 
 
 def test_text_on_the_page_is_escaped() -> None:
@@ -111,7 +108,6 @@ def test_text_on_the_page_is_escaped() -> None:
 
 def test_the_floor_is_drawn_at_the_copy_rate() -> None:
     (lines,) = (f for f in figures(several()) if f.name == "bytes-decode")
-    assert isinstance(lines, Lines)
     floor = next(series for series in lines.series if series.name == FLOOR)
     assert floor.points == ((43e6, pytest.approx(10)), (86e6, pytest.approx(20)))
 

@@ -99,6 +99,7 @@ def test_in_graph_is_charged_what_it_adds_to_its_graph() -> None:
 
 def test_in_graph_that_launches_outside_its_graph_is_wrong() -> None:
     route, twin = in_graph(added=2)
+    assert route.profile is not None
     route.profile["launches"] = 3.0
     found = report([measured(original(), route, twin)])
     assert "outside the graph" in result(found, "in-graph").reason

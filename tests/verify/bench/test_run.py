@@ -43,14 +43,21 @@ class FakeWorker:
             raise WorkerDied(Broken("killed", self.name, "the worker was killed"))
         us = 1000.0 if self.name == ORIGINAL else 10.0
         answers: dict[str, dict[str, Any]] = {
-            "bench-rates": {"copy_bytes_per_s": 4e12, "l2_bytes": 60 << 20},
-            "bench-prepare": {"backends": 4, "destinations": 4, "bytes_least": 1e6},
+            "bench-rates": {
+                "copy_bytes_per_s": 4e12, "l2_bytes": 60 << 20, "idle_sync_us": 4.0,
+            },
+            "bench-prepare": {
+                "destinations": 4, "bytes_least": 1e6, "memory_bytes": 0, "warnings": [],
+            },
             "bench-round": {"host": [us] * 3, "total": [us + 5] * 3},
             "bench-graph": {"graph": 30.0 + (self.name == "in-graph"), "launch": 6.0},
             "bench-outputs": {"digests": dict(EQUAL)},
             "bench-attach": {"records": 2},
-            "bench-profile": {"launches": 0.0, "device": [0.0], "kernels": {}},
-        }
+            "bench-profile": {
+                "launches": 0.0, "device": [0.0], "kernels": {}, "graph_kernels": {},
+                "syncs": 0.0,
+            },
+        }  # fmt: skip
         return answers.get(op, {})
 
 

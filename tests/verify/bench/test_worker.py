@@ -84,10 +84,10 @@ def test_the_rotation_moves_on_unless_it_is_held() -> None:
 def test_a_round_calls_the_sets_in_turn_and_times_each_call() -> None:
     seen: list[int] = []
     calls = [lambda i=i: seen.append(i) for i in range(5)]
-    host, total = Clock().round(calls, 0, 10)
+    times = Clock().round(calls, 0, 10)
     assert seen == [2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4]
-    assert len(host) == len(total) == 10
-    assert all(0 < h <= t for h, t in zip(host, total, strict=True))
+    assert len(times["host"]) == len(times["total"]) == 10
+    assert all(0 < h <= t for h, t in zip(times["host"], times["total"], strict=True))
 
 
 def test_records_are_split_by_call_only_where_they_divide() -> None:
@@ -98,7 +98,7 @@ def test_records_are_split_by_call_only_where_they_divide() -> None:
 
 COPIES = """
 import torch
-from verify.worker.bench import copies as bench_copies
+from verify.worker.bench import copies
 from verify.worker.tree import plain_copies
 
 def buffers(bs, columns, fill):
@@ -110,11 +110,11 @@ def buffers(bs, columns, fill):
 for bs, width in ((1, 64), (3, 1100), (1030, 64)):
     source = buffers(bs, width, None)
     plain, fused = ([buffers(bs, 1280, -1) for _ in range(3)] for _ in range(2))
-    for copy, to in ((plain_copies.three, plain), (bench_copies.three, fused)):
+    for copy, to in ((plain_copies.three, plain), (copies.three, fused)):
         groups = [(*group, None, None) for group in (source, *to)]
         copy(*(t for group in groups for t in group), bs, width, bs)
         one = [(*g[:4], g[0], *g[4:], None, None) for g in (source, to[0])]
-        copy = plain_copies.one if copy is plain_copies.three else bench_copies.one
+        copy = plain_copies.one if copy is plain_copies.three else copies.one
         copy(*(t for group in one for t in group), 0, bs, width, width, bs)
     for a, b in zip(sum(plain, []), sum(fused, [])):
         assert torch.equal(a, b)
@@ -122,19 +122,19 @@ for bs, width in ((1, 64), (3, 1100), (1030, 64)):
 
 STANDINS = """
 import torch
-from verify.worker.bench import fair as bench_fair
+from verify.worker.bench import fair
 from verify.worker.tree import standins
 
 for count, topk in ((1, 2048), (4, 3), (1500, 64)):
     lengths = torch.randint(1, 163840, (count,), dtype=torch.int32)
     old = standins.get_mla_metadata(lengths, topk=topk)
-    new = bench_fair.get_mla_metadata(lengths, topk=topk)
+    new = fair.get_mla_metadata(lengths, topk=topk)
     assert all(torch.equal(a, b) for a, b in zip(old, new))
     old = standins.get_paged_mqa_logits_metadata(lengths, 64, 132)
-    assert torch.equal(old, bench_fair.get_paged_mqa_logits_metadata(lengths, 64, 132))
+    assert torch.equal(old, fair.get_paged_mqa_logits_metadata(lengths, 64, 132))
     accepts = torch.randint(1, 5, (count,), dtype=torch.int32)
     wanted = accepts, lengths + 4, int(accepts.sum()), 4
-    assert torch.equal(standins.seqlens_expand(*wanted), bench_fair.seqlens_expand(*wanted))
+    assert torch.equal(standins.seqlens_expand(*wanted), fair.seqlens_expand(*wanted))
 """
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from patcher import __version__
 from patcher.results import Exit
@@ -24,6 +23,8 @@ from verify.bench.report.model import (
 )
 from verify.bench.run import Measured
 from verify.bench.sides import ORIGINAL, Side
+from verify.worker.bench.messages import Rates
+from verify.worker.protocol import Hello, UsedModules
 
 CPU_NOTE = (
     "This ran on a CPU, kernels in Triton's interpreter: its times mean nothing. "
@@ -41,9 +42,9 @@ class Provenance:
     """
 
     sides: Sequence[Side]
-    used: Mapping[str, Mapping[str, Any]]
-    about: Mapping[str, Any]
-    rates: Mapping[str, Any]
+    used: Mapping[str, UsedModules | None]
+    about: Hello
+    rates: Rates
     device: str
     seed: int
     arguments: Sequence[str]
@@ -60,11 +61,12 @@ class Provenance:
         return [side for side in self.sides if side.kind != "twin"]
 
     def standins(self, side: Side) -> list[str]:
-        return list(self.used.get(side.name, {}).get("standins", ()))
+        used = self.used.get(side.name)
+        return used["standins"] if used else []
 
 
 def build(run: Provenance, plan: Plan, found: Sequence[Measured]) -> BenchReport:
-    rate = float(run.rates["copy_bytes_per_s"])
+    rate = run.rates["copy_bytes_per_s"]
     points = [Judge(m, rate, run.seed, run.on_gpu).report() for m in found]
     asked = _min_speedup(points, run)
     code = exit_code(points, asked)
@@ -147,8 +149,8 @@ def _machine(run: Provenance) -> Machine:
         triton=about["triton"],
         times_count=run.on_gpu,
         copy_gb_s=rates["copy_bytes_per_s"] / 1e9,
-        cache_bytes=int(rates["l2_bytes"]),
-        idle_sync_us=rates.get("idle_sync_us"),
+        cache_bytes=rates["l2_bytes"],
+        idle_sync_us=rates["idle_sync_us"],
     )
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+from verify.bench.points import Point
 from verify.bench.stats import Speed
 from verify.report.model import Model
 
@@ -116,10 +117,10 @@ class PointReport(Model):
     steps: int
     bs: int
     length: int
-    page_size: int
-    decode_kernel: str
-    draft_tokens: int
-    context: int
+    page_size: int = Point.page_size
+    decode_kernel: str = Point.impl
+    draft_tokens: int = Point.draft
+    context: int = Point.context
     input_sets: int
     rounds: int
     calls: int

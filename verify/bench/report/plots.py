@@ -10,7 +10,7 @@ from html import escape
 from typing import Any
 
 from verify.bench.report.console import number
-from verify.bench.report.figures import FLOOR, Bars, Figure, Lines, figures
+from verify.bench.report.figures import FLOOR, Figure, figures
 from verify.bench.report.model import BenchReport
 
 MISSING = (
@@ -33,7 +33,7 @@ _STYLE = {
     "axes.labelcolor": _INK, "axes.edgecolor": _INK, "xtick.color": _INK,
     "ytick.color": _INK, "axes.spines.top": False, "axes.spines.right": False,
     "axes.titlesize": 10, "axes.titlelocation": "left", "legend.fontsize": 8,
-    "legend.frameon": False, "lines.markersize": 7,
+    "legend.frameon": False, "lines.markersize": 3.5,
 }  # fmt: skip
 
 
@@ -60,11 +60,12 @@ def draw(report: BenchReport) -> list[Plot]:
     plots = []
     for figure in figures(report):
         with matplotlib.rc_context({**_STYLE, "svg.hashsalt": figure.name}):
-            high = 1.0 + 0.3 * len(figure.bars) if isinstance(figure, Bars) else 3.4
+            bars = figure.kind == "bars"
+            high = 1.0 + 0.3 * len(figure.series) if bars else 3.4
             drawn = canvas(figsize=(6.4, high), layout="constrained")
             axes = drawn.subplots()
-            axes.set_title(figure.title)
-            _bars(figure, axes) if isinstance(figure, Bars) else _lines(figure, axes)
+            axes.set(title=figure.title, xlabel=figure.x, ylabel=figure.y)
+            (_bars if bars else _lines)(figure, axes)
             drawn.supxlabel(place, fontsize=8, x=0.99, ha="right")
             plots.append(Plot(figure.name, _svg(figure, drawn), _saved(drawn, "png")))
     return plots
@@ -83,30 +84,34 @@ def _svg(figure: Figure, drawn: Any) -> str:
     text = text[text.index("<svg") :].replace(_INK, "currentColor")
     text = re.sub(r'<g id="[^"]*">', "<g>", text)
     text = re.sub(r"(\d\.\d\d)\d+", r"\1", re.sub(r"\s*\n\s*", "\n", text))
-    text = re.sub(r"font-family: [^;]*; |transform=\"rotate\(-0 [^\"]*\"", "", text)
+    text = re.sub(
+        r"font-family: [^;]*; |; stroke-linecap: square| transform=\"rotate\(-0 [^\"]*\"",
+        "",
+        text,
+    )
     named = f'<svg role="img" aria-label="{escape(figure.title)}" '
     text = text.replace("<svg ", named, 1)
     return text.replace("</style>", f"{_THEMES}</style>", 1)
 
 
-def _bars(figure: Bars, axes: Any) -> None:
-    names = [bar.name for bar in figure.bars]
-    values = [bar.value for bar in figure.bars]
-    colours = [COLOURS[bar.colour % 10] for bar in figure.bars]
-    drawn = axes.barh(names, values, color=colours, height=0.7)
+def _bars(figure: Figure, axes: Any) -> None:
+    values = [series.points[0][1] for series in figure.series]
+    drawn = axes.barh(
+        [series.name for series in figure.series], values, height=0.7,
+        color=[COLOURS[series.colour % 10] for series in figure.series],
+    )  # fmt: skip
     axes.bar_label(drawn, [number(value) for value in values], padding=4)
     axes.invert_yaxis()
     axes.margins(x=0.12)
-    axes.set_xlabel(figure.unit)
 
 
-def _lines(figure: Lines, axes: Any) -> None:
+def _lines(figure: Figure, axes: Any) -> None:
     for series in figure.series:
         x, y = zip(*series.points, strict=True)
         if series.name == FLOOR:
             axes.plot(x, y, "--", color=_INK, label=series.name)
         else:
-            style = ".-" if figure.joined else "."
+            style = "s-" if figure.kind == "curves" else "s"
             colour = COLOURS[series.colour % 10]
             axes.plot(x, y, style, color=colour, label=series.name, mew=0)
     points = [point for series in figure.series for point in series.points]
@@ -115,8 +120,6 @@ def _lines(figure: Lines, axes: Any) -> None:
         _ticks(axes.xaxis, [x for x, _ in points])
     axes.set_yscale("log")
     _ticks(axes.yaxis, [y for _, y in points])
-    axes.set_xlabel(figure.x)
-    axes.set_ylabel(figure.y)
     axes.grid(alpha=0.3)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 

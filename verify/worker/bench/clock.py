@@ -10,10 +10,17 @@ from typing import Any
 
 import torch
 
+from verify.worker.bench.messages import (
+    Attached,
+    GraphTimes,
+    KernelTime,
+    Profiled,
+    Rates,
+    Times,
+)
 from verify.worker.observe.launches import Launch, launches
 from verify.worker.observe.syncs import host_syncs
 
-Json = dict[str, Any]
 Call = Callable[[], Any]
 WARM_CALLS = 3
 WARM_GRAPHS = 20
@@ -26,9 +33,7 @@ class Clock:
     def sync(self) -> None:
         """Nothing runs after a call returned."""
 
-    def round(
-        self, calls: Sequence[Call], first: int, count: int
-    ) -> tuple[list[float], list[float]]:
+    def round(self, calls: Sequence[Call], first: int, count: int) -> Times:
         """Host µs and host+device µs of `count` calls, each on an idle device.
 
         The first few, after another process had the GPU, are not counted.
@@ -52,22 +57,15 @@ class Clock:
                     total.append((done - began) / 1e3)
         finally:
             gc.enable()
-        return host, total
+        return Times(host=host, total=total)
 
-    def graph(self, replay: Call, replays: int) -> Json:
+    def graph(self, replay: Call, replays: int) -> GraphTimes:
         """µs a graph replay, and µs that the host took to launch one."""
         began = time.perf_counter_ns()
         for _ in range(replays):
             replay()
         took = (time.perf_counter_ns() - began) / 1e3 / replays
-        return {"graph": took, "launch": took}
-
-    def attach(self) -> Json:
-        """Whether the profiler records anything here."""
-        return {"records": 0}
-
-    def profile(self, calls: Sequence[Call], count: int, graph: Call | None) -> Json:
-        return {"launches": None}
+        return GraphTimes(graph=took, launch=took)
 
 
 class CudaClock(Clock):
@@ -76,7 +74,7 @@ class CudaClock(Clock):
     def sync(self) -> None:
         torch.cuda.synchronize()
 
-    def graph(self, replay: Call, replays: int) -> Json:
+    def graph(self, replay: Call, replays: int) -> GraphTimes:
         start, end = _event(), _event()
         for _ in range(WARM_GRAPHS):
             replay()
@@ -87,35 +85,35 @@ class CudaClock(Clock):
         launch = (time.perf_counter_ns() - began) / 1e3 / replays
         end.record()
         end.synchronize()
-        return {"graph": start.elapsed_time(end) * 1e3 / replays, "launch": launch}
+        took = start.elapsed_time(end) * 1e3 / replays
+        return GraphTimes(graph=took, launch=launch)
 
-    def attach(self) -> Json:
-        """Attaching the profiler the first time takes a second or more."""
-        fill = functools.partial(torch.zeros, 1, device="cuda")
-        return {"records": len(launches([fill], 2))}
 
-    def profile(self, calls: Sequence[Call], count: int, graph: Call | None) -> Json:
-        """Launches, busy µs by call and by kernel, and host synchronisations, a call.
+def attach() -> Attached:
+    """Attach the profiler: the first time takes a second or more."""
+    fill = functools.partial(torch.zeros, 1, device="cuda")
+    return Attached(records=len(launches([fill], 2)))
 
-        graph: a replay whose kernels are recorded too, apart from the call's.
-        """
-        outside = launches(calls, count)
-        inside = launches([graph], count) if graph else []
-        self.sync()
-        return {
-            "launches": len(outside) / count,
-            "device": busy(outside, count),
-            "kernels": _by_name(outside, count),
-            "graph_kernels": _by_name(inside, count),
-            "syncs": sum(map(host_syncs, calls[:2])) / len(calls[:2]),
-        }
+
+def profile(calls: Sequence[Call], count: int, graph: Call | None) -> Profiled:
+    """Of `count` calls in turn; graph: a replay whose kernels are recorded apart."""
+    outside = launches(calls, count)
+    inside = launches([graph], count) if graph else []
+    torch.cuda.synchronize()
+    return Profiled(
+        launches=len(outside) / count,
+        syncs=sum(map(host_syncs, calls[:2])) / len(calls[:2]),
+        device=busy(outside, count),
+        kernels=_by_name(outside, count),
+        graph_kernels=_by_name(inside, count),
+    )
 
 
 def _event() -> Any:
     return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
 
 
-def clock(device: str) -> Clock:
+def of(device: str) -> Clock:
     return Clock() if device == "cpu" else CudaClock()
 
 
@@ -125,12 +123,12 @@ def release(device: str) -> None:
         torch.cuda.empty_cache()
 
 
-def _by_name(found: Sequence[Launch], count: int) -> Json:
+def _by_name(found: Sequence[Launch], count: int) -> dict[str, KernelTime]:
     kernels: dict[str, list[float]] = {}
     for launch in found:
         kernels.setdefault(launch.name, []).append(launch.us)
     return {
-        name: {"launches": len(took) / count, "us": sum(took) / count}
+        name: KernelTime(launches=len(took) / count, us=sum(took) / count)
         for name, took in kernels.items()
     }
 
@@ -144,16 +142,17 @@ def busy(found: Sequence[Launch], count: int) -> list[float]:
     return [sum(took[i * size : (i + 1) * size]) for i in range(count)]
 
 
-def rates(device: str) -> Json:
+def rates(device: str) -> Rates:
     """The rate of a large device-to-device copy, and the size of the last cache."""
     source = torch.ones(COPY_BYTES[device], dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     seconds = sorted(_copy_seconds(source, target, device) for _ in range(20))[10]
-    found = {"copy_bytes_per_s": 2 * source.numel() / seconds, "l2_bytes": 0}
+    found = Rates(
+        copy_bytes_per_s=2 * source.numel() / seconds, l2_bytes=0, idle_sync_us=None
+    )
     if device != "cpu":
         found["l2_bytes"] = torch.cuda.get_device_properties(0).L2_cache_size
-        idle = [_idle_sync() for _ in range(200)]
-        found["idle_sync_us"] = sorted(idle)[100]
+        found["idle_sync_us"] = sorted(_idle_sync() for _ in range(200))[100]
     del source, target
     release(device)
     return found

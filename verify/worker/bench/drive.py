@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from verify.worker.bench import floor as bench_floor
+from verify.worker.bench.floor import bytes_least
 from verify.worker.bench.inputs import InputSet, Point, Pools
 from verify.worker.play.draft_runner import DraftRunner
 from verify.worker.play.drivers import BACKEND, Base, Driver, MultiStep, NotApplicable
@@ -86,7 +86,7 @@ class Timed(Driver):
         """Bytes that a replay must move at least, on average over the input sets."""
         sets = self.inputs_sets
         destinations = self.destinations()
-        moved = [bench_floor.bytes_least(self.point, s, destinations) for s in sets]
+        moved = [bytes_least(self.point, s, destinations) for s in sets]
         return sum(moved) / len(moved)
 
     def bench_batch(self, inputs: InputSet) -> Any:

@@ -9,25 +9,26 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from verify.worker.bench import clock as bench_clock
-from verify.worker.bench import drive as bench_drive
-from verify.worker.bench import outputs as bench_outputs
+from verify.worker.bench import clock
+from verify.worker.bench.drive import Timed, make
 from verify.worker.bench.inputs import Point
+from verify.worker.bench.messages import Digests, Prepare, Prepared
+from verify.worker.bench.outputs import digests
 from verify.worker.observe.evidence import EVIDENCE
 from verify.worker.play.drivers import BACKEND, NotApplicable
-
-Json = dict[str, Any]
+from verify.worker.protocol import NotApplicable as Absent
 
 
 @dataclass
 class _State:
     """What is measured now; `turn` counts calls, so that the input sets take turns."""
 
-    driver: bench_drive.Timed
+    driver: Timed
     calls: list[Any]
     turn: int = 0
 
@@ -36,29 +37,31 @@ _now: list[_State] = []
 _fair: list[bool] = []
 
 
-def handle(request: Json, device: str, standins: dict[str, ModuleType]) -> Json:
-    """Answer one `bench-*` request."""
+def handle(
+    request: Any, device: str, standins: dict[str, ModuleType]
+) -> Mapping[str, Any]:
+    """The reply to a request of verify.worker.bench.messages."""
     op = request["op"]
     if op == "bench-attach":
-        return bench_clock.clock(device).attach()
+        return clock.attach()
     if op == "bench-rates":
-        return bench_clock.rates(device)
+        return clock.rates(device)
     if op == "bench-prepare":
         _be_fair(device, standins)
         return _prepare(request, device)
     state = _now[0]
-    clock = bench_clock.clock(device)
+    timer = clock.of(device)
     if op == "bench-round":
-        host, total = clock.round(state.calls, state.turn, request["calls"])
+        times = timer.round(state.calls, state.turn, request["calls"])
         state.turn += request["calls"]
-        return {"host": host, "total": total}
+        return times
     if op == "bench-graph":
-        return clock.graph(state.driver.graph_replay, request["replays"])
+        return timer.graph(state.driver.graph_replay, request["replays"])
     if op == "bench-profile":
         graph = state.driver.graph_replay if request["graph"] else None
         return clock.profile(state.calls, request["calls"], graph)
     if op == "bench-outputs":
-        return {"digests": bench_outputs.digests(state.driver)}
+        return Digests(digests=digests(state.driver))
     raise ValueError(f"unknown request {op!r}")
 
 
@@ -69,34 +72,32 @@ def _be_fair(device: str, standins: dict[str, ModuleType]) -> None:
     _fair.append(True)
     EVIDENCE.rest()
     with contextlib.suppress(ImportError):  # triton is blocked: the verifier's stay
-        from verify.worker.bench import copies as bench_copies
-        from verify.worker.bench import fair as bench_fair
+        from verify.worker.bench import copies, fair
 
-        bench_fair.install(standins)
-        bench_copies.install(standins)
-        bench_fair.install_expand(importlib.import_module(BACKEND))
+        fair.install(standins)
+        copies.install(standins)
+        fair.install_expand(importlib.import_module(BACKEND))
 
 
-def _prepare(request: Json, device: str) -> Json:
+def _prepare(request: Prepare, device: str) -> Prepared | Absent:
     """Build and capture the point's state, then call it until everything is compiled."""
     EVIDENCE.rest()
     _now.clear()
     gc.collect()
-    bench_clock.release(device)
+    clock.release(device)
     point = Point(**request["point"])
     try:
-        driver = bench_drive.make(point, request["seed"], device, request["graph"])
+        driver = make(point, request["seed"], device, request["graph"])
     except NotApplicable as error:
-        return {"not_applicable": str(error)}
+        return Absent(not_applicable=str(error))
     state = _State(driver, [driver.call(inputs) for inputs in driver.inputs_sets])
     for call in state.calls:  # every set: a kernel may be compiled for its numbers
         call()
-    bench_clock.clock(device).sync()
+    clock.of(device).sync()
     _now.append(state)
-    return {
-        "backends": len(driver.backends),
-        "destinations": driver.destinations(),
-        "memory_bytes": driver.memory_bytes,
-        "bytes_least": driver.bytes_least(),
-        "warnings": list(EVIDENCE.warnings),
-    }
+    return Prepared(
+        destinations=driver.destinations(),
+        memory_bytes=driver.memory_bytes,
+        bytes_least=driver.bytes_least(),
+        warnings=list(EVIDENCE.warnings),
+    )

@@ -1,0 +1,74 @@
+"""The sides come out of the patches' `about.py`: none is named in bench."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from patcher.results import Exit, Refusal
+from patches import all_about
+from verify.bench.points import MODES
+from verify.bench.sides import Side, of_point, route_sides
+from verify.sides.source import Source
+
+
+class Patched(Source):
+    """A tree that has every patch there is."""
+
+    def patches(self) -> frozenset[str]:
+        return frozenset(about.name for about in all_about())
+
+
+def sides(*wanted: str, quick: bool = False) -> list[Side]:
+    source = Patched("tree", "0.5.6.post2", lambda rel: None)
+    candidate = Side("", "route", MODES, source, Path("tree"), {})
+    return route_sides(candidate, wanted, quick)
+
+
+def test_every_timed_route_of_a_patch_is_a_side_in_its_modes() -> None:
+    found = {(side.name, mode) for side in sides() for mode in side.modes}
+    for about in all_about():
+        for route in about.routes:
+            for mode in route.modes:
+                if route.timed:
+                    assert (route.name, mode.partition("@")[0]) in found
+
+
+def test_sides_of_one_point_have_names_and_processes_of_their_own() -> None:
+    for mode in MODES:
+        here = of_point(sides(), mode, every=True)
+        assert len({side.name for side in here}) == len(here)
+        assert len({side.process for side in here}) == len(here)
+
+
+def test_a_route_in_the_draft_s_graph_has_a_twin_with_its_own_gate_off() -> None:
+    found = {side.name: side for side in sides()}
+    routes = [side for side in found.values() if side.twin]
+    assert routes
+    for side in routes:
+        twin = found[side.twin]
+        (own,) = set(side.gates) - set(twin.gates)
+        assert own in {about.gate for about in all_about()}
+        assert (twin.kind, twin.graph, twin.kernels) == ("twin", True, ())
+        assert (twin.snapshot, twin.modes) == (side.snapshot, side.modes)
+
+
+def test_a_curve_takes_the_best_and_a_quick_run_no_fallbacks() -> None:
+    best = {side.name for side in of_point(sides(), "decode", every=False)}
+    every = {side.name for side in of_point(sides(), "decode", every=True)}
+    assert best < every
+    assert not any(side.blocked for side in sides(quick=True))
+    assert any(side.blocked for side in sides())
+
+
+def test_what_is_asked_for_is_timed_even_if_it_is_not_by_itself() -> None:
+    assert {side.name for side in sides("per-backend")} == {"per-backend"}
+
+
+def test_a_route_whose_patch_is_not_in_the_tree_is_refused() -> None:
+    bare = Source("tree", "0.5.6.post2", lambda rel: None)
+    name = next(a.routes[0].name for a in all_about() if a.routes)
+    with pytest.raises(Refusal, match="its patch is not in the tree") as refused:
+        route_sides(Side("", "route", MODES, bare, Path("tree"), {}), [name], False)
+    assert refused.value.code == Exit.REFUSED
