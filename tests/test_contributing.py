@@ -22,7 +22,7 @@ PAGE = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 FOLDER = "patches/copy_first"
 DECODE = "decode:n3:p64:fa3:s64:r64:c1,3:x2304:k2048:d4:tour3"
 FLASHMLA = "decode:n2:p64:flashmla_kv:s32:r32:c1,3:x256:k64:d4:tour3"
-RUNNER = "runner:n3:p64:fa3:s32:r32:c1,3:x2304:k2048:d4:tour3"
+RUNNER = "decode@runner:n3:p64:fa3:s32:r32:c1,3:x2304:k2048:d4:tour3"
 
 Command = Callable[..., tuple[int, str]]
 
@@ -107,7 +107,7 @@ def test_it_applies_verifies_and_goes_back(command: Command, tree: Path) -> None
     code, out = verify(command, tree)
     assert code == 0, out
     assert re.search(r"^decode +copy-first +4 +- +- +- ", out, re.MULTILINE), out
-    assert re.search(r"^runner +copy-first +2 +- +- +- ", out, re.MULTILINE), out
+    assert re.search(r"^decode@runner +copy-first +2 +- +- +- ", out, re.MULTILINE), out
 
     code, out = command("patches.commands", "rollback", tree)
     assert code == 0, out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -81,17 +82,42 @@ def test_commands_that_are_named_are_there(page: str) -> None:
         assert os.access(ROOT / command, os.X_OK), command
 
 
+def light(code: str) -> str:
+    """Runs code where an import of what is heavy fails; its output. It must exit 0."""
+    head = f"import sys\nsys.modules.update(dict.fromkeys({HEAVY!r}))\n"
+    line = [sys.executable, "-c", head + code]
+    done = subprocess.run(line, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 @pytest.mark.tree
 def test_apply_and_rollback_run_where_nothing_heavy_is_installed(
     original: Path, tmp_path: Path
 ) -> None:
-    code = f"""
-import shutil, sys
-sys.modules.update(dict.fromkeys({HEAVY!r}))  # an import of these fails
+    tree = shutil.copytree(original, tmp_path / "tree")
+    light(
+        f"""
 from patches.commands import apply, rollback
-tree = {str(tmp_path / "tree")!r}
-shutil.copytree({str(original)!r}, tree)
+tree = {str(tree)!r}
 sys.exit(apply([tree]) or apply(["--list"]) or rollback([tree]))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    )
+
+
+@pytest.mark.tree
+def test_verify_takes_torch_from_the_workers_interpreter(
+    original: Path, tmp_path: Path
+) -> None:
+    tree = shutil.copytree(original, tmp_path / "tree")
+    out = light(
+        f"""
+from patches.commands import apply
+from verify.cli.verify import main
+options = ["--python", sys.executable, "--device=cpu", "--route=precomputed"]
+options += ["--scenario=decode:n2:p64:fa3:s32:r32:c1,3:x256:k64:d4:tour3"]
+apply([{str(tree)!r}])
+sys.exit(main([{str(tree)!r}, *options]))
+"""
+    )
+    assert "identical: every byte" in out

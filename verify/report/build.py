@@ -12,7 +12,7 @@ from verify.cases.run import Ran, Setup
 from verify.outcome import Broken, Case, Difference, Different, Identical, NotRun
 from verify.report import model as r
 from verify.sides.source import Pair, Source
-from verify.worker.tree.standins import DESCRIPTIONS
+from verify.worker.protocol import STANDINS
 
 PICTURED = 12  # failures with pictures
 PICTURES = 4  # of each
@@ -282,7 +282,7 @@ def _standins(ran: Ran[Case]) -> Iterable[str]:
         kernels = about.modules["kernels"] if about.modules else {}
         real.update(dict.fromkeys(n for n, kind in kernels.items() if kind == "real"))
     for name in names:
-        yield f"{name}: {DESCRIPTIONS.get(name, 'a stand-in')}"
+        yield f"{name}: {STANDINS.get(name, 'a stand-in')}"
     for name in real:
         yield f"{name}: none, the real one"
 

@@ -15,6 +15,15 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict, final
 
+STANDINS = {
+    "sgl_kernel.flash_mla": "get_mla_metadata: a deterministic stand-in of the same shapes",
+    "flash_mla": "get_mla_metadata: a deterministic stand-in of the same shapes",
+    "deep_gemm": "get_paged_mqa_logits_metadata: a deterministic stand-in of the same shape",
+    "sglang.jit_kernel.fused_metadata_copy": "the tree's JIT CUDA copy kernels: plain copies",
+    "sglang.srt.layers.attention.utils": "seqlens_expand_triton: plain tensor operations",
+}
+"""What a worker may say it used in the place of a kernel, in words."""
+
 
 class Config(TypedDict):
     """Who a worker is.

@@ -24,7 +24,7 @@ from verify.bench.report.model import (
 from verify.bench.run import Measured
 from verify.bench.sides import ORIGINAL, Side
 from verify.worker.bench.messages import Rates
-from verify.worker.protocol import Hello, UsedModules
+from verify.worker.protocol import STANDINS, Hello, UsedModules
 
 CPU_NOTE = (
     "This ran on a CPU, kernels in Triton's interpreter: its times mean nothing. "
@@ -171,14 +171,12 @@ def _side(side: Side, run: Provenance) -> TimedSide:
 
 def _standins(run: Provenance) -> Iterator[str]:
     """What stood in for a kernel that is not here, and on which sides."""
-    from verify.worker.tree.standins import DESCRIPTIONS
-
     stood_in: dict[str, list[str]] = {}
     for side in run.shown():
         for name in run.standins(side):
             stood_in.setdefault(name, []).append(side.name)
     for name, sides in stood_in.items():
-        what = DESCRIPTIONS.get(name, "a stand-in")
+        what = STANDINS.get(name, "a stand-in")
         if run.on_gpu:
             what = (
                 "a stand-in with as many launches as its kernels; the host time of "

@@ -130,12 +130,3 @@ def modules() -> dict[str, ModuleType]:
             flash_mla_sparse_fwd=None,
         )
     return found
-
-
-DESCRIPTIONS = {
-    "sgl_kernel.flash_mla": "get_mla_metadata: a deterministic stand-in of the same shapes",
-    "flash_mla": "get_mla_metadata: a deterministic stand-in of the same shapes",
-    "deep_gemm": "get_paged_mqa_logits_metadata: a deterministic stand-in of the same shape",
-    "sglang.jit_kernel.fused_metadata_copy": "the tree's JIT CUDA copy kernels: plain copies",
-    "sglang.srt.layers.attention.utils": "seqlens_expand_triton: plain tensor operations",
-}
