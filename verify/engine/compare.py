@@ -38,14 +38,20 @@ class Cell:
 class Run:
     """One side at one cell in one start: what every repetition said and took.
 
-    answers: per repetition the requests of `child.Engine.generate`, those that were
-    timed only. step_ms: per repetition, milliseconds a verify step.
+    answers: the requests of every long generation, the warm-up's first. step_ms: per
+    timed repetition, milliseconds a verify step.
     """
 
     side: str
     start: int
     answers: list[list[Json]] = field(default_factory=list)
     step_ms: list[float] = field(default_factory=list)
+
+    def brief(self, cell: Cell) -> str:
+        """One line of progress."""
+        times = ", ".join(f"{ms:.3f}" for ms in self.step_ms) or "no"
+        verify = sum(request["verify"] for request in self.answers[0])
+        return f"{cell.name}: {verify} verify steps, {times} ms each"
 
 
 @dataclass(frozen=True)

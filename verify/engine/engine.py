@@ -18,8 +18,8 @@ from verify.engine.server import Server, ServerFailed
 from verify.engine.sides import ORIGINAL, Package, Side, Sides
 
 SHORT_TOKENS = 8
-_OURS = ("NSA metadata", "nsa-opt")
-"""What a line that our payload logs has in it."""
+_TOLD = ("NSA metadata kernel", "falling back to loop")
+"""What a line has in it by which a metadata path says that another one runs instead."""
 
 
 @dataclass
@@ -68,7 +68,7 @@ def measure(
     for steps in dict.fromkeys(cell.steps for cell in asked.cells):
         for turn, side in enumerate(found.turns):
             package.lay(side)
-            turns = f"{steps} steps, {turn + 1} of {len(found.turns)}, {side.name}"
+            _progress(f"{steps} steps, {turn + 1} of {len(found.turns)}, {side.name}")
             with Server(
                 python, package.home.parent / "run", package.environment(side)
             ) as server:
@@ -76,7 +76,6 @@ def measure(
                     server, asked, model, steps, side, turn, package, measured
                 )
             measured.starts.append(start)
-            _progress(f"{turns}: {start.failed or f'up in {start.seconds:.0f} s'}")
     return measured
 
 
@@ -96,18 +95,22 @@ def _start(
         about = server.start(asked.arguments(model, steps))
         seconds = about["seconds"]
         _same_package(about["folder"], package)
+        _progress(f"  up in {seconds:.0f} s")
         for cell in asked.cells:
             if cell.steps == steps:
-                measured.runs[cell].append(_run(server, asked, cell, side, turn))
+                run = _run(server, asked, cell, side, turn)
+                measured.runs[cell].append(run)
+                _progress(f"  {run.brief(cell)}")
     except ServerFailed as failure:
         failed = str(failure)
+        _progress(f"  failed: {failed}")
         if side.name == ORIGINAL:
             what = f"the engine of the originals failed: {failure}"
             reason = Reason("", "", what, lines=failure.lines)
             raise Refusal(reason, code=Exit.UNAVAILABLE) from None
         for line in failure.lines:
-            _progress(f"  {line}")
-    logged = [line for line in server.printed if any(o in line for o in _OURS)]
+            _progress(f"    {line}")
+    logged = [line for line in server.printed if any(told in line for told in _TOLD)]
     return Start(
         steps=steps, side=side.name, seconds=seconds,
         logged=list(dict.fromkeys(logged)), failed=failed,
