@@ -27,6 +27,13 @@ Examples:
   bench-nsa-opt ~/sglang --curves --report out           steps, batch sizes, lengths
   bench-nsa-opt ~/sglang --route fan-out --bs 32 --len 16k --min-speedup 15
 
+With --engine MODEL the installed sglang itself runs, before and after: the same tokens,
+and the time of a verify step (docs/engine.md). MODEL is a model's folder, or `tiny`.
+
+\b
+  bench-nsa-opt ~/sglang --engine tiny --steps 3,4 --prompt 3k,120k --bs 1,4
+  bench-nsa-opt ~/sglang --engine /models/v3.2 --engine-arg tp_size=8
+
 \b
 Exit codes: 0 done; 1 an output differs, or slower than --min-speedup; 2 usage;
 3 the tree refuses; 4 the environment can't (no GPU, no torch, a worker that died).
@@ -78,8 +85,34 @@ def app(
     ] = None,
     json: shared.Json = None,
     report: options.Report = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL|tiny", help="Run sglang itself; see above."),
+    ] = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(metavar="N,...", help="--engine: prompt lengths."),
+    ] = None,
+    new_tokens: Annotated[
+        int, typer.Option(metavar="N", help="--engine: new tokens a request.")
+    ] = 128,
+    engine_arg: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="--engine: for sglang; repeatable."),
+    ] = None,
     version: shared.Version = False,
 ) -> Exit:
+    if engine is not None:
+        from verify.engine import engine as server
+        from verify.engine.request import Options
+
+        return server.work(
+            Options(
+                tree, engine, tuple(steps or ()), tuple(prompt or ()), tuple(bs or ()),
+                new_tokens, tuple(engine_arg or ()), rounds, seed,
+                str(python) if python else None, json, report, context.obj.arguments,
+            )
+        )  # fmt: skip
     from verify.bench.bench import BenchOptions, work
     from verify.bench.points import PointError, Request, numbers
 

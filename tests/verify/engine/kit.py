@@ -1,0 +1,129 @@
+"""An interpreter's environment made of stand-ins, and a tree whose patch is one line.
+
+The stand-in engine does what `nsa_backend.py` of its own package says, so a test plants
+in that file what a patch would do to tokens, counts and time (a clock of its own).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from patcher.disk.manifest import AppliedPatch, Manifest, PatchedFile
+from patcher.disk.packed import dump
+
+RELEASE = "0.5.6.post2"
+BACKEND = "sglang/srt/layers/attention/nsa_backend.py"
+GATE = "SGLANG_NSA_METADATA_IN_GRAPH"
+ORIGINAL = "STEP = 0.004\n"
+PATCHED = "STEP = 0.002\n"
+
+ENGINE = f"""
+import os, sys, time
+from sglang.srt.layers.attention import nsa_backend as says
+from sglang.version import __version__
+
+clock = [0.0]
+time.perf_counter = lambda: clock[0]
+
+class Engine:
+    def __init__(self, **arguments):
+        print("noise on stdout")
+        self.arguments = arguments
+        if getattr(says, "NO_START", False):
+            print("RuntimeError: no such kernel", file=sys.stderr)
+            os._exit(3)
+        print("\\n".join(getattr(says, "PRINTS", ())), file=sys.stderr)
+
+    def generate(self, input_ids, sampling_params):
+        assert sampling_params["temperature"] == 0
+        count = sampling_params["max_new_tokens"]
+        off = os.environ.get({GATE!r}) == "0"
+        shift = 0 if off else getattr(says, "SHIFT", 0)
+        verify = count // 2 + (0 if off else getattr(says, "MORE", 0))
+        clock[0] += 0.5 + verify * (0.004 if off else says.STEP)
+        time.sleep(getattr(says, "HANGS", 0))
+        if getattr(says, "FLAKY", False):
+            shift = os.urandom(1)[0]
+        if getattr(says, "RAISES", False):
+            raise ValueError("an illegal memory access")
+        return [
+            {{
+                "output_ids": [(sum(ids) + i * (shift + 1)) % 997 for i in range(count)],
+                "meta_info": {{
+                    "spec_verify_ct": verify,
+                    "spec_accept_histogram": [verify - 1, 1],
+                }},
+            }}
+            for ids in input_ids
+        ]
+
+    def shutdown(self):
+        pass
+"""
+TORCH = """
+__version__ = "2.99"
+class cuda:
+    is_available = staticmethod(lambda: {gpu})
+    get_device_name = staticmethod(lambda: "a GPU")
+"""
+
+
+def site(
+    folder: Path, *, gpu: bool = True, release: str = RELEASE, backend: str = ORIGINAL
+) -> Path:
+    """What PYTHONPATH has to name: torch, sglang and its kernel packages, all stand-ins."""
+    files = {
+        "torch/__init__.py": TORCH.format(gpu=gpu),
+        "sgl_kernel/__init__.py": "",
+        "deep_gemm/__init__.py": "",
+        "sglang/__init__.py": ENGINE,
+        "sglang/version.py": f'__version__ = "{release}"\n',
+        "sglang/srt/__init__.py": "",
+        "sglang/srt/layers/__init__.py": "",
+        "sglang/srt/layers/attention/__init__.py": "",
+        BACKEND: backend,
+        f"sglang-{release}.dist-info/METADATA": (
+            f"Metadata-Version: 2.1\nName: sglang\nVersion: {release}\n"
+        ),
+    }
+    return _written(folder, files)
+
+
+def tree(
+    folder: Path, patched: str = PATCHED, original: str = ORIGINAL, gated: bool = True
+) -> Path:
+    """A tree of nothing but the patched file and the manifest, as a pack has it."""
+    file = PatchedFile(
+        path=BACKEND,
+        sha256_before=_sha(original),
+        sha256_after=_sha(patched),
+        mode=0o644,
+        original=original.encode(),
+        patched=patched.encode(),
+    )
+    name = "in-graph" if gated else "a patch of tomorrow"
+    manifest = Manifest(
+        tool="nsa-opt",
+        release=RELEASE,
+        patches=(AppliedPatch(name=name, version="1"),),
+        files=(file,),
+    )
+    files = {
+        "sglang/version.py": f'__version__ = "{RELEASE}"\n',
+        BACKEND: patched,
+        "sglang/.nsa-opt/manifest.json": dump(manifest).decode(),
+    }
+    return _written(folder, files)
+
+
+def _written(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return folder
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,216 @@
+"""The command over a stand-in sglang: what it compares, says, writes and ends with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.verify.engine import kit
+from verify.cli import bench
+from verify.engine.report import model
+
+QUICK = ("--rounds", "1", "--new-tokens", "12", "--prompt", "20")
+
+Go = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Go:
+    """Runs the command with a stand-in environment: exit code, stdout, stderr."""
+
+    def one(
+        tree: Path, *arguments: object, site: Path | None = None
+    ) -> tuple[int, str, str]:
+        place = site or kit.site(tmp_path / "site")
+        monkeypatch.setenv("PYTHONPATH", str(place))
+        given = [tree, "--engine", "tiny", "--python", sys.executable, *arguments]
+        code = bench.main([str(a) for a in given])
+        return (code, *capsys.readouterr())
+
+    return one
+
+
+@pytest.fixture(autouse=True)
+def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stand-in engine reads no model."""
+    monkeypatch.setattr("verify.engine.tiny.write", lambda folder, seed: folder)
+
+
+def test_the_same_tokens_in_less_time(go: Go, tmp_path: Path) -> None:
+    file, folder = tmp_path / "engine.json", tmp_path / "out"
+    code, out, err = go(
+        kit.tree(tmp_path / "tree"), *QUICK, "--rounds", 3, "--bs", "1,2",
+        "--json", file, "--report", folder,
+    )  # fmt: skip
+    assert code == 0, err
+    found = model.read(file)
+    assert [s.side for s in found.starts] == [
+        "original", "patched", "gates off", "gates off", "patched", "original",
+    ]  # fmt: skip
+    assert [c.bs for c in found.cells] == [1, 2]
+    for cell in found.cells:
+        original, patched, off = cell.results
+        assert {r.status for r in cell.results} == {"identical"}
+        assert (patched.verdict, off.verdict) == ("FASTER", "SAME")
+        assert original.step_ms is not None
+        assert original.step_ms.value == pytest.approx(4)
+        assert [len(start) for start in patched.readings] == [3, 3]
+    assert "tokens identical in 4 of 4" in out
+    assert found.gates["gates off"] == {kit.GATE: "0"}
+    assert found.gates["patched"] == {kit.GATE: None}
+    assert (folder / "engine.json").read_text() == file.read_text()
+    assert "The same tokens" in (folder / "engine.html").read_text()
+
+
+def test_a_report_matches_the_shipped_schema(go: Go, tmp_path: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    file = tmp_path / "engine.json"
+    assert go(kit.tree(tmp_path / "tree"), *QUICK, "--json", file)[0] == 0
+    jsonschema.validate(
+        json.loads(file.read_text()), json.loads(model.SCHEMA_FILE.read_text())
+    )
+
+
+def test_the_shipped_schema_is_the_models() -> None:
+    assert model.SCHEMA_FILE.read_text(encoding="utf-8") == model.schema_text()
+
+
+@pytest.mark.parametrize(
+    ("planted", "said"),
+    [
+        ("SHIFT = 1", "patched: request 0: token 1 differs: "),
+        ("MORE = 2", "the same tokens in 12 verify steps instead of 10"),
+    ],
+)
+def test_other_tokens_or_counts_are_not_identical(
+    go: Go, tmp_path: Path, planted: str, said: str
+) -> None:
+    file, folder = tmp_path / "engine.json", tmp_path / "out"
+    tree = kit.tree(tmp_path / "tree", f"{kit.PATCHED}{planted}\n")
+    code, out, _ = go(tree, *QUICK, "--json", file, "--report", folder)
+    assert code == 1
+    assert said in out
+    original, patched, off = model.read(file).cells[0].results
+    assert [r.status for r in (original, patched, off)] == [
+        "identical", "different", "identical",
+    ]  # fmt: skip
+    assert patched.ratio is patched.verdict is None
+    assert "Not the same tokens" in (folder / "engine.html").read_text()
+
+
+@pytest.mark.parametrize("planted", ["NO_START = True", "RAISES = True"])
+def test_a_patched_engine_that_fails_is_a_difference(
+    go: Go, tmp_path: Path, planted: str
+) -> None:
+    tree = kit.tree(tmp_path / "tree", f"{kit.PATCHED}{planted}\n", gated=False)
+    code, out, err = go(tree, *QUICK)
+    assert code == 1
+    assert "3 steps, patched: failed: " in out
+    assert ("no such kernel" if "START" in planted else "illegal memory access") in err
+
+
+def test_an_original_engine_that_fails_says_its_last_words(
+    go: Go, tmp_path: Path
+) -> None:
+    broken = f"{kit.ORIGINAL}NO_START = True\n"
+    code, _, err = go(
+        kit.tree(tmp_path / "tree", original=broken), *QUICK,
+        site=kit.site(tmp_path / "site", backend=broken),
+    )  # fmt: skip
+    assert code == 4
+    assert "the engine of the originals failed: it ended with exit status 3" in err
+    assert "RuntimeError: no such kernel" in err
+
+
+def test_an_original_that_differs_from_itself_proves_nothing(
+    go: Go, tmp_path: Path
+) -> None:
+    flaky = f"{kit.ORIGINAL}FLAKY = True\n"
+    code, out, _ = go(
+        kit.tree(tmp_path / "tree", original=flaky), *QUICK,
+        site=kit.site(tmp_path / "site", backend=flaky),
+    )  # fmt: skip
+    assert code == 4
+    assert "the originals differ from themselves; nothing can be compared" in out
+
+
+def test_a_fallback_that_is_logged_is_reported(go: Go, tmp_path: Path) -> None:
+    line = "NSA metadata kernel fill is unavailable, using the Python path from now on"
+    tree = kit.tree(tmp_path / "tree", f"{kit.PATCHED}PRINTS = ({line!r}, 'else')\n")
+    code, out, _ = go(tree, *QUICK)
+    assert code == 0
+    assert f"3 steps, patched: logged: {line}" in out
+    assert "else" not in out
+
+
+def test_the_installed_package_is_only_read(go: Go, tmp_path: Path) -> None:
+    site, tree = kit.site(tmp_path / "site"), kit.tree(tmp_path / "tree")
+    before = _listing(site), _listing(tree)
+    assert go(tree, *QUICK, site=site)[0] == 0
+    assert (_listing(site), _listing(tree)) == before
+
+
+def _listing(folder: Path) -> dict[str, str]:
+    files = (p for p in folder.rglob("*") if p.is_file() and p.suffix != ".pyc")
+    return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def test_a_patch_without_a_gate_has_two_sides(go: Go, tmp_path: Path) -> None:
+    file = tmp_path / "engine.json"
+    code, _, _ = go(kit.tree(tmp_path / "tree", gated=False), *QUICK, "--json", file)
+    assert code == 0
+    sides = [s.side for s in model.read(file).starts]
+    assert sides == ["original", "patched", "patched", "original"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--steps", "0"], "--steps: '0' is not a positive number"),
+        (["--prompt", "long"], "--prompt: 'long' is not a positive number"),
+        (["--new-tokens", "0"], "--new-tokens: must be positive"),
+        (["--engine-arg", "tp_size"], "'tp_size' is not NAME=VALUE"),
+        (["--engine", "nowhere"], "is no folder with a config.json of a model"),
+    ],
+)
+def test_a_wrong_option_is_a_usage_error(
+    go: Go, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    code, _, err = go(tmp_path, *arguments)
+    assert code == 2
+    assert said in err
+
+
+def test_a_tree_without_patches_is_refused(go: Go, tmp_path: Path) -> None:
+    site = kit.site(tmp_path / "site")
+    code, _, err = go(site, *QUICK, site=site)
+    assert code == 3
+    assert "apply-nsa-opt first" in err
+
+
+def test_engine_arguments_come_last_and_are_json(go: Go, tmp_path: Path) -> None:
+    file = tmp_path / "engine.json"
+    code, _, _ = go(
+        kit.tree(tmp_path / "tree"), *QUICK, "--json", file,
+        "--engine-arg", "max-running-requests=7", "--engine-arg", "dtype=bfloat16",
+    )  # fmt: skip
+    assert code == 0
+    given = model.read(file).engine_args
+    assert given["max_running_requests"] == 7
+    assert given["dtype"] == "bfloat16"
+
+
+def test_more_requests_than_slots_is_noted(go: Go, tmp_path: Path) -> None:
+    code, out, _ = go(
+        kit.tree(tmp_path / "tree"), *QUICK, "--bs", "2",
+        "--engine-arg", "max_running_requests=1",
+    )  # fmt: skip
+    assert code == 0
+    assert "more requests than max_running_requests" in out

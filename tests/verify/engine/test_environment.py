@@ -1,0 +1,112 @@
+"""What an environment lacks is said before an engine is started."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from patcher.results import Exit, Refusal
+from tests.verify.engine import kit
+from verify.engine import environment, sides
+
+
+def look(site: Path, monkeypatch: pytest.MonkeyPatch) -> environment.Environment:
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    return environment.look(sys.executable, kit.RELEASE)
+
+
+def test_a_whole_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = look(kit.site(tmp_path), monkeypatch)
+    assert (found.gpu, found.torch, found.release) == ("a GPU", "2.99", kit.RELEASE)
+    assert found.package == tmp_path / "sglang"
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ("sgl_kernel", "has no sgl_kernel"),
+        ("deep_gemm", "has no deep_gemm"),
+        ("sglang", "has no sglang"),
+    ],
+)
+def test_a_missing_package_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str, said: str
+) -> None:
+    shutil.rmtree(kit.site(tmp_path) / missing)
+    with pytest.raises(Refusal) as refused:
+        look(tmp_path, monkeypatch)
+    assert refused.value.code == Exit.UNAVAILABLE
+    assert [reason.what for reason in refused.value.reasons] == [said]
+
+
+def test_all_that_is_missing_is_said_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kit.site(tmp_path, gpu=False, release="0.5.4")
+    shutil.rmtree(tmp_path / "deep_gemm")
+    with pytest.raises(Refusal) as refused:
+        look(tmp_path, monkeypatch)
+    assert [reason.what for reason in refused.value.reasons] == [
+        "torch sees no CUDA device",
+        f"has sglang 0.5.4, the tree is {kit.RELEASE}",
+        "has no deep_gemm",
+    ]
+
+
+def test_a_broken_torch_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = kit.site(tmp_path) / "torch/__init__.py"
+    torch.write_text("raise ImportError('libcudart.so: not found')")
+    with pytest.raises(Refusal, match="cannot import torch: ImportError: libcudart"):
+        look(tmp_path, monkeypatch)
+
+
+def test_an_interpreter_that_does_not_start(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match="does not start") as refused:
+        environment.look(str(tmp_path / "python"), kit.RELEASE)
+    assert refused.value.code == Exit.UNAVAILABLE
+
+
+def test_an_installed_file_of_neither_side_is_refused(tmp_path: Path) -> None:
+    site = kit.site(tmp_path / "site", backend="STEP = 1\n")
+    with pytest.raises(Refusal, match="is neither what sglang") as refused:
+        sides.check(site / "sglang", sides.resolve(kit.tree(tmp_path / "tree")))
+    assert refused.value.reasons[0].file.endswith(kit.BACKEND)
+
+
+@pytest.mark.parametrize("backend", [kit.ORIGINAL, kit.PATCHED])
+def test_an_installed_package_may_be_patched_itself(
+    tmp_path: Path, backend: str
+) -> None:
+    site = kit.site(tmp_path / "site", backend=backend)
+    sides.check(site / "sglang", sides.resolve(kit.tree(tmp_path / "tree")))
+
+
+def test_sides_take_turns_in_one_copy(tmp_path: Path) -> None:
+    site = kit.site(tmp_path / "site")
+    found = sides.resolve(kit.tree(tmp_path / "tree"))
+    package = sides.Package(site / "sglang", tmp_path / "copy")
+    stale = package.home / kit.BACKEND
+    stale = stale.parent / "__pycache__/nsa_backend.cpython-311.pyc"
+    for side, text in zip(found.sides, (kit.ORIGINAL, kit.PATCHED), strict=False):
+        stale.parent.mkdir(exist_ok=True)
+        stale.write_bytes(b"of another side")
+        package.lay(side)
+        assert (package.home / kit.BACKEND).read_text() == text
+        assert not stale.exists()
+
+
+def test_a_file_that_a_patch_brings_is_not_there_on_the_original(
+    tmp_path: Path,
+) -> None:
+    site = kit.site(tmp_path / "site")
+    package = sides.Package(site / "sglang", tmp_path / "copy")
+    new = "sglang/srt/layers/attention/nsa/new.py"
+    package.lay(sides.Side("patched", {new: b"1\n"}, {}))
+    assert (package.home / new).exists()
+    package.lay(sides.Side("original", {new: None}, {}))
+    assert not (package.home / new).exists()

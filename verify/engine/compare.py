@@ -1,0 +1,145 @@
+"""Runs of one cell against each other: tokens request by request, and time a step."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Json = dict[str, Any]
+Verdict = Literal["FASTER", "SAME", "SLOWER", "UNSURE"]
+RESAMPLES = 2000
+LEVEL = 0.95
+SAME_WITHIN = 0.03
+FEWEST = 5
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point: draft steps, prompt length of the first request, requests at once."""
+
+    steps: int
+    prompt: int
+    bs: int
+
+    @property
+    def lengths(self) -> list[int]:
+        """A request's prompt is a little longer than that of the one before it."""
+        return [self.prompt + 37 * i for i in range(self.bs)]
+
+    @property
+    def name(self) -> str:
+        return f"{self.steps} steps, {self.bs} x {self.prompt:,}"
+
+
+@dataclass
+class Run:
+    """One side at one cell in one start: what every repetition said and took.
+
+    answers: the requests of every long generation, the warm-up's first. step_ms: per
+    timed repetition, milliseconds a verify step.
+    """
+
+    side: str
+    start: int
+    answers: list[list[Json]] = field(default_factory=list)
+    step_ms: list[float] = field(default_factory=list)
+
+    def brief(self, cell: Cell) -> str:
+        """One line of progress."""
+        times = ", ".join(f"{ms:.3f}" for ms in self.step_ms) or "no"
+        verify = sum(request["verify"] for request in self.answers[0])
+        return f"{cell.name}: {verify} verify steps, {times} ms each"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and the ends of its 95% bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def step_ms(short: Json, long: Json) -> float | None:
+    """Milliseconds a verify step takes, prefill and start apart; None: too few steps.
+
+    Both answers are of the same prompts, `long` with more new tokens: what they differ by
+    is steps of decoding, as many as the slowest request has more.
+    """
+    steps = _steps(long) - _steps(short)
+    return (long["seconds"] - short["seconds"]) / steps * 1e3 if steps > 0 else None
+
+
+def _steps(answer: Json) -> int:
+    return max(int(request["verify"]) for request in answer["requests"])
+
+
+def differences(reference: Sequence[Json], run: Run) -> Iterator[str]:
+    """Where a run says something else than `reference`, one line a request at most."""
+    told: set[int] = set()
+    for answer in run.answers:
+        for i, (old, new) in enumerate(zip(reference, answer, strict=True)):
+            line = _difference(old, new)
+            if line and i not in told:
+                told.add(i)
+                yield f"request {i}: {line}"
+
+
+def _difference(old: Json, new: Json) -> str:
+    if old["ids"] != new["ids"]:
+        pairs = enumerate(zip(old["ids"], new["ids"], strict=False))
+        shorter = min(len(old["ids"]), len(new["ids"]))
+        at = next((i for i, (a, b) in pairs if a != b), shorter)
+        return f"token {at} differs: {_token(new, at)} instead of {_token(old, at)}"
+    if old["verify"] != new["verify"]:
+        return f"the same tokens in {new['verify']} verify steps instead of {old['verify']}"
+    if old["accepted"] != new["accepted"]:
+        return f"accepted drafts {new['accepted']} instead of {old['accepted']}"
+    return ""
+
+
+def _token(request: Json, at: int) -> str:
+    ids = request["ids"]
+    return str(ids[at]) if at < len(ids) else "none"
+
+
+def median(values: Sequence[float], seed: int) -> Interval:
+    """The median and its interval."""
+    draw = random.Random(seed)
+    drawn = [statistics.median(_again(values, draw)) for _ in range(RESAMPLES)]
+    return _interval(statistics.median(values), drawn)
+
+
+def ratio(reference: Sequence[float], values: Sequence[float], seed: int) -> Interval:
+    """How many times faster: median(reference) / median(values), both resampled."""
+    draw = random.Random(seed)
+    drawn = [
+        statistics.median(_again(reference, draw))
+        / statistics.median(_again(values, draw))
+        for _ in range(RESAMPLES)
+    ]
+    return _interval(statistics.median(reference) / statistics.median(values), drawn)
+
+
+def judge(found: Interval, readings: int) -> Verdict:
+    """FASTER or SLOWER where the whole interval says so; SAME within 3%."""
+    if readings < FEWEST:
+        return "UNSURE"
+    if found.low >= 1 - SAME_WITHIN and found.high <= 1 + SAME_WITHIN:
+        return "SAME"
+    if found.low > 1:
+        return "FASTER"
+    return "SLOWER" if found.high < 1 else "UNSURE"
+
+
+def _again(values: Sequence[float], draw: random.Random) -> list[float]:
+    return draw.choices(values, k=len(values))
+
+
+def _interval(value: float, drawn: list[float]) -> Interval:
+    drawn.sort()
+    tail = int(len(drawn) * (1 - LEVEL) / 2)
+    return Interval(value, drawn[tail], drawn[-1 - tail])

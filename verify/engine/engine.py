@@ -1,0 +1,145 @@
+"""What `bench-nsa-opt --engine` does: start every side, ask it, report."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from patcher.results import Exit, Reason, Refusal
+from verify.engine import environment, request, sides, tiny
+from verify.engine.compare import Cell, Run, step_ms
+from verify.engine.report import build, show
+from verify.engine.report.model import EngineReport, Start
+from verify.engine.request import TINY, Options, Request
+from verify.engine.server import Server, ServerFailed
+from verify.engine.sides import ORIGINAL, Package, Side, Sides
+
+SHORT_TOKENS = 8
+_TOLD = ("NSA metadata kernel", "falling back to loop")
+"""What a line has in it by which a metadata path says that another one runs instead."""
+
+
+@dataclass
+class Found:
+    """What all starts gave."""
+
+    runs: dict[Cell, list[Run]] = field(default_factory=lambda: defaultdict(list))
+    starts: list[Start] = field(default_factory=list)
+
+
+def work(options: Options) -> Exit:
+    """Measure, print, write. Raises `Refusal`."""
+    from rich.console import Console
+
+    report = bench(options)
+    wide = Console() if sys.stdout.isatty() else Console(width=200)
+    show.console(report, wide)
+    show.write(report, options.report, options.json)
+    return Exit(report.exit_code)
+
+
+def bench(options: Options) -> EngineReport:
+    """Run what the options ask for. Raises `Refusal`."""
+    clock = build.Clock()
+    asked = request.read(options)
+    found = sides.resolve(options.tree)
+    here = environment.look(options.python or sys.executable, found.release)
+    sides.check(here.package, found)
+    with tempfile.TemporaryDirectory(prefix="nsa-engine-") as name:
+        folder = Path(name)
+        model = options.model
+        if model == TINY:
+            model = str(tiny.write(folder / TINY, options.seed))
+        package = Package(here.package, folder / "package")
+        measured = measure(asked, found, package, here.python, model)
+    return build.build(
+        options, asked, found, here, measured.runs, measured.starts, clock
+    )
+
+
+def measure(
+    asked: Request, found: Sides, package: Package, python: str, model: str
+) -> Found:
+    """Every side at every cell, there and back, a start a turn. Raises `Refusal`."""
+    measured = Found()
+    for steps in dict.fromkeys(cell.steps for cell in asked.cells):
+        for turn, side in enumerate(found.turns):
+            package.lay(side)
+            _progress(f"{steps} steps, {turn + 1} of {len(found.turns)}, {side.name}")
+            with Server(
+                python, package.home.parent / "run", package.environment(side)
+            ) as server:
+                start = _start(
+                    server, asked, model, steps, side, turn, package, measured
+                )
+            measured.starts.append(start)
+    return measured
+
+
+def _start(
+    server: Server,
+    asked: Request,
+    model: str,
+    steps: int,
+    side: Side,
+    turn: int,
+    package: Package,
+    measured: Found,
+) -> Start:
+    """One engine at all cells of its steps. Raises `Refusal` where the original fails."""
+    seconds, failed = 0.0, ""
+    try:
+        about = server.start(asked.arguments(model, steps))
+        seconds = about["seconds"]
+        _same_package(about["folder"], package)
+        _progress(f"  up in {seconds:.0f} s")
+        for cell in asked.cells:
+            if cell.steps == steps:
+                run = _run(server, asked, cell, side, turn)
+                measured.runs[cell].append(run)
+                _progress(f"  {run.brief(cell)}")
+    except ServerFailed as failure:
+        failed = str(failure)
+        _progress(f"  failed: {failed}")
+        if side.name == ORIGINAL:
+            what = f"the engine of the originals failed: {failure}"
+            reason = Reason("", "", what, lines=failure.lines)
+            raise Refusal(reason, code=Exit.UNAVAILABLE) from None
+        for line in failure.lines:
+            _progress(f"    {line}")
+    logged = [line for line in server.printed if any(told in line for told in _TOLD)]
+    return Start(
+        steps=steps, side=side.name, seconds=seconds,
+        logged=list(dict.fromkeys(logged)), failed=failed,
+    )  # fmt: skip
+
+
+def _run(server: Server, asked: Request, cell: Cell, side: Side, turn: int) -> Run:
+    """A warm-up, then the repetitions: each a short and a long generation."""
+    run = Run(side.name, turn)
+    for repetition in range(1 + asked.repetitions):
+        short, long = (
+            server.generate(
+                seed=asked.seed, lengths=cell.lengths, vocabulary=asked.vocabulary,
+                new_tokens=count,
+            )
+            for count in (SHORT_TOKENS, SHORT_TOKENS + asked.new_tokens)
+        )  # fmt: skip
+        run.answers.append(long["requests"])
+        taken = step_ms(short, long)
+        if repetition and taken is not None:
+            run.step_ms.append(taken)
+    return run
+
+
+def _same_package(folder: str, package: Package) -> None:
+    if Path(folder).resolve() != (package.home / "sglang").resolve():
+        what = "another sglang comes first on the interpreter's path"
+        raise Refusal(Reason(folder, "", what), code=Exit.UNAVAILABLE)
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,166 @@
+"""Puts the report together, and decides the exit code."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import shlex
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+
+from patcher import __version__
+from patcher.results import Exit
+from verify.engine import compare
+from verify.engine.compare import Cell, Run
+from verify.engine.environment import Environment
+from verify.engine.report.model import (
+    SCHEMA_VERSION,
+    CellReport,
+    EngineReport,
+    Estimate,
+    Machine,
+    Result,
+    Start,
+)
+from verify.engine.request import Options, Request
+from verify.engine.sides import ORIGINAL, Sides
+
+_VERDICTS = ("FASTER", "SAME", "UNSURE", "SLOWER")
+_QUEUED = (
+    "A cell has more requests than max_running_requests: its milliseconds a verify step "
+    "are of fewer steps than the engine took, and too many."
+)
+
+
+class Clock:
+    """When a run began, and how long ago that is."""
+
+    def __init__(self) -> None:
+        now = datetime.datetime.now(datetime.timezone.utc)
+        self.started = now.isoformat(timespec="seconds")
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+
+def build(
+    options: Options,
+    asked: Request,
+    found: Sides,
+    here: Environment,
+    runs: Mapping[Cell, Sequence[Run]],
+    starts: Sequence[Start],
+    clock: Clock,
+) -> EngineReport:
+    cells = [_cell(cell, runs[cell], starts, found, asked.seed) for cell in asked.cells]
+    seconds = clock.seconds
+    return EngineReport(
+        schema_version=SCHEMA_VERSION,
+        tool=f"nsa-opt {__version__}",
+        command=shlex.join(["bench-nsa-opt", *options.arguments]),
+        started=clock.started,
+        seconds=seconds,
+        seed=asked.seed,
+        exit_code=int(exit_code(cells, starts)),
+        summary=_summary(cells, starts, seconds),
+        machine=Machine(
+            gpu=here.gpu, python=here.version, torch=here.torch, sglang=here.release
+        ),
+        release=found.release,
+        patches=list(found.patches),
+        gates={side.name: dict(side.gates) for side in found.sides},
+        model=options.model,
+        new_tokens=asked.new_tokens,
+        engine_args=dict(asked.given),
+        cells=cells,
+        starts=list(starts),
+        notes=[_QUEUED] if asked.more_than_slots else [],
+    )
+
+
+def exit_code(cells: Sequence[CellReport], starts: Sequence[Start]) -> Exit:
+    """4: the original differs from itself, so nothing can be said of the others."""
+    if not _repeatable(cells):
+        return Exit.UNAVAILABLE
+    results = [result for cell in cells for result in cell.results]
+    wrong = any(result.status != "identical" for result in results)
+    return Exit.DIFFERS if wrong or any(s.failed for s in starts) else Exit.DONE
+
+
+def _repeatable(cells: Sequence[CellReport]) -> bool:
+    results = [result for cell in cells for result in cell.results]
+    return all(r.status == "identical" for r in results if r.side == ORIGINAL)
+
+
+def _cell(
+    cell: Cell, runs: Sequence[Run], starts: Sequence[Start], found: Sides, seed: int
+) -> CellReport:
+    reference = next(run for run in runs if run.side == ORIGINAL)
+    ids = [request["ids"] for request in reference.answers[0]]
+    failed = {s.side for s in starts if s.failed and s.steps == cell.steps}
+    return CellReport(
+        steps=cell.steps,
+        prompt=cell.prompt,
+        bs=cell.bs,
+        ids_sha256=hashlib.sha256(json.dumps(ids).encode()).hexdigest(),
+        results=[
+            _result(side.name, runs, reference, seed, side.name in failed)
+            for side in found.sides
+        ],
+    )
+
+
+def _result(
+    side: str, runs: Sequence[Run], reference: Run, seed: int, failed: bool
+) -> Result:
+    own = [run for run in runs if run.side == side]
+    said = reference.answers[0]
+    lines = [line for run in own for line in compare.differences(said, run)]
+    every = [ms for run in own for ms in run.step_ms]
+    old = [ms for run in runs if run.side == ORIGINAL for ms in run.step_ms]
+    ratio = None
+    if side != ORIGINAL and every and old and not lines:
+        ratio = compare.ratio(old, every, seed)
+    answer = own[0].answers[0] if own else []
+    verify = sum(request["verify"] for request in answer)
+    tokens = sum(len(request["ids"]) for request in answer)
+    return Result(
+        side=side,
+        status="failed" if failed else "different" if lines else "identical",
+        differences=list(dict.fromkeys(lines)),
+        verify_steps=verify,
+        tokens_a_step=tokens / verify if verify else 0.0,
+        accepted=list(_summed(request["accepted"] for request in answer)),
+        readings=[run.step_ms for run in own],
+        step_ms=_estimate(compare.median(every, seed)) if every else None,
+        ratio=_estimate(ratio) if ratio else None,
+        verdict=compare.judge(ratio, len(every)) if ratio else None,
+    )
+
+
+def _summed(histograms: Iterable[list[int]]) -> Iterator[int]:
+    """By place; a shorter one has no more."""
+    every = list(histograms)
+    for i in range(max(map(len, every), default=0)):
+        yield sum(h[i] for h in every if i < len(h))
+
+
+def _estimate(interval: compare.Interval) -> Estimate:
+    return Estimate(**asdict(interval))
+
+
+def _summary(
+    cells: Sequence[CellReport], starts: Sequence[Start], seconds: float
+) -> str:
+    head = f"{len(cells)} cells, {len(starts)} starts in {seconds:.0f} s"
+    if not _repeatable(cells):
+        return f"{head}: the originals differ from themselves; nothing can be compared"
+    others = [r for cell in cells for r in cell.results if r.side != ORIGINAL]
+    same = sum(r.status == "identical" for r in others)
+    counts = {v: sum(r.verdict == v for r in others) for v in _VERDICTS}
+    times = ", ".join(f"{n} {v}" for v, n in counts.items() if n)
+    return f"{head}: tokens identical in {same} of {len(others)}; {times or 'no times'}"

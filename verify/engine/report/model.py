@@ -1,0 +1,116 @@
+"""The report of an engine bench: one schema for the table, the JSON and the page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from verify.engine.compare import Verdict
+
+SCHEMA_VERSION = 1
+SCHEMA_FILE = Path(__file__).with_name("engine.schema.json")
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Estimate(Model):
+    """A median, or a ratio of medians, and its 95% bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Result(Model):
+    """One side at one cell.
+
+    status         identical: ids, verify steps and accepted drafts of every request are
+                   the original's in every repetition of every start
+    differences    one line a request, at most; of the original: between its own runs
+    verify_steps   of all requests
+    tokens_a_step  new tokens by verify step, of all requests: the accept length
+    accepted       verify steps by how many drafts they took: none, 1, 2, ...
+    readings       milliseconds a verify step, a list a start
+    """
+
+    side: str
+    status: Literal["identical", "different", "failed"]
+    differences: list[str]
+    verify_steps: int
+    tokens_a_step: float
+    accepted: list[int]
+    readings: list[list[float]]
+    step_ms: Estimate | None
+    ratio: Estimate | None
+    verdict: Verdict | None
+
+
+class CellReport(Model):
+    """One point. ids_sha256: of the original's token ids, all requests."""
+
+    steps: int
+    prompt: int
+    bs: int
+    ids_sha256: str
+    results: list[Result]
+
+
+class Start(Model):
+    """One start of an engine. logged: lines of ours among what it printed."""
+
+    steps: int
+    side: str
+    seconds: float
+    logged: list[str]
+    failed: str
+
+
+class Machine(Model):
+    """Where it ran."""
+
+    gpu: str
+    python: str
+    torch: str
+    sglang: str
+
+
+class EngineReport(Model):
+    """Everything that one run measured."""
+
+    schema_version: int
+    tool: str
+    command: str
+    started: str
+    seconds: float
+    seed: int
+    exit_code: int
+    summary: str
+    machine: Machine
+    release: str
+    patches: list[str]
+    gates: dict[str, dict[str, str | None]]
+    model: str
+    new_tokens: int
+    engine_args: dict[str, Any]
+    cells: list[CellReport]
+    starts: list[Start]
+    notes: list[str]
+
+
+def schema_text() -> str:
+    """The JSON schema that ships as engine.schema.json."""
+    return json.dumps(EngineReport.model_json_schema(), indent=1) + "\n"
+
+
+def read(path: Path) -> EngineReport:
+    """A report that was written before. Raises pydantic.ValidationError, OSError."""
+    return EngineReport.model_validate_json(path.read_text(encoding="utf-8"))
+
+
+def dump(report: EngineReport) -> str:
+    return report.model_dump_json(indent=1) + "\n"

@@ -1,0 +1,129 @@
+"""What a person reads: the table, what differs, the page; and the files of a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from patcher.results import Exit, Reason, Refusal
+from verify.engine.report.model import (
+    CellReport,
+    EngineReport,
+    Estimate,
+    Result,
+    dump,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_STYLES = {
+    "FASTER": "green", "SLOWER": "red", "UNSURE": "yellow", "different": "bold red",
+    "failed": "bold red",
+}  # fmt: skip
+_HEADS = (
+    "steps", "prompt", "bs", "side", "tokens", "verify steps", "tokens a step",
+    "ms a verify step", "x original", "",
+)  # fmt: skip
+
+
+def write(report: EngineReport, folder: Path | None, json_file: Path | None) -> None:
+    """Raises `Refusal` where a file cannot be written."""
+    text = dump(report)
+    try:
+        if json_file is not None:
+            json_file.write_text(text, encoding="utf-8")
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "engine.json").write_text(text, encoding="utf-8")
+            (folder / "engine.html").write_text(page(report), encoding="utf-8")
+    except OSError as error:
+        what = f"cannot be written: {error.strerror or error}"
+        reason = Reason(str(error.filename or folder or json_file), "", what)
+        raise Refusal(reason, code=Exit.UNAVAILABLE) from error
+
+
+def page(report: EngineReport) -> str:
+    """The report as one page that needs nothing else."""
+    from verify.report.page import render
+
+    machine = report.machine
+    return render(
+        "engine.html",
+        report=report,
+        headline="The same tokens" if report.exit_code == 0 else "Not the same tokens",
+        tone="good" if report.exit_code == 0 else "bad",
+        facts=[
+            ("Release", report.release),
+            ("Patches", ", ".join(report.patches)),
+            ("Model", report.model),
+            (
+                "Machine",
+                f"{machine.gpu}, torch {machine.torch}, Python {machine.python}",
+            ),
+            ("Started", f"{report.started}, {report.seconds:.0f} s"),
+            ("Tool", report.tool),
+        ],
+        heads=_HEADS,
+        rows=[(r, row(c, r)) for c in report.cells for r in c.results],
+    )
+
+
+def console(report: EngineReport, out: Console) -> None:
+    """The table, what differs, and the summary."""
+    machine = report.machine
+    out.print(
+        f"sglang {machine.sglang}, {report.model}, {machine.gpu}, torch {machine.torch}",
+        highlight=False,
+    )
+    out.print(_table(report))
+    for line in [*findings(report), *report.notes]:
+        out.print(line, highlight=False, markup=False)
+    style = "bold green" if report.exit_code == 0 else "bold red"
+    out.print(report.summary, style=style, highlight=False)
+
+
+def _table(report: EngineReport) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in _HEADS:
+        left = name in ("side", "tokens", "")
+        table.add_column(name, justify="left" if left else "right", no_wrap=True)
+    for cell in report.cells:
+        for result in cell.results:
+            verdict = result.verdict if result.status == "identical" else result.status
+            style = _STYLES.get(verdict or "", "")
+            cells = [text.replace("[", r"\[") for text in row(cell, result)]
+            table.add_row(*cells, style=style)
+    return table
+
+
+def row(cell: CellReport, result: Result) -> list[str]:
+    """A line of the table, as text."""
+    return [
+        str(cell.steps), f"{cell.prompt:,}", str(cell.bs), result.side, result.status,
+        str(result.verify_steps) if result.verify_steps else "-",
+        f"{result.tokens_a_step:.2f}" if result.verify_steps else "-",
+        _estimate(result.step_ms), _estimate(result.ratio), result.verdict or "",
+    ]  # fmt: skip
+
+
+def _estimate(found: Estimate | None) -> str:
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]" if found else "-"
+
+
+def findings(report: EngineReport) -> list[str]:
+    """What differs, what failed, what was logged; one line each."""
+    lines = [
+        f"{c.steps} steps, {c.bs} x {c.prompt:,}, {r.side}: {line}"
+        for c in report.cells
+        for r in c.results
+        for line in r.differences
+    ]
+    for start in report.starts:
+        where = f"{start.steps} steps, {start.side}"
+        lines += [f"{where}: failed: {start.failed}"] if start.failed else []
+        lines += [f"{where}: logged: {line}" for line in start.logged]
+    return lines

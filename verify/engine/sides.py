@@ -1,0 +1,119 @@
+"""The sides of an engine bench, and the one copy of sglang that they take turns in."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from patcher.disk import manifest
+from patcher.results import Exit, Reason, Refusal
+from patcher.tree.find import Tree, find_tree
+from patches import all_about
+
+ORIGINAL, PATCHED, GATES_OFF = "original", "patched", "gates off"
+
+
+@dataclass(frozen=True)
+class Side:
+    """Files laid over the installed package (None: not there), and the gates' values.
+
+    A gate of None is not set, as on a server where nobody set it.
+    """
+
+    name: str
+    files: Mapping[str, bytes | None]
+    gates: Mapping[str, str | None]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Original, patched, patched with its gates off: of one release, in this order."""
+
+    release: str
+    patches: tuple[str, ...]
+    sides: tuple[Side, ...]
+
+    @property
+    def turns(self) -> tuple[Side, ...]:
+        """There and back, so that what drifts with time falls on all alike."""
+        return (*self.sides, *reversed(self.sides))
+
+
+def resolve(tree: Path) -> Sides:
+    """The sides of a tree with patches: its files as they are, and their originals.
+
+    Raises `Refusal` where there is no manifest.
+    """
+    found = find_tree(tree)
+    applied = manifest.load(found)
+    if applied is None:
+        hint = "apply-nsa-opt first: the originals to compare with are in its manifest"
+        raise Refusal(Reason(str(tree), "", "has no patches applied", hint))
+    originals = applied.originals()
+    patched = {path: found.read(path) for path in originals}
+    gates = [about.gate for about in all_about() if about.name in applied.names]
+    unset: dict[str, str | None] = dict.fromkeys(gates)
+    off: dict[str, str | None] = dict.fromkeys(gates, "0")
+    made = [Side(ORIGINAL, originals, unset), Side(PATCHED, patched, unset)]
+    if gates:
+        made.append(Side(GATES_OFF, patched, off))
+    return Sides(applied.release, applied.names, tuple(made))
+
+
+class Package:
+    """A copy of the installed `sglang` in `home`, whose patched files come and go.
+
+    All sides run from the same paths, so they share what is compiled at first use and
+    kept by path. The installed package itself is only read.
+    """
+
+    def __init__(self, installed: Path, home: Path) -> None:
+        self.home = home
+        shutil.copytree(installed, home / "sglang")
+
+    def lay(self, side: Side) -> None:
+        """The side's files, nothing else: every side names the same paths."""
+        for path, data in side.files.items():
+            file = self.home / path
+            for stale in file.parent.glob(f"__pycache__/{file.stem}.*.pyc"):
+                stale.unlink()
+            if data is None:
+                file.unlink(missing_ok=True)
+            else:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(data)
+
+    def environment(self, side: Side) -> dict[str, str]:
+        """This process's environment, with the copy first on Python's path."""
+        made = dict(os.environ)
+        path = made.get("PYTHONPATH", "")
+        made["PYTHONPATH"] = os.pathsep.join([str(self.home), *filter(None, [path])])
+        made["PYTHONUNBUFFERED"] = "1"
+        for gate, value in side.gates.items():
+            made.pop(gate, None)
+            if value is not None:
+                made[gate] = value
+        return made
+
+
+def check(installed: Path, sides: Sides) -> None:
+    """Raises `Refusal` where an installed file is neither side's, so not this release's."""
+    here = Tree(installed.parent, "installed")
+    strange = [
+        path
+        for path in sides.sides[0].files
+        if all(_sha(here.read(path)) != _sha(s.files[path]) for s in sides.sides)
+    ]
+    if strange:
+        what = f"is neither what sglang {sides.release} has nor what the tree has"
+        hint = "reinstall sglang there, or give the installed package as TREE"
+        reasons = [Reason(str(here.path(path)), "", what, hint) for path in strange]
+        raise Refusal(*reasons, code=Exit.UNAVAILABLE)
+
+
+def _sha(data: bytes | None) -> str | None:
+    return None if data is None else hashlib.sha256(data).hexdigest()
