@@ -11,6 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from patcher.plan.edits import files_of, plan
+from patcher.plan.select import choose
+from patcher.recipe import Patch
 from patcher.tree.pins import pins
 from patcher.tree.wheels import fetch
 from patches import all_patches
@@ -141,7 +143,7 @@ class _Over:
 
 def applied_files(originals: Files) -> _Over:
     """The release with every patch planned over it, in memory."""
-    patches = all_patches()
+    patches = _patches()
     found = {rel: originals.get(rel) for rel in files_of(patches)}
     planned = plan({k: v for k, v in found.items() if v is not None}, patches)
     assert not planned.conflicts, planned.conflicts
@@ -150,8 +152,13 @@ def applied_files(originals: Files) -> _Over:
     return over
 
 
+def _patches() -> tuple[Patch, ...]:
+    """Those that an apply without --patch puts into the release."""
+    return choose((), all_patches(), pins()[RELEASE])
+
+
 def _created() -> tuple[str, ...]:
-    return tuple(rel for rel in sorted(files_of(all_patches())) if rel.endswith(".py"))
+    return tuple(rel for rel in sorted(files_of(_patches())) if rel.endswith(".py"))
 
 
 def planted(applied: Source, mutant: Mutant) -> bytes:
