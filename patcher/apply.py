@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from patcher.disk import journal
-from patcher.disk.git import Repository, apply_message, repository
-from patcher.disk.journal import Journal
+from patcher.disk.git import Blob, Commit, Repository, apply_message, repository
 from patcher.disk.lock import locked
 from patcher.disk.manifest import Manifest
-from patcher.disk.preconditions import finish_cut_off, require_unchanged, undisturbed
+from patcher.disk.preconditions import (
+    finish_cut_off,
+    require_unchanged,
+    telling,
+    undisturbed,
+)
 from patcher.plan.prepare import Prepared, prepare
+from patcher.plan.ready import ready
 from patcher.plan.select import choose
 from patcher.recipe import Patch
 from patcher.results import (
@@ -35,48 +40,58 @@ def apply(
     allow_drift: bool = False,
     allow_dirty: bool = False,
     commit: bool = False,
+    progress: Callable[[str], None] = lambda line: None,
 ) -> Result:
     """Applies the named ones of `patches` (none named: all that fit) to the tree.
 
-    Patches that are there stay. With `dry` nothing is written. Raises `Refusal`.
+    Patches that are there stay. With `dry` nothing is written. Raises `Refusal`, and
+    `Interrupted` saying what was done.
     """
 
     def pick(pin: Pin, there: tuple[str, ...]) -> tuple[Patch, ...]:
         chosen = {patch.name for patch in choose(names, patches, pin)} | set(there)
         return tuple(patch for patch in patches if patch.name in chosen)
 
-    notes = finish_cut_off(tree, dry=dry)
+    notes = list(finish_cut_off(tree, dry=dry))
     where = str(tree.home)
-    with undisturbed(tree):
-        prepared = prepare(tree, patches, pick, allow_drift=allow_drift)
+    with telling(notes):
+        state = ready(tree, lambda: tuple(patches), notes, progress, dry=dry)
+    with telling(notes), undisturbed(tree):
+        prepared = prepare(state, patches, pick, allow_drift=allow_drift)
         release, names = prepared.new.release, prepared.new.names
         notes += prepared.notes
-        done = AlreadyApplied(where, release, names, notes)
+        done = AlreadyApplied(where, release, names, tuple(notes))
         if prepared.changes_nothing and (dry or not commit):
             return done
         changes = journal.between(prepared.old, prepared.new)
         files = changes.edits()
         repo = _repository(tree, prepared, commit=commit, allow_dirty=allow_dirty)
     if dry:
-        return WouldApply(where, release, names, files, changes.diff(), notes)
-    if prepared.changes_nothing and repo is not None and repo.commit_of(prepared.new):
+        return WouldApply(where, release, names, files, changes.diff(), tuple(notes))
+    paths = [file.path for file in prepared.new.files]
+    if prepared.changes_nothing and repo is not None and repo.commit_of(paths):
         return done
-    sha = None
-    with locked(tree):
+    with telling(notes), locked(tree):
         require_unchanged(tree, prepared.old, prepared.before)
-        journal.execute(tree, changes)
+        made = None
         if commit and repo is not None:
-            sha = _commit(tree, repo, prepared.new, changes)
-    return Applied(where, release, names, files, notes, sha)
+            made = _commit(repo, prepared.old, prepared.new)
+            changes = changes.model_copy(update={"commit": made})
+        said = f"all was done: {', '.join(names)} applied to sglang {release}"
+        journal.execute(tree, changes, f"{said} and committed" if made else said)
+    sha = made.sha if made else None
+    return Applied(where, release, names, files, tuple(notes), sha)
 
 
-def _commit(tree: Tree, repo: Repository, new: Manifest, changes: Journal) -> str:
-    """Commits the patched files; takes the changes back if git will not."""
-    try:
-        return repo.commit([file.path for file in new.files], apply_message(new))
-    except Refusal:
-        journal.execute(tree, changes.reversed())
-        raise
+def _commit(repo: Repository, old: Manifest | None, new: Manifest) -> Commit:
+    """The commit of the patched files, and of those that are as before by now."""
+    blobs = (
+        {f.path: Blob(f.original, bool(f.mode & 0o100)) for f in old.files}
+        if old
+        else {}
+    )
+    blobs |= {f.path: Blob(f.patched, bool(f.mode & 0o100)) for f in new.files}
+    return repo.prepare(blobs, apply_message(new))
 
 
 def _repository(

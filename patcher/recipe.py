@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,3 +28,7 @@ class Patch:
     def files(self) -> frozenset[str]:
         """Every file that a step reads or writes."""
         return frozenset(step.file for step in self.steps)
+
+
+Discover = Callable[[], tuple[Patch, ...]]
+"""Finds the patches, in canonical order; loading them takes libcst along."""

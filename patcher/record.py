@@ -127,9 +127,9 @@ def load(path: Path) -> Record:
 
 
 def _no_record(path: Path, why: str) -> Refusal:
-    says = f"is no record that this version reads: {why}"
-    then = "verify-nsa-opt TREE --record FILE writes one"
-    return Refusal(Reason(str(path), "", says, then), code=Exit.USAGE)
+    what = f"is no record that this version reads: {why}"
+    hint = "verify-nsa-opt TREE --record FILE writes one"
+    return Refusal(Reason(str(path), "", what, hint), code=Exit.USAGE)
 
 
 def unmet(

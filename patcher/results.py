@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -14,6 +15,7 @@ class Exit(IntEnum):
     USAGE = 2
     REFUSED = 3
     UNAVAILABLE = 4
+    INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,10 @@ class Refusal(Exception):
         super().__init__("; ".join(reason.what for reason in reasons))
         self.reasons = reasons
         self.code = code
+
+
+class Interrupted(BaseException):
+    """A signal ended the command; its text says what was done, and what was not."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,19 @@ class RolledBack:
 
 
 @dataclass(frozen=True)
+class Forgotten:
+    """Somebody else took the patches out; what was left of them is gone now too."""
+
+    tree: str
+    what: str
+    patches: tuple[str, ...]
+    files: tuple[FileEdit, ...]
+    notes: tuple[str, ...] = ()
+    commit: str | None = None
+    exit: Exit = Exit.DONE
+
+
+@dataclass(frozen=True)
 class NothingToDo:
     """The tree is already as asked; nothing was written."""
 
@@ -122,6 +141,65 @@ class CheckedOut:
 
 
 @dataclass(frozen=True)
+class Fits:
+    """What fits releases in a row: `yes` or `no` by patch, and why not."""
+
+    releases: tuple[str, ...]
+    family: str
+    fits: Mapping[str, str]
+    why: str
+
+    @property
+    def span(self) -> str:
+        """The first and the last release."""
+        first, last = self.releases[0], self.releases[-1]
+        return first if first == last else f"{first} to {last}"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The patches with their summaries, and what fits which release; or one tree's."""
+
+    tree: str | None
+    applied: tuple[str, ...]
+    patches: Mapping[str, str]
+    releases: tuple[Fits, ...]
+    exit: Exit = Exit.DONE
+
+
+@dataclass(frozen=True)
+class FileStatus:
+    """A file of a tree. `kind`: `own`, `marked`, or what became of it since an apply."""
+
+    path: str
+    kind: str
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is in a tree.
+
+    `patches` are names with versions; `gates` their switches, as the environment has
+    them; `exact`: the tree, our patches aside, is the release. `unmet` says why the
+    record of `required` does not speak for these bytes.
+    """
+
+    tree: str
+    tool: str
+    state: str
+    release: str
+    exact: bool
+    patches: tuple[tuple[str, str], ...]
+    gates: Mapping[str, str]
+    files: tuple[FileStatus, ...]
+    required: str | None = None
+    unmet: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    exit: Exit = Exit.DONE
+
+
+@dataclass(frozen=True)
 class Refused:
     """Nothing was done, for these reasons."""
 
@@ -134,7 +212,10 @@ Result = (
     | WouldApply
     | AlreadyApplied
     | RolledBack
+    | Forgotten
     | NothingToDo
     | CheckedOut
+    | Status
+    | Listed
     | Refused
 )

@@ -25,5 +25,16 @@ def rollback(argv: Sequence[str] | None = None) -> int:
     return main(argv, patches.all_patches)
 
 
+def status(argv: Sequence[str] | None = None) -> int:
+    """Runs `status-nsa-opt` and returns its exit code."""
+    from patcher.cli.status import main
+
+    return main(argv, patches.all_about)
+
+
 if __name__ == "__main__":
-    sys.exit({"apply": apply, "rollback": rollback}[sys.argv[1]](sys.argv[2:]))
+    sys.exit(
+        {"apply": apply, "rollback": rollback, "status": status}[sys.argv[1]](
+            sys.argv[2:]
+        )
+    )

@@ -18,7 +18,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("patcher.disk",),
     ("patcher.plan",),
     ("patcher.report", "patcher.record"),
-    ("patcher.apply", "patcher.rollback", "patcher.checkout"),
+    ("patcher.apply", "patcher.rollback", "patcher.status", "patcher.checkout"),
     ("patcher.cli",),
     ("patches",),
     ("patches.commands",),

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from patcher.cli import common, options
+from patcher.recipe import Discover
 from patcher.results import Exit, Reason, Refusal, Result, WouldApply
 
 HELP = """Put the NSA replay-metadata patches into an sglang tree: all of it or nothing.
@@ -56,7 +57,8 @@ def app(
         bool, typer.Option("--commit", help="Commit the change with git.")
     ] = False,
     list_: Annotated[
-        bool, typer.Option("--list", help="List releases and patches; TREE not needed.")
+        bool,
+        typer.Option("--list", help="List what fits what; with TREE, what fits it."),
     ] = False,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="With --list: the table for a README.")
@@ -64,17 +66,23 @@ def app(
     json: options.Json = None,
     version: options.Version = False,
 ) -> Exit:
-    if list_:
+    if markdown:
+        if not list_ or tree or json:
+            what = "--markdown goes with --list alone"
+            raise Refusal(Reason("", "", what, "see --help"), code=Exit.USAGE)
         from patcher.cli import table
 
-        show = table.markdown if markdown else table.text
-        typer.echo(show(context.obj.patches()))
+        typer.echo(table.markdown(context.obj.patches()))
         return Exit.DONE
 
     def make() -> Result:
         from patcher.apply import apply
         from patcher.tree.find import find_tree
 
+        if list_:
+            from patcher.cli.table import listed
+
+            return listed(context.obj.patches(), find_tree(tree) if tree else None)
         if tree is None:
             raise Refusal(Reason("", "", "which TREE?", "see --help"), code=Exit.USAGE)
         result = apply(
@@ -85,6 +93,7 @@ def app(
             allow_drift=allow_drift,
             allow_dirty=allow_dirty,
             commit=commit,
+            progress=common.progress,
         )
         if isinstance(result, WouldApply) and not check:
             return replace(result, exit=Exit.DONE)
@@ -93,6 +102,6 @@ def app(
     return common.finish(make, json, show_diff=diff)
 
 
-def main(argv: Sequence[str] | None, patches: common.Discover) -> int:
+def main(argv: Sequence[str] | None, patches: Discover) -> int:
     """Runs the command and returns its exit code."""
     return common.run(app, "apply-nsa-opt", argv, patches)

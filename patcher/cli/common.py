@@ -14,13 +14,22 @@ from typing import TYPE_CHECKING
 import typer
 
 from patcher import __version__
+from patcher.cli import outputs
 from patcher.cli.render import coloured, render
-from patcher.results import Exit, Reason, Refusal, Refused, Result, WouldApply
+from patcher.disk.signals import as_interrupts
+from patcher.results import (
+    Exit,
+    Interrupted,
+    Reason,
+    Refusal,
+    Refused,
+    Result,
+    WouldApply,
+)
 
 if TYPE_CHECKING:
-    from patcher.recipe import Patch
-
-Discover = Callable[[], "tuple[Patch, ...]"]
+    from patcher.about import About
+    from patcher.recipe import Discover
 
 
 @dataclass(frozen=True)
@@ -29,26 +38,27 @@ class Invocation:
 
     arguments  the command line, for reports
     patches    finds the patches, in canonical order; loading them takes libcst along
+    abouts     finds what they say of themselves, which is quick
     """
 
     arguments: tuple[str, ...]
-    patches: Discover
+    patches: Discover = tuple
+    abouts: Callable[[], tuple[About, ...]] = tuple
 
 
-def app(help: str) -> Callable[[Callable[..., Exit]], typer.Typer]:
+def app(
+    help: str, undone: str = "nothing was changed"
+) -> Callable[[Callable[..., Exit]], typer.Typer]:
     """Makes a one-command app of a function that returns its exit code, or refuses.
 
-    Its help keeps its line breaks.
+    Its help keeps its line breaks. `undone` is what an interrupt leaves.
     """
 
     def make(function: Callable[..., Exit]) -> typer.Typer:
         @functools.wraps(function)
         def answered(*args: object, **options: object) -> None:
-            try:
-                code = function(*args, **options)
-            except Refusal as refusal:
-                code = refused(refusal)
-            raise typer.Exit(int(code))
+            work = functools.partial(function, *args, **options)
+            raise typer.Exit(int(_answer(work, undone)))
 
         made = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
         made.command(help=help)(answered)
@@ -58,7 +68,11 @@ def app(help: str) -> Callable[[Callable[..., Exit]], typer.Typer]:
 
 
 def run(
-    app: typer.Typer, name: str, argv: Sequence[str] | None, patches: Discover = tuple
+    app: typer.Typer,
+    name: str,
+    argv: Sequence[str] | None,
+    patches: Discover = tuple,
+    abouts: Callable[[], tuple[About, ...]] = tuple,
 ) -> int:
     """Runs the app; the exit code comes back instead of ending the process.
 
@@ -66,17 +80,45 @@ def run(
     """
     for variable in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"):
         os.environ.pop(variable, None)
-    invocation = Invocation(tuple(sys.argv[1:] if argv is None else argv), patches)
+    arguments = tuple(sys.argv[1:] if argv is None else argv)
+    invocation = Invocation(arguments, patches, abouts)
+
+    def work() -> Exit | int:
+        outputs.require_streams()
+        try:
+            app(args=list(arguments), prog_name=name, obj=invocation)
+        except SystemExit as stop:
+            if isinstance(stop.__context__, OSError):
+                raise stop.__context__ from None
+            return stop.code if isinstance(stop.code, int) else 1
+        return Exit.DONE
+
+    with as_interrupts():
+        return int(_answer(work, ""))
+
+
+def _answer(work: Callable[[], Exit | int], undone: str) -> Exit | int:
+    """What the work returns; or why it did not, in one form, and the code of that."""
     try:
-        app(args=list(invocation.arguments), prog_name=name, obj=invocation)
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else 1
-    return int(Exit.DONE)
+        code = work()
+        outputs.settle()
+    except Refusal as refusal:
+        return refused(refusal)
+    except Interrupted as stop:
+        outputs.complain(f"interrupted: {stop}")
+        return Exit.INTERRUPTED
+    except KeyboardInterrupt:
+        outputs.complain(f"interrupted: {undone}")
+        return Exit.INTERRUPTED
+    except OSError as error:
+        outputs.silence()
+        return refused(_unavailable(error))
+    return code
 
 
 def refused(refusal: Refusal) -> Exit:
     """Says why, in the one form that every command has; the exit code comes back."""
-    typer.echo(render(Refused(refusal.reasons, refusal.code)), err=True)
+    outputs.complain(render(Refused(refusal.reasons, refusal.code)))
     return refusal.code
 
 
@@ -107,37 +149,43 @@ def releases() -> list[str]:
 def finish(
     make: Callable[[], Result], json_file: Path | None, *, show_diff: bool = False
 ) -> Exit:
-    """Makes the result, prints it, writes the report; the exit code comes back."""
+    """Makes the result, prints it, writes the report; the exit code comes back.
+
+    Raises `OSError` when the report cannot be opened, before anything else.
+    """
+    output = outputs.Output(json_file) if json_file else None
     try:
         result = make()
     except Refusal as refusal:
         result = Refused(refusal.reasons, refusal.code)
-    except OSError as error:
-        result = _unavailable(error)
-    _print(result, show_diff)
-    if json_file is not None:
+    except BaseException:
+        if output:
+            output.drop()
+        raise
+    _print(result, show_diff, beside=json_file == outputs.STDOUT)
+    if output:
         from patcher.report import report
 
-        text = json.dumps(report(result), indent=1) + "\n"
-        try:
-            json_file.write_text(text, encoding="utf-8")
-        except OSError as error:
-            result = _unavailable(error)
-            _print(result, show_diff)
+        output.write(json.dumps(report(result), indent=1) + "\n")
     return result.exit
 
 
-def _unavailable(error: OSError) -> Refused:
+def _unavailable(error: OSError) -> Refusal:
     what = f"cannot be used: {error.strerror or error}"
-    return Refused((Reason(str(error.filename or ""), "", what),), Exit.UNAVAILABLE)
+    return Refusal(
+        Reason(str(error.filename or "output"), "", what), code=Exit.UNAVAILABLE
+    )
 
 
-def _print(result: Result, show_diff: bool) -> None:
-    """Results on stdout; refusals, and what stands beside a diff, on stderr."""
-    beside = show_diff and isinstance(result, WouldApply)
-    if beside and isinstance(result, WouldApply):
-        typer.echo(coloured(result.diff), nl=False)
-    typer.echo(render(result), err=beside or isinstance(result, Refused))
+def _print(result: Result, show_diff: bool, *, beside: bool) -> None:
+    """Results on stdout; refusals, and what stands beside other output, on stderr."""
+    if isinstance(result, Refused):
+        outputs.complain(render(result))
+        return
+    if show_diff and isinstance(result, WouldApply):
+        typer.echo(coloured(result.diff), nl=False, err=beside)
+        beside = True
+    typer.echo(render(result), err=beside)
 
 
 def progress(line: str) -> None:

@@ -13,11 +13,14 @@ from patcher.results import (
     Applied,
     CheckedOut,
     FileEdit,
+    Forgotten,
+    Listed,
     NothingToDo,
     Reason,
     Refused,
     Result,
     RolledBack,
+    Status,
     WouldApply,
 )
 
@@ -53,8 +56,17 @@ def render(result: Result) -> str:
             rest = f"; still there: {_names(result.left)}" if result.left else ""
             head += rest or f": sglang {result.release} has its original bytes, by hash"
             rows = [*_files(result.files), *_commit(result.commit)]
+        case Forgotten():
+            head = f"{result.what}; forgot {_names(result.patches)}"
+            rows = [*_files(result.files), *_commit(result.commit)]
         case NothingToDo():
             head, rows = f"nothing to do: {result.what}", []
+        case Listed():
+            from patcher.cli.table import text
+
+            return text(result)
+        case Status():
+            head, rows = _status(result)
         case CheckedOut():
             head = (
                 f"sglang {result.release} is at {result.dest}, commit {result.commit}"
@@ -66,6 +78,24 @@ def render(result: Result) -> str:
     return "\n".join(
         [head, *(f"  {row}" for row in rows), *(f"note: {n}" for n in notes)]
     )
+
+
+def _status(status: Status) -> tuple[str, list[str]]:
+    release = f"sglang {status.release}" if status.release else "no known release"
+    near = "" if status.exact or not status.release else "near "
+    width = max((len(file.path) for file in status.files), default=0)
+    rows = [f"{name} {version}" for name, version in status.patches]
+    rows += [f"{gate}: {value}" for gate, value in status.gates.items()]
+    rows += [
+        f"{file.path:{width}}  {(file.sha256 or 'missing')[:12]:12}  {file.kind}"
+        for file in status.files
+    ]
+    if status.required:
+        said = (
+            "does not speak for this tree" if status.unmet else "speaks for this tree"
+        )
+        rows += [f"{status.required} {said}", *(f"  {why}" for why in status.unmet)]
+    return f"{status.state}: {near}{release}", rows
 
 
 def _names(names: Sequence[str]) -> str:

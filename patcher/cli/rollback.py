@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from patcher.cli import common, options
+from patcher.recipe import Discover
 from patcher.results import Exit, Result
 
 HELP = """Give an sglang tree its original bytes back, proved by hash.
@@ -31,6 +32,10 @@ def app(
         bool,
         typer.Option("--revert", help="Commit the rollback of a committed apply."),
     ] = False,
+    forget: Annotated[
+        bool,
+        typer.Option("--forget", help="Drop what we left in files restored otherwise."),
+    ] = False,
     json: options.Json = None,
     version: options.Version = False,
 ) -> Exit:
@@ -38,13 +43,18 @@ def app(
         from patcher.rollback import rollback
         from patcher.tree.find import find_tree
 
-        names = common.names(patch)
-        known = context.obj.patches() if names else ()
-        return rollback(find_tree(tree), names, known, revert=revert)
+        return rollback(
+            find_tree(tree),
+            common.names(patch),
+            context.obj.patches,
+            revert=revert,
+            forget=forget,
+            progress=common.progress,
+        )
 
     return common.finish(make, json)
 
 
-def main(argv: Sequence[str] | None, patches: common.Discover) -> int:
+def main(argv: Sequence[str] | None, patches: Discover) -> int:
     """Runs the command and returns its exit code."""
     return common.run(app, "rollback-nsa-opt", argv, patches)

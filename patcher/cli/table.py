@@ -3,23 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from patcher.plan.select import Row, table
+from patcher.plan.select import table
 from patcher.recipe import Patch
+from patcher.results import Fits, Listed
+from patcher.tree.find import Tree
 
 
-def text(patches: Sequence[Patch]) -> str:
+def listed(patches: Sequence[Patch], tree: Tree | None = None) -> Listed:
+    """The patches, and what fits which release; of a tree, for its release alone."""
+    applied: tuple[str, ...] = ()
+    rows = table(patches)
+    if tree is not None:
+        from patcher.disk.state import state_of
+
+        state = state_of(tree)
+        applied = state.in_force.names if state.in_force else ()
+        rows = [
+            replace(row, releases=(state.release,))
+            for row in rows
+            if state.release in row.releases
+        ]
+    names = [patch.name for patch in patches]
+    return Listed(
+        tree=str(tree.home) if tree else None,
+        applied=applied,
+        patches={patch.name: patch.about.summary for patch in patches},
+        releases=tuple(
+            Fits(
+                row.releases,
+                row.family,
+                dict(zip(names, row.cells, strict=True)),
+                row.why,
+            )
+            for row in rows
+        ),
+    )
+
+
+def text(listed: Listed) -> str:
     """The patches with their summaries, then releases x patches with the reasons."""
-    width = max((len(patch.name) for patch in patches), default=0)
-    about = [f"{patch.name:{width}}  {patch.about.summary}" for patch in patches]
-    head = Row(("releases",), "family", tuple(patch.name for patch in patches), "")
-    rows = [head, *table(patches)]
+    names = list(listed.patches)
+    width = max(map(len, names), default=0)
+    about = [f"{name:{width}}  {said}" for name, said in listed.patches.items()]
+    head = Fits(("releases",), "family", dict(zip(names, names, strict=True)), "")
+    rows = [head, *listed.releases]
     span = max(len(row.span) for row in rows)
     lines = []
     for row in rows:
-        padded = [f"{c:{len(p.name)}}" for c, p in zip(row.cells, patches, strict=True)]
+        padded = [f"{row.fits[name]:{len(name)}}" for name in names]
         start = [f"{row.span:{span}}", f"{row.family:7}"]
         lines.append("  ".join([*start, *padded, row.why]).rstrip())
+    if listed.tree is not None:
+        if not listed.releases:
+            lines = ["the tree is of no release known here"]
+        lines += ["", f"applied: {', '.join(listed.applied) or 'nothing'}"]
     return "\n".join([*about, "", *lines])
 
 

@@ -1,12 +1,20 @@
-"""The git repository around a tree, where there is one: dirty files, and commits."""
+"""The git repository around a tree, where there is one: dirty files, and commits.
+
+A commit is made of objects first, which nobody sees; then `advance` moves the branch and
+the index to it, and `retreat` moves them back. Each can be repeated after a kill.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+import contextlib
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from patcher.disk import packed
 from patcher.disk.manifest import Manifest
+from patcher.disk.packed import SafePath, Stored
 from patcher.results import Exit, Reason, Refusal
 from patcher.tree.find import Tree
 from patcher.tree.outline import sha256
@@ -15,6 +23,22 @@ if TYPE_CHECKING:
     import git
 
 _TRAILER = "Nsa-Opt-Manifest"
+
+
+class Commit(Stored):
+    """A commit that is made but not yet on the branch; `head` is what it stands on."""
+
+    head: str
+    sha: str
+    message: str
+    paths: tuple[SafePath, ...]
+
+
+class Blob(NamedTuple):
+    """A file of a commit to make; `data` None: it goes."""
+
+    data: bytes | None
+    executable: bool
 
 
 class Repository:
@@ -31,11 +55,11 @@ class Repository:
         """Those of the tracked files that differ from the last commit."""
         return self._paths("diff", "--name-only", "--relative", "HEAD", files)
 
-    def committed(self, file: str) -> bytes | None:
-        """The file's bytes in the last commit; None when it is not there."""
+    def committed(self, file: str, commit: str = "HEAD") -> bytes | None:
+        """The file's bytes in a commit; None when it is not there."""
         import git
 
-        command = ["git", "cat-file", "blob", f"HEAD:./{file}"]
+        command = ["git", "cat-file", "blob", f"{commit}:./{file}"]
         try:
             data = self._run.execute(
                 command, stdout_as_string=False, strip_newline_in_stdout=False
@@ -49,50 +73,132 @@ class Repository:
         """Those of the files that git knows."""
         return self._paths("ls-files", files)
 
+    def commit_of(self, files: Iterable[str]) -> str:
+        """The commit that brought these files as they are now; empty: HEAD has others."""
+        wanted = sorted(files)
+        there = self._paths("ls-tree", "--name-only", "HEAD", wanted)
+        if len(there) < len(wanted) or self.dirty(wanted):
+            return ""
+        return self._checked("log", "-1", "--format=%H", "HEAD", "--", *wanted)
+
+    def commit_with(self, files: Mapping[str, bytes]) -> str:
+        """The commit that brought these bytes, if HEAD has them; the tree may not."""
+        if any(self.committed(path) != data for path, data in files.items()):
+            return ""
+        return self._checked("log", "-1", "--format=%H", "HEAD", "--", *sorted(files))
+
+    def last_apply(self, before: str = "HEAD") -> tuple[str, str]:
+        """The last commit of an apply, and its message; empty when there is none."""
+        pattern = f"--grep=^{_TRAILER}: "
+        found = self._checked("log", "-1", "--format=%H%n%B", pattern, before)
+        sha, _, message = found.partition("\n")
+        return sha, message
+
+    def resolve(self, name: str) -> str:
+        """The hash of what git knows by this name; empty when it knows nothing."""
+        try:
+            return self._checked("rev-parse", "--verify", "--quiet", name)
+        except Refusal:
+            return ""
+
+    def folders(self, commit: str) -> list[str]:
+        """The folders that a commit has in the tree."""
+        found = self._checked("ls-tree", "-r", "-d", "-z", "--name-only", commit)
+        return found.split("\0")
+
     def require_identity(self) -> None:
         """Raises `Refusal` when git does not know whom a commit would be by."""
         self._checked("var", "GIT_AUTHOR_IDENT")
         self._checked("var", "GIT_COMMITTER_IDENT")
 
-    def commit(self, files: Sequence[str], message: str) -> str:
-        """Commits these files, as they are, and nothing else; raises `Refusal`.
-
-        Hooks that check or reformat are left out: the bytes are proved by hash.
-        """
-        known = set(self.tracks(files))
-        new = [file for file in files if file not in known]
-        if new:
-            self._checked("add", "--force", "--", *new)
-        try:
-            self._checked(
-                "commit",
-                "--quiet",
-                "--no-verify",
-                "--only",
-                "-m",
-                message,
-                "--",
-                *files,
-            )
-        except Refusal:
-            if new:
-                self._checked("rm", "--quiet", "--cached", "--", *new)
-            raise
-        return self.head()
-
     def head(self) -> str:
-        """The hash of the last commit."""
+        """The commit that the branch is at."""
         return self._checked("rev-parse", "HEAD")
 
-    def commit_of(self, manifest: Manifest) -> str:
-        """The commit in which this manifest was applied; empty when there is none."""
-        return self._checked(
-            "log",
-            "-1",
-            "--format=%H",
-            "--fixed-strings",
-            f"--grep={_TRAILER}: {_identity(manifest)}",
+    def prepare(self, files: Mapping[str, Blob], message: str) -> Commit:
+        """Makes the commit that has HEAD's files but for these; raises `Refusal`.
+
+        Nothing but new objects: no hook runs, and the index stays as it is.
+        """
+        self._require_unlocked()
+        head = self.head()
+        rows = self._rows(files, "0" * len(head))
+        with tempfile.TemporaryDirectory(prefix="nsa-opt-") as folder:
+            index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+            self._checked("read-tree", "HEAD", env=index)
+            self._checked("update-index", "-z", "--index-info", feed=rows, env=index)
+            root = self._checked("write-tree", env=index)
+        command = ["commit-tree", root, "-p", head]
+        signed = self._checked(
+            "config", "--get", "--type=bool", "--default=no", "commit.gpgSign"
         )
+        if signed == "true":
+            command.append("-S")
+        sha = self._checked(*command, feed=message.encode())
+        return Commit(head=head, sha=sha, message=message, paths=tuple(sorted(files)))
+
+    def _require_unlocked(self) -> None:
+        lock = Path(self._checked("rev-parse", "--git-path", "index.lock"))
+        if (Path(self._run.working_dir or ".") / lock).exists():
+            what = "another git command holds the index"
+            hint = "wait for it to end; git itself says what to do if none is there"
+            reason = Reason(str(lock), "git", what, hint)
+            raise Refusal(reason, code=Exit.UNAVAILABLE)
+
+    def _rows(self, files: Mapping[str, Blob], nothing: str) -> bytes:
+        """What `update-index --index-info` reads; a file keeps its mode in HEAD."""
+        prefix = self._checked("rev-parse", "--show-prefix")
+        listed = self._checked("ls-tree", "-z", "HEAD", "--", *sorted(files))
+        modes = {
+            line.partition("\t")[2]: line.split(" ", 1)[0]
+            for line in listed.split("\0")
+            if line
+        }
+        rows = []
+        for path, blob in files.items():
+            mode, sha = "0", nothing
+            if blob.data is not None:
+                mode = modes.get(path, "100755" if blob.executable else "100644")
+                option = f"--path={path}"
+                sha = self._checked(
+                    "hash-object", "-w", "--stdin", option, feed=blob.data
+                )
+            rows.append(f"{mode} {sha}\t{prefix}{path}\0")
+        return "".join(rows).encode()
+
+    def advance(self, commit: Commit) -> None:
+        """Moves the branch to the commit, and the index of its files after it.
+
+        Raises `Refusal`; also when the branch has moved elsewhere meanwhile.
+        """
+        if not self._reached(commit):
+            subject = commit.message.partition("\n")[0]
+            reason = f"nsa-opt: {subject}"
+            self.change("update-ref", "-m", reason, "HEAD", commit.sha, commit.head)
+        self._refresh(commit)
+
+    def retreat(self, commit: Commit) -> None:
+        """Moves the branch back from the commit, and the index of its files too."""
+        if self.head() == commit.sha:
+            reason = "nsa-opt: taken back"
+            self.change("update-ref", "-m", reason, "HEAD", commit.head, commit.sha)
+        self._refresh(commit)
+
+    def moved(self, commit: Commit) -> bool:
+        """Whether the branch is neither where the commit stands on, nor beyond it."""
+        return self.head() != commit.head and not self._reached(commit)
+
+    def _reached(self, commit: Commit) -> bool:
+        shared = self._checked("rev-list", "--max-count=1", commit.sha, "^HEAD")
+        return not shared
+
+    def _refresh(self, commit: Commit) -> None:
+        rows = "".join(f"{path}\0" for path in commit.paths).encode()
+        self.change("update-index", "-z", "--add", "--remove", "--stdin", feed=rows)
+
+    def change(self, *command: str, feed: bytes = b"") -> None:
+        """Runs a command that changes the branch or the index."""
+        self._checked(*command, feed=feed)
 
     def _paths(self, *arguments: str | Iterable[str]) -> list[str]:
         *command, files = arguments
@@ -103,17 +209,35 @@ class Repository:
         found = self._checked(*words, "-z", "--", *wanted)
         return [path for path in found.split("\0") if path]
 
-    def _checked(self, *command: str) -> str:
+    def _checked(
+        self, *command: str, feed: bytes = b"", env: Mapping[str, str] | None = None
+    ) -> str:
         import git
 
-        try:
-            return str(self._run.execute(["git", *command]))
-        except git.GitCommandError as error:
-            raise git_refusal(error) from error
+        with contextlib.ExitStack() as stack:
+            source = stack.enter_context(tempfile.TemporaryFile()) if feed else None
+            if source:
+                source.write(feed)
+                source.seek(0)
+            try:
+                return str(
+                    self._run.execute(["git", *command], istream=source, env=env)
+                )
+            except git.GitCommandError as error:
+                raise git_refusal(error) from error
 
 
 def repository(tree: Tree, files: Iterable[str]) -> Repository | None:
     """The repository that tracks one of these files; None when there is none, or no git.
+
+    Raises `Refusal` when git will not work in it.
+    """
+    found = around(tree)
+    return found if found is not None and found.tracks(files) else None
+
+
+def around(tree: Tree) -> Repository | None:
+    """The repository that the tree lies in; None when there is none, or no git.
 
     Raises `Refusal` when git will not work in it.
     """
@@ -122,6 +246,8 @@ def repository(tree: Tree, files: Iterable[str]) -> Repository | None:
     except ImportError:
         return None
     run = git.Git(tree.home)
+    # A look at a repository leaves its index as it is, owner and all.
+    run.update_environment(GIT_OPTIONAL_LOCKS="0")
     try:
         run.execute(["git", "rev-parse", "--verify", "--quiet", "HEAD"])
     except git.GitCommandNotFound:
@@ -130,8 +256,7 @@ def repository(tree: Tree, files: Iterable[str]) -> Repository | None:
         if "dubious ownership" in error.stderr:
             raise git_refusal(error) from error
         return None
-    found = Repository(run)
-    return found if found.tracks(files) else None
+    return Repository(run)
 
 
 def git_refusal(error: git.GitCommandError) -> Refusal:
@@ -171,6 +296,8 @@ def rollback_message(old: Manifest, new: Manifest | None, commit: str) -> str:
     for file in (new or old).files:
         digest = file.sha256_after if new else file.sha256_before
         lines.append(f"{digest or 'removed':64}  {file.path}")
+    if new:
+        lines += ["", *(f"{patch.name} {patch.version}" for patch in new.patches)]
     if new:
         lines += ["", f"{_TRAILER}: {_identity(new)}"]
     return "\n".join(lines)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 
@@ -35,7 +34,8 @@ def locked(tree: Tree) -> Iterator[None]:
         try:
             fs.sign(handle, f"{os.getpid()}\n")
             if not (tree.state / _IGNORE).exists():
-                fs.write(tree.state / _IGNORE, b"*\n", 0o644)
+                mode = fs.shared(tree.state, 0o644)
+                fs.write(tree.state / _IGNORE, b"*\n", mode, tree.state)
         except OSError as error:
             raise unwritable(error) from error
         yield
@@ -65,30 +65,47 @@ def _acquire(tree: Tree) -> int:
                 raise
             continue
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(handle, 32).decode("ascii", "replace").strip()
+            _hold(handle)
+        except BaseException:
             os.close(handle)
-            raise _held(holder) from None
+            raise
         if _still_there(path, handle):
             return handle
         os.close(handle)
 
 
-def _held(holder: str) -> Refusal:
-    what = f"another nsa-opt command (process {holder or '?'}) holds the tree"
-    return Refusal(Reason(STATE, "", what, "wait for it to end"))
+def _hold(handle: int, *, share: bool = False) -> None:
+    """Raises `Refusal` when another process holds the file.
+
+    Where there are no locks, it is held while the process lives that signed it.
+    """
+    try:
+        locked = fs.lock(handle, share=share)
+    except BlockingIOError:
+        locked = None
+    if locked:
+        return
+    holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip()
+    if locked is None or (holder != str(os.getpid()) and _lives(holder)):
+        what = f"another nsa-opt command (process {holder or '?'}) holds the tree"
+        raise Refusal(Reason(STATE, "", what, "wait for it to end"))
+
+
+def _lives(holder: str) -> bool:
+    try:
+        os.kill(int(holder), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def require_free(tree: Tree) -> None:
     """Raises `Refusal` when another process holds the tree right now; writes nothing."""
     try:
         with (tree.state / _LOCK).open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = file.read(32).decode("ascii", "replace").strip()
-                raise _held(holder) from None
+            _hold(file.fileno(), share=True)
     except OSError:
         return  # no lock, so no holder; or one that this user may not ask about
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import stat
 import zlib
 from pathlib import Path, PurePosixPath
@@ -19,7 +20,8 @@ from pydantic import (
     ValidationError,
 )
 
-from patcher.results import Reason, Refusal
+from patcher import __version__
+from patcher.results import Exit, Reason, Refusal
 from patcher.tree.find import STATE, Tree
 
 _LARGEST = 32 * 1024 * 1024
@@ -79,20 +81,40 @@ def load(tree: Tree, name: str, kind: type[_R]) -> _R | None:
         path = tree.path(file)
         if path.stat().st_size > 2 * _LARGEST:
             raise ValueError("is too large")
-        return kind.model_validate_json(path.read_bytes())
+        data = path.read_bytes()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        what = f"cannot be read: {error.strerror or error}"
+        hint = "run this as the user who applied, or let this one read the folder"
+        raise Refusal(Reason(file, "", what, hint), code=Exit.UNAVAILABLE) from error
+    except ValueError as error:
+        raise Refusal(Reason(file, "", str(error), _KEEP)) from error
+    try:
+        return kind.model_validate_json(data)
     except ValidationError as error:
+        _require_own(file, data)
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         what = f"is damaged: {place + ': ' if place else ''}{first['msg']}"
-    except (OSError, ValueError) as error:
-        what = f"cannot be read: {error}"
-    hint = (
-        "restore the package (git checkout, or reinstall the release) and remove "
-        f"{STATE}"
-    )
-    raise Refusal(Reason(file, "", what, hint))
+        raise Refusal(Reason(file, "", what, _KEEP)) from error
+
+
+_KEEP = (
+    "keep it, the originals are in it; restore the package (git checkout, or reinstall "
+    f"the release), then move {STATE} out of the tree"
+)
+
+
+def _require_own(file: str, data: bytes) -> None:
+    """Raises `Refusal` when what cannot be read was written by another nsa-opt."""
+    try:
+        tool = json.loads(data)["tool"]
+    except (ValueError, KeyError, TypeError):
+        return
+    if isinstance(tool, str) and tool != __version__:
+        what = f"was made by nsa-opt {tool}, which this version cannot read"
+        raise Refusal(Reason(file, "", what, f"use nsa-opt {tool} for this tree"))
 
 
 def dump(record: Stored) -> bytes:

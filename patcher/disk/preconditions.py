@@ -1,19 +1,18 @@
-"""What is in a tree right now: cut off, intact, edited since, or patched by others."""
+"""What must hold in a tree before a command goes on, and what makes it hold."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from patcher.disk import journal, manifest, packed
 from patcher.disk.lock import has_leftovers, locked, require_free
-from patcher.disk.manifest import Manifest
-from patcher.results import Reason, Refusal
+from patcher.disk.manifest import Manifest, PatchedFile
+from patcher.disk.state import MARKER, State, state_of
+from patcher.results import Interrupted, Reason, Refusal
 from patcher.tree import diff
 from patcher.tree.find import STATE, Tree
-
-_MARKER = b"# nsa-opt: "
 
 
 def finish_cut_off(tree: Tree, *, dry: bool = False) -> tuple[str, ...]:
@@ -31,15 +30,26 @@ def finish_cut_off(tree: Tree, *, dry: bool = False) -> tuple[str, ...]:
         require_free(tree)
         if journal.pending(tree) != left:
             raise _changed()
-        what = "a command was cut off half way: the tree is half patched"
-        hint = "run apply-nsa-opt or rollback-nsa-opt: it finishes that command first"
-        raise Refusal(Reason(STATE, "", what, hint))
+        raise half(cut_off=True)
     with locked(tree):
         left = journal.pending(tree)
         if left is None:
             return ()  # that command was at work still, and has ended by now
         journal.recover(tree, left)
     return ("finished a command that had been cut off half way",)
+
+
+@contextlib.contextmanager
+def telling(notes: Sequence[str]) -> Iterator[None]:
+    """An interrupt says what was done before it: the `notes`, and nothing else.
+
+    Raises `Interrupted` in the place of `KeyboardInterrupt`.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        said = "; ".join([*notes, "nothing else was done"])
+        raise Interrupted(said if notes else "nothing was changed") from None
 
 
 @contextlib.contextmanager
@@ -94,29 +104,55 @@ def require_unchanged(
 
 def require_intact(tree: Tree, applied: Manifest) -> None:
     """Raises `Refusal` for every patched file that was edited since, with the lines."""
-    reasons = []
+    other = {}
     for file in applied.files:
         packed.guard(tree, file.path)
-        data = tree.read(file.path)
-        if data == file.patched:
-            continue
-        symbol, shown = "", tuple[str, ...]()
-        if data is None:
-            what = "was removed since it was patched"
-        else:
-            lines = diff.changed_lines(file.path, file.patched, data)
-            what = f"was edited since it was patched ({len(lines)} lines)"
-            symbol, shown = diff.first_symbol(file.patched, data), tuple(lines[:4])
-        hint = "undo that, or carry it over by hand, and run the command again"
-        reasons.append(Reason(file.path, symbol, what, hint, shown))
-    if reasons:
-        raise Refusal(*reasons)
+        if (data := tree.read(file.path)) != file.patched:
+            other[file] = data
+    edited = {file: data for file, data in other.items() if data != file.original}
+    if other:
+        raise Refusal(*(_edited(*one) for one in (edited or other).items()))
 
 
-def require_unmarked(originals: Mapping[str, bytes]) -> None:
-    """Raises `Refusal` when a file carries a marker but no manifest tells of it."""
-    marked = [file for file, data in originals.items() if _MARKER in data]
-    if marked:
-        what = "carries patches of nsa-opt, but the tree has no manifest of them"
-        hint = "restore the file (git checkout, or reinstall the release), then apply"
-        raise Refusal(*(Reason(file, "", what, hint) for file in marked))
+def _edited(file: PatchedFile, data: bytes | None) -> Reason:
+    hint = "undo that, or carry it over by hand, and run the command again"
+    if data is None:
+        return Reason(file.path, "", "was removed since it was patched", hint)
+    if data == file.original:
+        return Reason(file.path, "", "was edited just now", "try again")
+    lines = diff.changed_lines(file.path, file.patched, data)
+    what = f"was edited since it was patched ({len(lines)} lines)"
+    symbol = diff.first_symbol(file.patched, data)
+    if MARKER not in data:
+        hint = "if it is as you want it, rollback-nsa-opt --forget leaves it so"
+    return Reason(file.path, symbol, what, hint, tuple(lines[:4]))
+
+
+def half(*, cut_off: bool) -> Refusal:
+    """The refusal of a half patched tree, for a command that must not write."""
+    what = "the tree is half patched"
+    if cut_off:
+        what = f"a command was cut off half way: {what}"
+    hint = "run apply-nsa-opt or rollback-nsa-opt: it finishes that first"
+    return Refusal(Reason(STATE, "", what, hint))
+
+
+def require_forgettable(state: State) -> None:
+    """Raises `Refusal` when our patches are in the files still."""
+    ours = set(state.marked)
+    for path, kind in state.files.items():
+        added = state.applied is not None and state.applied.originals()[path] is None
+        if not added and (
+            kind == "patched" or MARKER in (state.tree.read(path) or b"")
+        ):
+            ours.add(path)
+    if ours:
+        what = "has our patches in it still: they cannot be forgotten"
+        hint = "without --forget they are rolled back"
+        raise Refusal(*(Reason(path, "", what, hint) for path in sorted(ours)))
+
+
+def require_same(tree: Tree, state: State) -> None:
+    """Raises `Refusal` if the tree is in another state by now; call with the lock held."""
+    if state_of(tree) != state:
+        raise _changed()

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from patcher import __version__
-from patcher.disk import manifest, packed
+from patcher.disk import fs, manifest, packed
 from patcher.disk.manifest import AppliedPatch, Manifest, PatchedFile
-from patcher.disk.preconditions import require_intact, require_unmarked
+from patcher.disk.state import State
 from patcher.plan import drift
 from patcher.plan.edits import Plan, files_of, plan
 from patcher.recipe import Patch
 from patcher.results import Reason, Refusal
 from patcher.tree.find import Tree
 from patcher.tree.outline import sha256
-from patcher.tree.pins import Pin, identify
+from patcher.tree.pins import Pin
 
 Pick = Callable[[Pin, tuple[str, ...]], tuple[Patch, ...]]
 """From the release and the names of the patches that are there, the patches wanted."""
@@ -37,44 +37,45 @@ class Prepared:
 
 
 def prepare(
-    tree: Tree, patches: Sequence[Patch], pick: Pick, *, allow_drift: bool = False
+    state: State, patches: Sequence[Patch], pick: Pick, *, allow_drift: bool = False
 ) -> Prepared:
-    """Plans what `pick` wants. Reads only.
+    """Plans what `pick` wants, for a tree that is patched wholly or not at all.
 
     Raises `Refusal` with every reason why it cannot be done.
     """
-    old = manifest.load(tree)
+    tree, old = state.tree, state.in_force
     if old is not None:
-        require_intact(tree, old)
-        _require_same_tool(old, patches)
-    before = old.originals() if old else {}
-
-    def read(file: str) -> bytes | None:
-        return before[file] if file in before else tree.read(file)
-
-    identity = identify(read)
-    pin = drift.require_patchable(identity)
+        require_known_patches(old, patches)
+    pin = drift.require_patchable(state.identity)
     wanted = pick(pin, old.names if old else ())
     if old is not None and old.patches == _applied(wanted):
         return Prepared(old, old, {})
     originals = {}
     for file in sorted(files_of(wanted)):
         packed.guard(tree, file)
-        data = read(file)
+        data = state.read(file)
         if data is not None:
             originals[file] = data
-    require_unmarked(originals)
     planned = plan(originals, wanted)
-    notes = drift.judge(identity, planned, allowed=allow_drift)
+    notes = drift.judge(state.identity, planned, allowed=allow_drift)
     if planned.doubled:
         what = "a second apply would change it again: a bug in nsa-opt"
         raise Refusal(*(Reason(file, "", what) for file in planned.doubled))
     new = manifest_of(tree, pin.release, planned, old)
     reads = {file: originals.get(file) for file in files_of(wanted)}
-    return Prepared(old, new, reads, notes)
+    return Prepared(old, new, reads, (*notes, *_rewritten(old, new)))
 
 
-def _require_same_tool(old: Manifest, patches: Sequence[Patch]) -> None:
+def _rewritten(old: Manifest | None, new: Manifest) -> Iterator[str]:
+    """A note for each patch of the tree that comes in another version now."""
+    before = {patch.name: patch.version for patch in old.patches} if old else {}
+    for patch in new.patches:
+        was = before.get(patch.name, patch.version)
+        if was != patch.version:
+            yield f"{patch.name} was version {was}, is {patch.version} now"
+
+
+def require_known_patches(old: Manifest, patches: Sequence[Patch]) -> None:
     """Raises `Refusal` when another version of this tool applied other patches."""
     unknown = [name for name in old.names if name not in {p.name for p in patches}]
     if unknown:
@@ -99,7 +100,7 @@ def manifest_of(
         if path in known:
             mode = known[path].mode
         elif original is None:
-            mode = 0o644
+            mode = _shared(tree, path)
         else:
             mode = tree.path(path).stat().st_mode & 0o777
         files.append(
@@ -119,6 +120,14 @@ def manifest_of(
         files=tuple(files),
         folders=_folders(tree, planned, old),
     )
+
+
+def _shared(tree: Tree, path: str) -> int:
+    """The mode of a new file: writable for the group where its folder is."""
+    folder = tree.path(path).parent
+    while not folder.is_dir():
+        folder = folder.parent
+    return fs.shared(folder, 0o644)
 
 
 def _folders(tree: Tree, planned: Plan, old: Manifest | None) -> tuple[str, ...]:

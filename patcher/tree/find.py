@@ -29,7 +29,7 @@ class Tree:
         """The file's bytes; None when there is no such file."""
         try:
             return self.path(rel).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
 
     @property
@@ -62,8 +62,11 @@ def find_tree(path: Path) -> Tree:
 
 
 def _is_package(path: Path) -> bool:
-    named = path.resolve().name == "sglang"
-    return named and (path / "srt").is_dir() and (path / "version.py").is_file()
+    if path.resolve().name != "sglang":
+        return False
+    whole = (path / "srt").is_dir() and (path / "version.py").is_file()
+    # What is left of a patched package that was uninstalled.
+    return whole or (path.parent / STATE / "manifest.json").is_file()
 
 
 def _layout(package: Path, given: Path) -> Layout:

@@ -10,10 +10,12 @@ from patcher.results import (
     AlreadyApplied,
     Applied,
     Exit,
+    Reason,
     Refusal,
     WouldApply,
 )
 from patcher.rollback import rollback
+from patcher.tree import wheels
 from patcher.tree.find import Tree
 from tests.patcher.lookalike import (
     BACKEND,
@@ -115,7 +117,7 @@ def test_allow_drift_patches_it_and_rollback_gives_the_edit_back(tree: Tree) -> 
     assert isinstance(result, Applied)
     assert "every anchor is intact" in result.notes[0]
     assert isinstance(apply(tree, (), patches()), AlreadyApplied)
-    rollback(tree, ["fast"], patches())
+    rollback(tree, ["fast"], patches)
     rollback(tree)
     assert snapshot(tree.home) == before
 
@@ -184,14 +186,23 @@ def test_a_patch_that_does_not_fit_the_release_says_why(
     assert reasons(refusal) == [("", "wide", what)]
 
 
-def test_markers_without_a_manifest_are_recognised(tree: Tree) -> None:
+def no_network(pin: object, folder: object) -> None:
+    raise Refusal(Reason("sglang", "", "no network"), code=Exit.UNAVAILABLE)
+
+
+def test_markers_without_a_manifest_are_recognised(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NSA_OPT_CACHE", str(tmp_path / "cache"))
     apply(tree, (), patches())
     for path in tree.state.iterdir():
         path.unlink()
     tree.state.rmdir()
+    monkeypatch.setattr(wheels, "_download", no_network)
     with pytest.raises(Refusal) as refusal:
         apply(tree, (), patches(), allow_drift=True)
-    what = "carries patches of nsa-opt, but the tree has no manifest of them"
+    assert refusal.value.code == Exit.UNAVAILABLE
+    what = "carries patches of nsa-opt, and no manifest tells of them"
     assert (BACKEND, "", what) in reasons(refusal)
 
 

@@ -85,7 +85,7 @@ def test_one_by_one_and_all_at_once_are_the_same(tmp_path: Path) -> None:
     for patch in reversed(fitting):
         apply(single, [patch.name], all_patches())
     assert snapshot(single.home) == snapshot(together.home)
-    rollback(single, ["in-graph"], all_patches())
+    rollback(single, ["in-graph"], all_patches)
     rollback(together)
     rest = [patch.name for patch in fitting if patch.name != "in-graph"]
     apply(together, rest, all_patches())

@@ -60,7 +60,7 @@ def test_rollback_twice_has_nothing_to_do(tree: Tree) -> None:
 
 def test_removing_one_patch_is_never_applying_it(tree: Tree, tmp_path: Path) -> None:
     apply(tree, (), patches())
-    result = rollback(tree, ["fast"], patches())
+    result = rollback(tree, ["fast"], patches)
     assert isinstance(result, RolledBack)
     assert (result.patches, result.left) == (("fast",), ("once", "wide"))
     other = write_tree(tmp_path / "other")
@@ -71,20 +71,20 @@ def test_removing_one_patch_is_never_applying_it(tree: Tree, tmp_path: Path) -> 
 def test_removing_the_last_patch_removes_all_traces(tree: Tree) -> None:
     before = snapshot(tree.home)
     apply(tree, ["wide"], patches())
-    rollback(tree, ["wide"], patches())
+    rollback(tree, ["wide"], patches)
     assert snapshot(tree.home) == before
 
 
 def test_removing_a_required_patch_names_what_needs_it(tree: Tree) -> None:
     apply(tree, (), patches())
     with pytest.raises(Refusal) as refusal:
-        rollback(tree, ["once"], patches())
+        rollback(tree, ["once"], patches)
     assert reasons(refusal) == [("", "once", "fast cannot be without once")]
 
 
 def test_removing_a_patch_that_is_not_there(tree: Tree) -> None:
     apply(tree, ["wide"], patches())
-    assert isinstance(rollback(tree, ["fast"], patches()), NothingToDo)
+    assert isinstance(rollback(tree, ["fast"], patches), NothingToDo)
 
 
 def test_a_patched_file_edited_since_is_refused_with_its_lines(tree: Tree) -> None:
@@ -105,7 +105,7 @@ def test_a_patched_file_edited_since_is_refused_with_its_lines(tree: Tree) -> No
 
 def test_a_patched_file_removed_since_is_refused(tree: Tree) -> None:
     apply(tree, (), patches())
-    tree.path(KERNEL).unlink()
+    tree.path(BACKEND).unlink()
     with pytest.raises(Refusal) as refusal:
         rollback(tree)
-    assert reasons(refusal) == [(KERNEL, "", "was removed since it was patched")]
+    assert reasons(refusal) == [(BACKEND, "", "was removed since it was patched")]

@@ -40,7 +40,7 @@ Exit codes: 0 done; 1 an output differs, or slower than --min-speedup; 2 usage;
 """
 
 
-@common.app(HELP)
+@common.app(HELP, undone="nothing was measured")
 def app(
     context: typer.Context,
     tree: shared.Tree,

@@ -36,7 +36,7 @@ torch, a baseline that died).
 """
 
 
-@common.app(HELP)
+@common.app(HELP, undone="there is no verdict")
 def app(
     context: typer.Context,
     tree: Annotated[Path, typer.Argument(metavar="[TREE]", show_default=False)] = Path(

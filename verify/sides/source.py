@@ -17,6 +17,8 @@ from pathlib import Path
 from patcher.disk import manifest
 from patcher.disk.git import repository
 from patcher.disk.manifest import Manifest
+from patcher.disk.preconditions import half
+from patcher.disk.state import state_of
 from patcher.results import Exit, Reason, Refusal
 from patcher.tree.find import Tree, find_tree
 from patcher.tree.outline import symbols
@@ -90,12 +92,17 @@ def resolve(
 ) -> Pair:
     """Both sides of a verification. Raises `Refusal` with the exit code to use."""
     tree = find_tree(tree_path)
-    applied = manifest.load(tree)
+    state = state_of(tree)
+    if state.kind == "half":
+        raise half(cut_off=state.cut_off)
+    applied = state.in_force
     candidate = _of_tree(tree, applied)
     if baseline == "in-tree":
         return Pair(candidate, candidate, True)
     if baseline is not None:
         return Pair(_baseline(baseline, progress), candidate, False)
+    if state.kind == "orphaned" and state.release in pins():
+        return Pair(_of_release(state.release, progress), candidate, False)
     if applied is None:
         raise Refusal(
             Reason(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
+import json
 import sys
-from pathlib import Path
 from unittest.mock import Mock
 
 import git
+import pytest
 
+from patcher.apply import apply
+from patcher.disk.git import Repository
+from patcher.tree.outline import sha256
 from tests.patcher.cli.stage import Stage, scenario
 from tests.patcher.lookalike import (
     BACKEND,
@@ -16,9 +19,10 @@ from tests.patcher.lookalike import (
     FILES,
     NEW_BACKEND,
     VERSION,
+    patches,
     write_tree,
-    write_wheel,
 )
+from tests.patcher.test_record import GOOD
 
 
 @scenario
@@ -44,6 +48,10 @@ def a_diff(stage: Stage) -> None:
 def lists_and_versions(stage: Stage) -> None:
     stage.run("apply --list")
     stage.run("apply --list --markdown")
+    stage.run("apply tree --markdown")
+    stage.run("apply tree --patch wide")
+    stage.run("apply --list tree")
+    stage.run("apply --list --json -")
     stage.run("apply --version")
 
 
@@ -52,6 +60,7 @@ def help_pages(stage: Stage) -> None:
     stage.run("apply --help")
     stage.run("rollback --help")
     stage.run("checkout --help")
+    stage.run("status --help")
 
 
 @scenario
@@ -148,9 +157,7 @@ def git_that_fails(stage: Stage) -> None:
     config = stage.folder / "gitconfig"
     config.write_text("[user]\n\tuseConfigOnly = true\n\tname = A\n")
     stage.run("apply tree --commit")
-    wheels = stage.folder / "cache/wheels"
-    wheels.mkdir(parents=True)
-    write_wheel(wheels, "1.0", FILES)
+    stage.wheel()
     error = git.GitCommandError(["git", "init"], 128, b"fatal: no room")
     with stage.monkeypatch.context() as patch:
         patch.setattr(git.Repo, "init", Mock(side_effect=error))
@@ -160,10 +167,56 @@ def git_that_fails(stage: Stage) -> None:
 
 
 @scenario
+def what_is_in_a_tree(stage: Stage) -> None:
+    stage.run("status tree")
+    stage.run("apply tree --patch wide")
+    stage.run("status tree")
+    (stage.folder / "record.json").write_text("{}")
+    stage.run("status tree --require record.json")
+    stage.edit(BACKEND, "longest = max(lens)", "longest = 7")
+    stage.run("status tree")
+    files = {VERSION: '__version__ = "7"\n', BACKEND: "x = 1\n"}
+    write_tree(stage.folder / "7", files)
+    stage.run("status 7")
+    stage.run("apply --list 7")
+    stage.run("status tree --require nowhere.json")
+
+
+@scenario
+def a_record_and_other_bytes(stage: Stage) -> None:
+    stage.run("apply tree --patch wide")
+    files = {path: sha256(stage.tree.read(path) or b"") for path in (BACKEND, ENVIRON)}
+    (stage.folder / "record.json").write_text(json.dumps({**GOOD, "files": files}))
+    stage.run("status tree --require record.json")
+    stage.run("rollback tree")
+    stage.run("status tree --require record.json")
+
+
+@scenario
+def git_that_is_in_the_way(stage: Stage) -> None:
+    stage.git("init", "--quiet")
+    stage.git("add", "--all")
+    stage.git("commit", "--quiet", "-m", "Start")
+    (stage.tree.home / ".git/index.lock").touch()
+    stage.run("apply tree --commit")
+    (stage.tree.home / ".git/index.lock").unlink()
+    with stage.monkeypatch.context() as patch:
+        patch.setattr(Repository, "advance", Mock(side_effect=Killed))
+        with pytest.raises(Killed):
+            apply(stage.tree, (), patches(), commit=True)
+    (stage.tree.home / ".git").rename(stage.folder / "away")
+    stage.run("rollback tree")
+    (stage.folder / "away").rename(stage.tree.home / ".git")
+    stage.run("rollback tree --revert")
+
+
+class Killed(BaseException):
+    """Nothing that the patcher catches."""
+
+
+@scenario
 def checkouts(stage: Stage) -> None:
-    wheels = stage.folder / "cache/wheels"
-    wheels.mkdir(parents=True)
-    write_wheel(wheels, "1.0", FILES)
+    stage.wheel()
     stage.run("checkout 1.1 dest")
     stage.run("checkout tree dest")
     stage.run("checkout 1.0 tree")
@@ -175,21 +228,13 @@ def checkouts(stage: Stage) -> None:
 
 @scenario
 def checkouts_that_fail(stage: Stage) -> None:
-    def pip(stderr: str) -> None:
-        def run(
-            command: list[str], **options: object
-        ) -> subprocess.CompletedProcess[str]:
-            folder = Path(command[command.index("--dest") + 1])
-            (folder / "sglang-1.0-py3-none-any.whl").write_text("something else")
-            return subprocess.CompletedProcess(command, bool(stderr), "", stderr)
-
-        stage.monkeypatch.setattr("patcher.tree.wheels.subprocess.run", run)
-
-    pip("WARNING: Retrying\nERROR: No matching distribution found for sglang==1.0")
+    stage.pip(
+        "WARNING: Retrying\nERROR: No matching distribution found for sglang==1.0"
+    )
     stage.run("checkout 1.0 dest")
-    pip("/usr/bin/python3: No module named pip")
+    stage.pip("/usr/bin/python3: No module named pip")
     stage.run("checkout 1.0 dest")
-    pip("")
+    stage.pip("")
     stage.run("checkout 1.0 dest")
     (stage.folder / "cache").rename(stage.folder / "moved")
     (stage.folder / "cache").touch()

@@ -5,15 +5,18 @@ from __future__ import annotations
 import errno
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from patcher.apply import apply
 from patcher.disk import fs, journal, manifest
 from tests.patcher.cli.stage import Stage, scenario
 from tests.patcher.lookalike import (
     BACKEND,
     ENVIRON,
     FILES,
-    KERNEL,
     patches,
     write_tree,
 )
@@ -23,7 +26,7 @@ from tests.patcher.lookalike import (
 def edits_after_an_apply(stage: Stage) -> None:
     stage.run("apply tree")
     stage.edit(BACKEND, "longest = max(lens)", "longest = 7")
-    stage.tree.path(KERNEL).unlink()
+    stage.tree.path(ENVIRON).unlink()
     stage.run("rollback tree")
     stage.run("apply tree")
 
@@ -61,11 +64,66 @@ def damaged_manifests(stage: Stage) -> None:
 
 
 @scenario
+def manifests_that_cannot_be_used(stage: Stage) -> None:
+    stage.run("apply tree --patch wide")
+    path = stage.tree.state / manifest.NAME
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "tool": "99.0", "surprise": 1}))
+    stage.run("rollback tree")
+    real = Path.read_bytes
+
+    def forbidden(file: Path) -> bytes:
+        if file == path:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return real(file)
+
+    stage.monkeypatch.setattr(Path, "read_bytes", forbidden)
+    stage.run("rollback tree")
+
+
+@scenario
+def originals_that_somebody_else_brought_back(stage: Stage) -> None:
+    stage.run("apply tree")
+    stage.run("rollback tree --forget")
+    patched = stage.tree.path(BACKEND).read_bytes()
+    for file in (ENVIRON, BACKEND):
+        stage.tree.path(file).write_text(FILES[file])
+    stage.run("status tree")
+    stage.run("apply tree --check")
+    stage.run("rollback tree")
+    stage.run("apply tree")
+    stage.tree.path(ENVIRON).write_text(FILES[ENVIRON])
+    stage.run("status tree")
+    stage.run("apply tree --check")
+    stage.tree.path(BACKEND).write_bytes(patched + b"mine = 1\n")
+    stage.run("rollback tree")
+    stage.tree.path(BACKEND).write_text(FILES[BACKEND] + "mine = 1\n")
+    stage.run("rollback tree")
+    stage.run("rollback tree --forget")
+    stage.tree.path(BACKEND).write_text(FILES[BACKEND])
+    stage.run("apply tree")
+    for file in FILES:
+        stage.tree.path(file).unlink()
+    stage.run("apply tree")
+    stage.run("rollback tree")
+
+
+@scenario
 def patches_of_another_version(stage: Stage) -> None:
     stage.run("apply tree")
     few = patches()[:2]
     stage.patches = few
     stage.run("apply tree")
+    stage.run("rollback tree --patch fast")
+    stage.patches = patches()
+    path = stage.tree.state / manifest.NAME
+    text = path.read_text().replace(
+        '"wide",\n   "version": "1"', '"wide",\n   "version": "0"'
+    )
+    path.write_text(text)
+    stage.run("apply tree")
+    once, fast, wide = patches()
+    stage.patches = (once, fast, replace(wide, steps=wide.steps[:1]))
     stage.run("rollback tree --patch fast")
     stage.run("rollback tree")
 
@@ -79,7 +137,7 @@ def bytes_that_would_upset_a_terminal(stage: Stage) -> None:
 @scenario
 def a_rollback_that_does_not_work(stage: Stage) -> None:
     stage.run("apply tree --patch wide")
-    stage.monkeypatch.setattr(journal, "execute", lambda tree, changes: None)
+    stage.monkeypatch.setattr(journal, "execute", lambda *changes: None)
     stage.run("rollback tree")
 
 
@@ -87,7 +145,15 @@ def a_rollback_that_does_not_work(stage: Stage) -> None:
 def markers_without_a_manifest(stage: Stage) -> None:
     stage.run("apply tree --patch wide")
     (stage.tree.state / manifest.NAME).unlink()
+    stage.pip("ERROR: No matching distribution found for sglang==1.0")
+    stage.run("status tree")
     stage.run("apply tree")
+    stage.wheel()
+    stage.run("apply tree --check")
+    stage.run("apply tree")
+    (stage.tree.state / manifest.NAME).unlink()
+    stage.edit(BACKEND, "longest = max(lens)", "longest = 7")
+    stage.run("rollback tree")
 
 
 @scenario
@@ -98,6 +164,10 @@ def links(stage: Stage) -> None:
     stage.run("apply tree")
 
 
+class Killed(BaseException):
+    """Nothing that the patcher catches."""
+
+
 def _cut_off(stage: Stage) -> None:
     """Leaves an apply half way."""
     done: list[Path] = []
@@ -106,12 +176,13 @@ def _cut_off(stage: Stage) -> None:
         if target.suffix == ".py":
             done.append(target)
         if len(done) > 1:
-            raise KeyboardInterrupt
+            raise Killed
         os.replace(source, target)
 
     with stage.monkeypatch.context() as patch:
         patch.setattr(fs, "replace", once)
-        stage.run("apply tree")
+        with pytest.raises(Killed):
+            apply(stage.tree, (), patches())
 
 
 @scenario

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from patcher import __version__
-from patcher.cli import apply, checkout, rollback
-from tests.patcher.lookalike import patches, write_tree
+from patcher.cli import apply, checkout, rollback, status
+from tests.patcher.lookalike import FILES, patches, write_tree, write_wheel
 
 
 class Stage:
@@ -37,6 +37,8 @@ class Stage:
         name, *arguments = shlex.split(line)
         if name == "checkout":
             code = checkout.main(arguments)
+        elif name == "status":
+            code = status.main(arguments, lambda: tuple(p.about for p in self.patches))
         else:
             command = {"apply": apply, "rollback": rollback}[name]
             code = command.main(arguments, lambda: self.patches)
@@ -56,6 +58,24 @@ class Stage:
         text = path.read_text()
         assert old in text
         path.write_text(text.replace(old, new))
+
+    def wheel(self) -> None:
+        """The release's wheel is in the cache from here on."""
+        wheels = self.folder / "cache/wheels"
+        wheels.mkdir(parents=True, exist_ok=True)
+        write_wheel(wheels, "1.0", FILES)
+
+    def pip(self, stderr: str) -> None:
+        """What pip says when it is asked to download; it brings something else."""
+
+        def run(
+            command: list[str], **options: object
+        ) -> subprocess.CompletedProcess[str]:
+            folder = Path(command[command.index("--dest") + 1])
+            (folder / "sglang-1.0-py3-none-any.whl").write_text("something else")
+            return subprocess.CompletedProcess(command, bool(stderr), "", stderr)
+
+        self.monkeypatch.setattr("patcher.tree.wheels.subprocess.run", run)
 
     def git(self, *command: str) -> None:
         subprocess.run(["git", *command], cwd=self.tree.home, check=True)

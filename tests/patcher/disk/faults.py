@@ -112,7 +112,7 @@ Command = Callable[[Tree], object]
 ALL: Command = lambda tree: apply(tree, (), patches())  # noqa: E731
 NONE: Command = lambda tree: rollback(tree)  # noqa: E731
 SOME: Command = lambda tree: apply(tree, ["once"], patches())  # noqa: E731
-FEWER: Command = lambda tree: rollback(tree, ["fast"], patches())  # noqa: E731
+FEWER: Command = lambda tree: rollback(tree, ["fast"], patches)  # noqa: E731
 
 
 @dataclass(frozen=True)

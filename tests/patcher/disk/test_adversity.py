@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -145,7 +146,7 @@ def test_the_owner_is_kept_as_far_as_may_be(
 
     def fchown(handle: int, user: int, group: int) -> None:
         given.append((user, group))
-        raise PermissionError
+        raise PermissionError(errno.EPERM, "not yours")
 
     from patcher.disk import fs
 
@@ -155,7 +156,8 @@ def test_the_owner_is_kept_as_far_as_may_be(
 
     monkeypatch.setattr(fs, "os", Watched())
     assert isinstance(apply(tree, ["wide"], patches()), Applied)
-    assert given == [(12345, 54321)] * 3
+    assert given == [(12345, 54321), (-1, 54321)] * (len(given) // 2)
+    assert len(given) > 6
 
 
 LINES = sorted({line for text in FILES.values() for line in text.splitlines()})

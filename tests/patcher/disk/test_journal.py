@@ -11,11 +11,16 @@ import pytest
 from patcher.apply import apply
 from patcher.disk import fs, journal
 from patcher.disk.journal import between
+from patcher.disk.state import state_of
 from patcher.plan.prepare import prepare
 from patcher.results import AlreadyApplied, Refusal, RolledBack
 from patcher.rollback import rollback
 from patcher.tree.find import Tree
 from tests.patcher.lookalike import BACKEND, ENVIRON, patches, snapshot
+
+
+class Killed(BaseException):
+    """Nothing that the patcher catches."""
 
 
 def cut_off(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,14 +29,14 @@ def cut_off(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def once(source: Path, target: Path) -> None:
         if target.name.endswith(".py") and done:
-            raise KeyboardInterrupt
+            raise Killed
         if target.name.endswith(".py"):
             done.append(target)
         os.replace(source, target)
 
     with monkeypatch.context() as patch:
         patch.setattr(fs, "replace", once)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Killed):
             apply(tree, (), patches())
     assert journal.pending(tree) is not None
 
@@ -84,7 +89,7 @@ def test_an_edit_after_a_cut_off_is_not_overwritten(
 
 
 def test_a_journal_undone_is_the_way_back(tree: Tree) -> None:
-    prepared = prepare(tree, patches(), lambda pin, there: patches())
+    prepared = prepare(state_of(tree), patches(), lambda pin, there: patches())
     there = between(None, prepared.new)
     assert there.reversed() == between(prepared.new, None).model_copy(
         update={"changes": there.reversed().changes}
@@ -120,7 +125,7 @@ def hook(event, arguments):
 tree = Tree(Path(sys.argv[1]), "wheel")
 sys.addaudithook(hook)
 apply(tree, (), lookalike.patches())
-rollback(tree, ["fast"], lookalike.patches())
+rollback(tree, ["fast"], lookalike.patches)
 rollback(tree)
 print(json.dumps(written))
 """

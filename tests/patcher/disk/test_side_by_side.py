@@ -85,7 +85,7 @@ def test_a_rollback_is_as_careful(tree: Tree, monkeypatch: pytest.MonkeyPatch) -
             pass
         raise TORN
 
-    monkeypatch.setattr(undoing, "require_intact", check)
+    monkeypatch.setattr(undoing, "state_of", check)
     long_ago(tree)
     with pytest.raises(Refusal, match="another command changed the tree"):
         rollback(tree)
@@ -158,7 +158,7 @@ def test_a_package_that_goes_is_a_message(
 def test_a_folder_that_another_made_first_will_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def taken(path: Path) -> None:
+    def taken(path: Path, mode: int) -> None:
         raise FileExistsError(path)
 
     monkeypatch.setattr(os, "mkdir", taken)
