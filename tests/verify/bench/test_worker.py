@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 
+from verify.worker.bench import clock
 from verify.worker.bench.clock import Clock, busy
 from verify.worker.bench.drive import Rotation
 from verify.worker.bench.floor import bytes_least
@@ -88,6 +89,45 @@ def test_a_round_calls_the_sets_in_turn_and_times_each_call() -> None:
     assert seen == [2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4]
     assert len(times["host"]) == len(times["total"]) == 10
     assert all(0 < h <= t for h, t in zip(times["host"], times["total"], strict=True))
+
+
+class Profiler:
+    """torch's, as it would report two calls of two kernels and a copy each."""
+
+    def __init__(self, activities: object) -> None:
+        self.ran: list[Record] = []
+
+    def __enter__(self) -> Profiler:
+        for start, name, kind in (
+            (30, "fill", "CUDA"), (10, "copy", "CUDA"), (11, "cudaLaunchKernel", "CPU"),
+            (20, "copy", "CUDA"), (25, "Event Sync", "CUDA"), (40, "fill", "CUDA"),
+        ):  # fmt: skip
+            span = Record(start=start, elapsed_us=lambda start=start: start / 10)
+            device = getattr(torch.autograd.DeviceType, kind)
+            self.ran.append(Record(name=name, time_range=span, device_type=device))
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def events(self) -> list[Record]:
+        return self.ran
+
+
+def test_a_profile_counts_what_the_gpu_ran(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.profiler, "profile", Profiler)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(clock, "host_syncs", lambda call: 3)
+    called: list[int] = []
+    calls = [lambda: called.append(0), lambda: called.append(1)]
+    found = clock.profile(calls, 2, None)
+    assert called == [0, 1]
+    assert found["launches"] == 2
+    assert found["device"] == [1 + 2, 3 + 4]
+    assert found["kernels"] == {
+        "copy": {"launches": 1, "us": 1.5}, "fill": {"launches": 1, "us": 3.5},
+    }  # fmt: skip
+    assert (found["syncs"], found["graph_kernels"]) == (3, {})
+    assert clock.profile(calls, 1, calls[0])["graph_kernels"]["fill"]["us"] == 7
 
 
 def test_records_are_split_by_call_only_where_they_divide() -> None:

@@ -18,7 +18,7 @@ MISSING = (
     "`python -m verify.bench REPORT.json DIR` draws them where it is"
 )
 COLOURS = (
-    "#8b949e", "#3b82c4", "#c98a16", "#2f9e6e", "#d1495b",
+    "#8b949e", "#3b82c4", "#c08312", "#2f9e6e", "#d1495b",
     "#8a63d2", "#13a0b0", "#b0609f", "#7a8b1f", "#a0522d",
 )  # fmt: skip
 """By a side's place in the report."""
