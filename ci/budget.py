@@ -27,6 +27,7 @@ def tool(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def need(done: subprocess.CompletedProcess[str]) -> None:
+    """Ends the run with what a failed step said."""
     if done.returncode:
         said = "\n".join(
             [*done.stdout.splitlines()[-3:], *done.stderr.splitlines()[-3:]]
@@ -45,6 +46,7 @@ def seconds(run: Callable[[], object], times: int = TIMES) -> float:
 
 
 def git(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Git in the tree, its output kept."""
     return subprocess.run(
         ["git", "-C", str(tree), *arguments],
         capture_output=True,
@@ -100,6 +102,7 @@ def compare(release: str, diff: Path, work: Path) -> tuple[str, str]:
 
 
 def main() -> int:
+    """Runs every step and prints its time; 1 if one is over its budget."""
     with tempfile.TemporaryDirectory(prefix="nsa-budget-") as folder:
         work = Path(folder)
         tree = work / "tree"

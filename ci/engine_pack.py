@@ -115,6 +115,7 @@ def patched(release: str, folder: Path, options: list[str]) -> None:
 
 
 def main(release: str, place: str, *options: str) -> int:
+    """Packs what a release's engine needs into a folder."""
     if release not in RELEASES:
         known = ", ".join(RELEASES)
         print(f"not known what {release} needs there; known: {known}", file=sys.stderr)

@@ -98,8 +98,7 @@ class Different:
 
 @dataclass(frozen=True)
 class Broken:
-    """No comparison: a side crashed, hung, was killed, ran out of memory, cannot run it,
-    or did not take the route.
+    """No comparison: a side died, hung, cannot run it, or did not take the route.
 
     kind: "crash", "timeout", "killed", "memory", "raised", "route", "sanitizer"
     where: the last lines that it printed, or of its stack
@@ -119,6 +118,8 @@ class Broken:
 
 @dataclass(frozen=True)
 class NotRun:
+    """Neither side could; `reason` says why."""
+
     reason: str
 
 

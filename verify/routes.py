@@ -56,8 +56,7 @@ class Route(RouteData):
         return self.on, self.unset, self.blocked
 
     def missing(self, mode: str, counts: dict[str, dict[str, int]]) -> list[str]:
-        """What a scenario's evidence lacks, or has too much of, for this route, in
-        words."""
+        """In words, what a scenario's evidence lacks or has too much of for this route."""
         seen = [f"{phase} {name}" for phase, names in counts.items() for name in names]
         lacks = [
             f"no {pattern}"

@@ -36,6 +36,7 @@ for i in range(3, self.speculative_num_steps - 1):
 
 
 def nsa(source: str) -> InsertBefore:
+    """The refresh before the rest of NSA's multi-step replay."""
     return InsertBefore(
         file=NSA_BACKEND,
         function=f"{NSA_MULTI}.{REPLAY}",
@@ -46,6 +47,7 @@ def nsa(source: str) -> InsertBefore:
 
 
 def dsa(source: str) -> InsertBefore:
+    """The refresh before the rest of DSA's."""
     return InsertBefore(
         file=DSA_BACKEND,
         function=f"{DSA_MULTI}.{OUT_GRAPH}",

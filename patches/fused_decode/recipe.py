@@ -16,6 +16,7 @@ PAYLOAD = HERE / "fused_decode" / "payload"
 
 
 def prepend(method: str) -> PrependToBody:
+    """The fused path at the head of a backend's method."""
     return PrependToBody(
         file=NSA_BACKEND,
         function=f"NativeSparseAttnBackend.{method}",

@@ -29,6 +29,7 @@ MULTI_STEP = "NativeSparseAttnMultiStepBackend"
 
 
 def prepend(method: str) -> PrependToBody:
+    """The in-graph path at the head of a multi-step method."""
     return PrependToBody(
         file=NSA_BACKEND,
         function=f"{MULTI_STEP}.{method}",

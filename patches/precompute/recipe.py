@@ -22,6 +22,7 @@ PAYLOAD = HERE / "precompute" / "payload" / "nsa_backend.py"
 
 
 def draft_extend_mode(source: str) -> AddMethods:
+    """The method that computes draft_extend, for one layout of its rows."""
     return AddMethods(
         file=NSA_BACKEND,
         cls="NativeSparseAttnBackend",

@@ -221,6 +221,7 @@ def run(workers: Workers, points: Sequence[PlannedPoint]) -> list[Measured]:
 
 
 def original(measured: Measured) -> Samples:
+    """The samples of the side that all others are compared with."""
     data = measured.of(ORIGINAL)
     assert data is not None
     return data

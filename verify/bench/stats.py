@@ -33,6 +33,7 @@ class Judged:
 
 
 def median(values: Sequence[float]) -> float:
+    """The middle value, or the mean of the two in the middle."""
     ordered, half = sorted(values), len(values) // 2
     if len(ordered) % 2:
         return ordered[half]

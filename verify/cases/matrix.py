@@ -37,6 +37,7 @@ class Matrix:
 
 
 def matrix(routes: tuple[Route, ...], device: str) -> Matrix:
+    """Every route's scenarios on this device, and in words what it leaves out."""
     jobs = [
         Job(route, scenario)
         for route in routes

@@ -119,6 +119,7 @@ def serve(lines: Any, answer: Any) -> None:
 
 
 def main() -> None:
+    """Answers the questions on stdin, or the one of a probe."""
     if sys.argv[1:] == ["probe"]:
         print(json.dumps(probe()))
         return

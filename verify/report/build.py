@@ -69,6 +69,7 @@ def build(
 
 
 def command(arguments: Iterable[str]) -> str:
+    """The command line, quoted for a shell."""
     return shlex.join(["verify-nsa-opt", *arguments])
 
 

@@ -8,6 +8,7 @@ LIMIT = 10  # GitHub shows no more of one kind
 
 
 def workflow_commands(report: Report) -> str:
+    """One line a finding, and one with the verdict; newlines are escaped."""
     lines = [
         f"::error title=verify-nsa-opt::{_escape(failure.line)}%0A"
         f"{_escape('reproduce: ' + failure.reproduce)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from xml.etree import ElementTree as xml
+from xml.etree import ElementTree
 
 from verify.report.model import Cell, Failure, Report
 
@@ -12,11 +12,11 @@ _CONTROL = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 def junit(report: Report) -> str:
     """One test case for what a route passed in a mode, and one for each failure."""
-    root = xml.Element("testsuites", name="verify-nsa-opt")
+    root = ElementTree.Element("testsuites", name="verify-nsa-opt")
     for mode in dict.fromkeys(cell.mode for cell in report.matrix):
         cells = [cell for cell in report.matrix if cell.mode == mode]
         failures = [f for f in report.failures if f.mode == mode]
-        suite = xml.SubElement(root, "testsuite", name=mode)
+        suite = ElementTree.SubElement(root, "testsuite", name=mode)
         for cell in cells:
             _passed(suite, cell)
         for failure in failures:
@@ -26,25 +26,31 @@ def junit(report: Report) -> str:
         suite.set("errors", str(len(suite.findall(".//error"))))
         suite.set("skipped", str(len(suite.findall(".//skipped"))))
         suite.set("time", f"{sum(cell.seconds for cell in cells):.2f}")
-    xml.indent(root)
-    return xml.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _passed(suite: xml.Element, cell: Cell) -> None:
-    case = xml.SubElement(suite, "testcase", classname=cell.mode, name=cell.route)
+def _passed(suite: ElementTree.Element, cell: Cell) -> None:
+    case = ElementTree.SubElement(
+        suite, "testcase", classname=cell.mode, name=cell.route
+    )
     case.set("time", f"{cell.seconds:.2f}")
     out = f"{cell.identical} cases identical, {cell.replays} replays"
     if not cell.identical and not cell.different and not cell.broken:
         message = "; ".join(cell.reasons) or "nothing ran"
-        xml.SubElement(case, "skipped", message=_clean(message))
-    xml.SubElement(case, "system-out").text = out
+        ElementTree.SubElement(case, "skipped", message=_clean(message))
+    ElementTree.SubElement(case, "system-out").text = out
 
 
-def _failed(suite: xml.Element, failure: Failure) -> None:
+def _failed(suite: ElementTree.Element, failure: Failure) -> None:
     name = f"{failure.route} {failure.scenario}"
-    case = xml.SubElement(suite, "testcase", classname=failure.mode, name=_clean(name))
+    case = ElementTree.SubElement(
+        suite, "testcase", classname=failure.mode, name=_clean(name)
+    )
     kind = "failure" if failure.kind == "different" else "error"
-    child = xml.SubElement(case, kind, message=_clean(failure.line), type=failure.kind)
+    child = ElementTree.SubElement(
+        case, kind, message=_clean(failure.line), type=failure.kind
+    )
     lines = [failure.line, *failure.detail, f"reproduce: {failure.reproduce}"]
     child.text = _clean("\n".join(lines))
 

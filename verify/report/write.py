@@ -30,6 +30,7 @@ def write(
 
 
 def json(report: Report) -> str:
+    """The report as JSON, with a final newline."""
     return report.model_dump_json(indent=1) + "\n"
 
 

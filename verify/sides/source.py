@@ -61,8 +61,11 @@ class Source:
     commit: str = ""
 
     def patches(self) -> frozenset[str]:
-        """The patches that are in this code: that its manifest says were applied,
-        found or not, and those whose definitions stand there."""
+        """The patches that are in this code.
+
+        Those that its manifest says were applied, found or not, and those whose
+        definitions stand there.
+        """
         there = {
             symbol.rpartition(".")[2]
             for file in (NEEDED[0], *IF_THERE, *self.extra)

@@ -19,6 +19,7 @@ from verify.worker.protocol import Config, Failed
 
 
 def main() -> int:
+    """Answers requests until stdin ends; returns 0."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     # The parent asks where a worker hangs, before it kills it.

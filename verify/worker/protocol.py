@@ -202,8 +202,11 @@ class Used(TypedDict):
 
 
 class UsedModules(TypedDict):
-    """The reply to Used. real: sha256 by module name; kernels: module to "real" or
-    "stand-in", for each kernel package that the tree asked for."""
+    """The reply to Used.
+
+    real       sha256 by module name
+    kernels    module to "real" or "stand-in", for each kernel package that was asked for
+    """
 
     real: dict[str, str]
     stubbed: list[str]

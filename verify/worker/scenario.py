@@ -206,10 +206,12 @@ def is_named(script: str) -> bool:
 
 
 def parse_replays(text: str) -> tuple[Replay, ...]:
+    """Replays out of their text; raises `ScenarioError`."""
     return tuple(_parse_replay(item) for item in text.split("/"))
 
 
 def replays_text(replays: tuple[Replay, ...]) -> str:
+    """The text that `parse_replays` reads back."""
     return "/".join(_replay_text(replay) for replay in replays)
 
 

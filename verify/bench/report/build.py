@@ -66,6 +66,7 @@ class Provenance:
 
 
 def build(run: Provenance, plan: Plan, found: Sequence[Measured]) -> BenchReport:
+    """The report of a run: every point judged, the curves, the exit code."""
     rate = run.rates["copy_bytes_per_s"]
     points = [Judge(m, rate, run.seed, run.on_gpu).report() for m in found]
     asked = _min_speedup(points, run)

@@ -13,6 +13,7 @@ from verify.bench.report.model import Crossover, CurveReport, PointReport, Timin
 def curve_report(
     curve: Curve, points: Sequence[PointReport], original: str
 ) -> CurveReport:
+    """A curve's points in order, and where sides cross along it."""
     by_name = {point.name: point for point in points}
     along = [by_name[str(p)] for p in curve.points if str(p) in by_name]
     names = dict.fromkeys(r.side for p in along for r in p.timings)

@@ -23,8 +23,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Figure:
-    """kind: "bars", one y a side; "curves", points joined; "points", only the floor a
-    line. Beside bars, y is logarithmic, and x too unless it counts steps.
+    """One picture.
+
+    kind: "bars", one y a side; "curves", points joined; "points", only the floor a line.
+    Beside bars, y is logarithmic, and x too unless it counts steps.
     """
 
     kind: str

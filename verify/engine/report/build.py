@@ -56,6 +56,7 @@ def build(
     starts: Sequence[Start],
     clock: Clock,
 ) -> EngineReport:
+    """The report of a run, its verdict and exit code."""
     cells = [_cell(cell, runs[cell], starts, found, asked.seed) for cell in asked.cells]
     seconds = clock.seconds
     return EngineReport(

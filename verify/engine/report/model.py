@@ -113,4 +113,5 @@ def read(path: Path) -> EngineReport:
 
 
 def dump(report: EngineReport) -> str:
+    """The report as JSON, with a final newline."""
     return report.model_dump_json(indent=1) + "\n"

@@ -114,6 +114,7 @@ def _event() -> Any:
 
 
 def of(device: str) -> Clock:
+    """The clock for a device."""
     return Clock() if device == "cpu" else CudaClock()
 
 

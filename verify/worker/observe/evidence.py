@@ -35,8 +35,10 @@ _FORKS = {torch.Tensor.is_cuda.__get__: "is_cuda"}  # type: ignore[attr-defined]
 
 
 class Evidence(logging.Handler):
-    """Counts by phase: "import", "capture", "replay" (the replay call) and "graph"
-    (the captured function).
+    """Counts by phase.
+
+    The phases: "import", "capture", "replay" (the replay call) and "graph" (the captured
+    function).
 
     on_host: addresses of tensors that a captured function must not touch.
     """
@@ -189,9 +191,9 @@ def _wrap_compiled(seen: Callable[[str], None]) -> None:
 
 
 def _patch_language_once(interpreter: Any) -> None:
-    """Triton's interpreter swaps `tl` for itself again in every device function that a
-    kernel calls, a quarter of its time; once a module and launch is enough.
+    """Makes Triton's interpreter swap `tl` for itself once a module and launch.
 
+    It does so again in every device function that a kernel calls: a quarter of its time.
     It also need not run what only warms a GPU up.
     """
     patch, launch = interpreter._patch_lang, interpreter.GridExecutor.__call__

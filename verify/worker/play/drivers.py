@@ -37,6 +37,7 @@ Around = Callable[[Callable[[], None]], None]
 
 
 def plainly(call: Callable[[], None]) -> None:
+    """Makes the call with nothing around it."""
     call()
 
 
@@ -45,6 +46,7 @@ REBIND: list[Callable[[Any], None]] = []
 
 
 def real_module(name: str) -> Any:
+    """A module of the tree; with the installed runtime its names are rebound."""
     module = importlib.import_module(name)
     for rebind in REBIND:
         rebind(module)
@@ -113,8 +115,10 @@ class Driver:
                     self.capture(size)
 
     def inputs(self) -> dict[str, torch.Tensor]:
-        """Tensors that no replay may write. The static lengths are not among them:
-        captured metadata aliases those."""
+        """Tensors that no replay may write.
+
+        The static lengths are not among them: captured metadata aliases those.
+        """
         return {"req_to_token": self.pools.req_to_token, "rows": self.pools.rows}
 
     def seen(self) -> dict[str, torch.Tensor]:
@@ -125,8 +129,11 @@ class Driver:
         return min(size for size in self.scenario.capture if size >= raw_bs)
 
     def batch(self, replay: Replay) -> Any:
-        """The forward batch as the runners make it: padded rows have length 1,
-        accept length 1 and whatever row index an earlier replay left."""
+        """The forward batch as the runners make it.
+
+        Padded rows have length 1, accept length 1 and whatever row index an earlier
+        replay left.
+        """
         pools, raw = self.pools, replay.raw_bs
         bs = self.padded_bs(raw)
         accepts = replay.accepts or (1,) * raw
@@ -288,6 +295,7 @@ class PrecomputedPair(Base):
 
 
 def replay_base(backend: Any, batch: Any, mode: Any) -> None:
+    """Calls one backend's own replay with the arguments that the runners give it."""
     backend.init_forward_metadata_replay_cuda_graph(
         batch.batch_size,
         batch.req_pool_indices,

@@ -115,6 +115,8 @@ class Record:
 
 
 class PaddingMode:
+    """Stands for sglang's padding mode: always the longest."""
+
     @staticmethod
     def get_default_mode_in_cuda_graph() -> PaddingMode:
         return PaddingMode()
@@ -125,6 +127,7 @@ class PaddingMode:
 
 @contextmanager
 def nothing(*args: Any, **kwargs: Any) -> Iterator[None]:
+    """A context manager that does nothing."""
     yield
 
 
