@@ -57,7 +57,7 @@ class About:
     families  of releases that it is made for (see patcher.tree.pins)
     unfit     releases of these families, or other families, that it does not fit, with
               the reason
-    sign      a definition that it brings: a tree that has it has the patch
+    sign      code that only it brings: a tree that has it has the patch
     """
 
     name: str

@@ -22,7 +22,7 @@ SHARED = HERE / "shared" / "payload"
 def all_about() -> tuple[About, ...]:
     """What every patch says of itself, in the one order in which patches are planned.
 
-    What more patches build on comes first, so a patch follows those it requires.
+    What more patches build on, or have routes beside, comes first.
     """
     return tuple(about for _, about in _found())
 
@@ -43,8 +43,9 @@ def _found() -> list[tuple[str, About]]:
     by_name = {about.name: about for about in found.values()}
 
     def needs(name: str) -> set[str]:
-        required = by_name[name].requires
-        return set(required).union(*map(needs, required))
+        about = by_name[name]
+        required = {*about.requires, *(n for r in about.routes for n in r.beside)}
+        return required.union(*map(needs, required))
 
     built_on = Counter(required for name in by_name for required in needs(name))
     return sorted(found.items(), key=lambda f: (-built_on[f[1].name], f[1].name))

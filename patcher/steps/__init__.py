@@ -18,7 +18,7 @@ from patcher.steps.bodies import (
     PrependToBody,
 )
 from patcher.steps.checks import RequireKnown, RequireNeverRead
-from patcher.steps.choice import Choose, Where
+from patcher.steps.choice import Choose, Once, Where
 from patcher.steps.cst.workspace import Conflict, RecipeError, Step, Workspace
 from patcher.steps.definitions import AddDefinitions, AddMethods
 from patcher.steps.environ import AddEnvFlag
@@ -40,6 +40,7 @@ __all__ = [
     "InsertAfter",
     "InsertBefore",
     "LacksMethod",
+    "Once",
     "PrependToBody",
     "RecipeError",
     "Rename",

@@ -23,7 +23,11 @@ class Choose:
 
     def apply(self, work: Workspace, patch: str) -> None:
         """Raises `Conflict` when the chosen step does."""
-        chosen = self.then if self.when(work.module(self.file)) else self.otherwise
+        chosen = (
+            self.then
+            if self.when(work.module(self.of or self.file))
+            else self.otherwise
+        )
         chosen.apply(work, patch)
 
 
@@ -31,7 +35,7 @@ class Choose:
 class Where:
     """Takes `then` only in some trees: with or without a file, where `when` holds.
 
-    `when` and `unless` ask about the step's own file.
+    `when` and `unless` ask about `of`, the step's own file if that is empty.
     """
 
     then: Step
@@ -39,6 +43,7 @@ class Where:
     lacks: str = ""
     when: When | None = None
     unless: When | None = None
+    of: str = ""
 
     @property
     def file(self) -> str:
@@ -55,8 +60,30 @@ class Where:
             return
         if self.lacks and work.exists(self.lacks):
             return
-        if self.when is not None and not self.when(work.module(self.file)):
+        if self.when is not None and not self.when(work.module(self.of or self.file)):
             return
-        if self.unless is not None and self.unless(work.module(self.file)):
+        if self.unless is not None and self.unless(work.module(self.of or self.file)):
             return
         self.then.apply(work, patch)
+
+
+@dataclass(frozen=True)
+class Once:
+    """A step that several patches have: the first of them takes it."""
+
+    step: Step
+
+    @property
+    def file(self) -> str:
+        """The step's file."""
+        return self.step.file
+
+    def adds(self) -> frozenset[str]:
+        """What the step brings."""
+        return self.step.adds()
+
+    def apply(self, work: Workspace, patch: str) -> None:
+        """Raises `Conflict` when the step does."""
+        if self.step not in work.brought:
+            self.step.apply(work, patch)
+            work.brought.add(self.step)

@@ -6,7 +6,7 @@ Source: document 004.
 from __future__ import annotations
 
 from patcher.about import About, RouteData
-from patches.shared.evidence import BASE_CALL, NO_KERNEL, PAIR
+from patches.shared.evidence import BASE_CALL, NO_KERNEL, PAIR, REPLAY_KERNEL
 from patches.shared.releases import (
     DRAFT_EXTEND_BY_REQUEST,
     OWN_GENERATION,
@@ -19,7 +19,7 @@ ABOUT = About(
     summary="rewrite draft_extend metadata in one Triton launch, without a sync",
     source="document 004",
     gate="SGLANG_NSA_USE_TRITON_METADATA",
-    sign="_replay_draft_extend_metadata_fused",
+    sign="if NSA_USE_TRITON_METADATA and forward_mode.is_draft_extend():",
     unfit={
         **dict.fromkeys(RELEASES_BY_REQUEST, DRAFT_EXTEND_BY_REQUEST),
         "C": OWN_GENERATION,
@@ -28,8 +28,9 @@ ABOUT = About(
         RouteData(
             "fused",
             ("draft_extend",),
-            must=(BASE_CALL, "replay kernel *{mode}*"),
-            every=("replay kernel *{mode}*", ("replay begun",)),
+            must=(BASE_CALL, REPLAY_KERNEL),
+            must_not=PAIR,
+            every=(REPLAY_KERNEL, ("replay begun",)),
             kernels=True,
             best=True,
         ),
@@ -37,17 +38,17 @@ ABOUT = About(
             "fused",
             ("draft_extend",),
             beside=("precompute",),
-            must=PAIR,
+            must=(*PAIR, REPLAY_KERNEL),
             pair=True,
             kernels=True,
             timed=False,
         ),
         RouteData(
-            "no-triton",
+            "no-kernel",
             ("draft_extend",),
-            blocked=("triton",),
+            blocked=("triton.compile",),
             must=(BASE_CALL,),
-            must_not=NO_KERNEL,
+            must_not=(*NO_KERNEL, *PAIR),
         ),
     ),
 )

@@ -6,7 +6,7 @@ Source: document 001's "combined precompute + copy kernel".
 from __future__ import annotations
 
 from patcher.about import About, RouteData
-from patches.shared.evidence import NO_CALL
+from patches.shared.evidence import NO_CALL, REPLAY_KERNEL
 
 ABOUT = About(
     name="fan-out",
@@ -14,15 +14,15 @@ ABOUT = About(
     summary="write every draft step's metadata in one Triton launch",
     source="document 001",
     gate="SGLANG_NSA_METADATA_FAN_OUT",
-    sign="FanOutTable",
-    requires=("fused-decode",),
+    sign="NSA_METADATA_FAN_OUT",
     routes=(
         RouteData(
             "fan-out",
             ("decode", "decode@runner"),
-            must=("replay kernel *fan_out*",),
+            must=(REPLAY_KERNEL,),
             must_not=NO_CALL,
-            every=("replay kernel *fan_out*", ("replay begun",)),
+            every=(REPLAY_KERNEL, ("replay begun",)),
+            shares=True,
             kernels=True,
             best=True,
         ),

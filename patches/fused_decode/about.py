@@ -6,7 +6,7 @@ Source: document 001, whose single-block CUDA kernel stopped at a batch of 256.
 from __future__ import annotations
 
 from patcher.about import About, RouteData
-from patches.shared.evidence import BASE_CALL, PAIR
+from patches.shared.evidence import BASE_CALL, NO_KERNEL, PAIR, REPLAY_KERNEL
 from patches.shared.releases import OWN_GENERATION
 
 ABOUT = About(
@@ -15,17 +15,34 @@ ABOUT = About(
     summary="compute the draft steps' metadata in one Triton launch",
     source="document 001",
     gate="SGLANG_NSA_USE_TRITON_METADATA",
-    sign="_precompute_decode_mode_fused",
-    requires=("precompute",),
+    sign="if NSA_USE_TRITON_METADATA and forward_mode.is_decode_or_idle():",
     unfit={"C": OWN_GENERATION},
     routes=(
         RouteData(
+            "fused",
+            ("decode", "decode@runner"),
+            must=(BASE_CALL, REPLAY_KERNEL),
+            must_not=PAIR,
+            every=(REPLAY_KERNEL, (BASE_CALL,)),
+            kernels=True,
+        ),
+        RouteData(
             "fused-decode",
             ("decode", "decode@runner"),
-            must=(*PAIR, "replay kernel *decode*"),
-            must_not=(BASE_CALL, "replay kernel *fan_out*"),
-            every=("replay kernel *decode*", PAIR),
+            beside=("precompute",),
+            must=(*PAIR, REPLAY_KERNEL),
+            must_not=(BASE_CALL,),
+            every=(REPLAY_KERNEL, PAIR),
             kernels=True,
+        ),
+        RouteData(
+            "no-kernel",
+            ("decode",),
+            blocked=("triton.compile",),
+            must=(BASE_CALL,),
+            must_not=(*NO_KERNEL, *PAIR),
+            brief=True,
+            timed=False,
         ),
     ),
 )

@@ -6,7 +6,7 @@ Source: what documents 001 and 004 leave as the future, "the full metadata pipel
 from __future__ import annotations
 
 from patcher.about import About, RouteData
-from patches.shared.evidence import NO_CALL, NO_KERNEL, PAIR
+from patches.shared.evidence import BASE_CALL, NO_CALL, NO_KERNEL, REPLAY_KERNEL
 
 ABOUT = About(
     name="in-graph",
@@ -15,22 +15,31 @@ ABOUT = About(
     source="documents 001 and 004",
     gate="SGLANG_NSA_METADATA_IN_GRAPH",
     sign="fill_metadata_in_graph",
-    requires=("fan-out",),
     routes=(
         RouteData(
             "in-graph",
             ("decode@runner",),
-            must=("graph kernel *decode_metadata*",),
+            must=("graph kernel *_metadata_kernel*",),
             must_not=(*NO_CALL, "replay kernel *"),
             shares=True,
             kernels=True,
             best=True,
         ),
         RouteData(
-            "no-triton",
-            ("decode", "decode@runner"),
-            blocked=("triton",),
-            must=PAIR,
+            "not-in-graph",
+            ("decode",),
+            must=(REPLAY_KERNEL,),
+            must_not=NO_CALL,
+            every=(REPLAY_KERNEL, ("replay begun",)),
+            shares=True,
+            kernels=True,
+            timed=False,
+        ),
+        RouteData(
+            "no-kernel",
+            ("decode@runner",),
+            blocked=("triton.compile",),
+            must=(BASE_CALL,),
             must_not=NO_KERNEL,
             shares=True,
             brief=True,

@@ -6,50 +6,21 @@ Source: what documents 001 and 004 leave as the future, "the full metadata pipel
 from __future__ import annotations
 
 from patcher.recipe import Patch
-from patcher.steps import (
-    AddMethods,
-    InsertBefore,
-    PrependToBody,
-    RequireNeverRead,
-)
+from patcher.steps import AddMethods, InsertBefore
 from patches import HERE
 from patches.in_graph.about import ABOUT
-from patches.shared.anchors import (
-    CAPTURE,
-    INIT_STATE,
-    NSA_BACKEND,
-    OLDER_NSA_BACKEND,
-    REPLAY,
-    gate,
-)
-from patches.shared.fused import kernels
+from patches.shared.anchors import NSA_BACKEND, OLDER_NSA_BACKEND, REPLAY
+from patches.shared.fused import MULTI_STEP, SHARED_STEPS, prepend, read_gate
 
 PAYLOAD = HERE / "in_graph" / "payload"
-MULTI_STEP = "NativeSparseAttnMultiStepBackend"
-
-
-def prepend(method: str) -> PrependToBody:
-    """The in-graph path at the head of a multi-step method."""
-    return PrependToBody(
-        file=NSA_BACKEND,
-        function=f"{MULTI_STEP}.{method}",
-        payload=PAYLOAD / "nsa_backend.py",
-        source=f"InGraphDispatch.{method}",
-        adapt=OLDER_NSA_BACKEND,
-    )
-
 
 PATCH = Patch(
     ABOUT,
     steps=(
-        # What lets the steps share one set of buffers.
-        RequireNeverRead(file=NSA_BACKEND, attribute="speculative_step_id"),
-        gate(ABOUT.gate),
-        kernels(PAYLOAD),
-        prepend("__init__"),
-        prepend(INIT_STATE),
-        prepend(CAPTURE),
-        prepend(REPLAY),
+        *SHARED_STEPS,
+        *read_gate(ABOUT.gate, PAYLOAD, "NSA_METADATA_IN_GRAPH"),
+        prepend(PAYLOAD, "InGraphDispatch", "__init__", MULTI_STEP),
+        prepend(PAYLOAD, "InGraphDispatch", REPLAY, MULTI_STEP),
         AddMethods(
             file=NSA_BACKEND,
             cls=MULTI_STEP,

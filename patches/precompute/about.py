@@ -25,10 +25,16 @@ ABOUT = About(
             must_not=(*NO_KERNEL, BASE_CALL),
         ),
         RouteData(
-            "original",
+            "precomputed",
+            ("target_verify", "draft_extend"),
+            must=(BASE_CALL, *PAIR),
+            must_not=NO_KERNEL,
+        ),
+        RouteData(
+            "precomputed",
             ("target_verify", "draft_extend"),
             must=PAIR,
-            must_not=NO_KERNEL,
+            must_not=(*NO_KERNEL, BASE_CALL),
             pair=True,
             timed=False,
         ),

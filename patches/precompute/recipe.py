@@ -6,7 +6,7 @@ Source: document 000; the idea is sgl-project/sglang#14781.
 from __future__ import annotations
 
 from patcher.recipe import Patch
-from patcher.steps import AddDefinitions, AddMethods, Choose, PrependToBody
+from patcher.steps import AddDefinitions, AddMethods, Choose
 from patches import HERE
 from patches.precompute.about import ABOUT
 from patches.shared.anchors import (
@@ -15,19 +15,19 @@ from patches.shared.anchors import (
     NSA_BACKEND,
     OLDER_NSA_BACKEND,
     REPLAY,
-    gate,
 )
+from patches.shared.fused import BACKEND, MULTI_STEP, prepend, read_gate
 
-PAYLOAD = HERE / "precompute" / "payload" / "nsa_backend.py"
+PAYLOAD = HERE / "precompute" / "payload"
 
 
 def draft_extend_mode(source: str) -> AddMethods:
     """The method that computes draft_extend, for one layout of its rows."""
     return AddMethods(
         file=NSA_BACKEND,
-        cls="NativeSparseAttnBackend",
+        cls=BACKEND,
         after="_precompute_target_verify_mode",
-        payload=PAYLOAD,
+        payload=PAYLOAD / "nsa_backend.py",
         source=source,
     )
 
@@ -36,18 +36,18 @@ PATCH = Patch(
     ABOUT,
     steps=(
         *KNOWN_REPLAY,
-        gate(ABOUT.gate),
+        *read_gate(ABOUT.gate, PAYLOAD, "NSA_PRECOMPUTE_METADATA"),
         AddDefinitions(
             file=NSA_BACKEND,
             after="compute_cu_seqlens",
-            payload=PAYLOAD,
+            payload=PAYLOAD / "nsa_backend.py",
             names=("PrecomputedMetadata",),
         ),
         AddMethods(
             file=NSA_BACKEND,
-            cls="NativeSparseAttnBackend",
+            cls=BACKEND,
             after=REPLAY,
-            payload=PAYLOAD,
+            payload=PAYLOAD / "nsa_backend.py",
             source="PrecomputedReplay",
             adapt=OLDER_NSA_BACKEND,
         ),
@@ -57,11 +57,7 @@ PATCH = Patch(
             then=draft_extend_mode("DraftExtendByToken"),
             otherwise=draft_extend_mode("DraftExtendByRequest"),
         ),
-        PrependToBody(
-            file=NSA_BACKEND,
-            function=f"NativeSparseAttnMultiStepBackend.{REPLAY}",
-            payload=PAYLOAD,
-            source=f"MultiStepReplay.{REPLAY}",
-        ),
+        prepend(PAYLOAD, "ExpandedReplay", REPLAY),
+        prepend(PAYLOAD, "MultiStepReplay", REPLAY, MULTI_STEP),
     ),
 )

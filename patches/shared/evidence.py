@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 NO_KERNEL = ("replay kernel *", "graph kernel *")
+REPLAY_KERNEL = "replay kernel *_metadata_kernel*"
 NO_CALL = ("replay call *",)
 BASE_CALL = "replay call init_forward_metadata_replay_cuda_graph"
 PAIR = (

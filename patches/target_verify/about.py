@@ -6,7 +6,7 @@ Source: document 002.
 from __future__ import annotations
 
 from patcher.about import About, RouteData
-from patches.shared.evidence import BASE_CALL, NO_KERNEL, PAIR
+from patches.shared.evidence import BASE_CALL, NO_KERNEL, PAIR, REPLAY_KERNEL
 from patches.shared.releases import OWN_GENERATION
 
 ABOUT = About(
@@ -15,32 +15,24 @@ ABOUT = About(
     summary="rewrite target_verify metadata in one Triton launch",
     source="document 002",
     gate="SGLANG_NSA_USE_TRITON_METADATA",
-    sign="_replay_target_verify_metadata",
+    sign="if NSA_USE_TRITON_METADATA and forward_mode.is_target_verify():",
     unfit={"C": OWN_GENERATION},
     routes=(
         RouteData(
             "fused",
             ("target_verify",),
-            must=(BASE_CALL, "replay kernel *{mode}*"),
-            every=("replay kernel *{mode}*", ("replay begun",)),
+            must=(BASE_CALL, REPLAY_KERNEL),
+            must_not=PAIR,
+            every=(REPLAY_KERNEL, ("replay begun",)),
             kernels=True,
             best=True,
         ),
         RouteData(
-            "fused",
+            "no-kernel",
             ("target_verify",),
-            beside=("precompute",),
-            must=PAIR,
-            pair=True,
-            kernels=True,
-            timed=False,
-        ),
-        RouteData(
-            "no-triton",
-            ("target_verify",),
-            blocked=("triton",),
+            blocked=("triton.compile",),
             must=(BASE_CALL,),
-            must_not=NO_KERNEL,
+            must_not=(*NO_KERNEL, *PAIR),
         ),
     ),
 )

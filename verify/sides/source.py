@@ -21,7 +21,6 @@ from patcher.disk.preconditions import half
 from patcher.disk.state import state_of
 from patcher.results import Exit, Reason, Refusal
 from patcher.tree.find import Tree, find_tree
-from patcher.tree.outline import symbols
 from patcher.tree.pins import identify, pins
 from patches import all_about
 
@@ -63,16 +62,13 @@ class Source:
     def patches(self) -> frozenset[str]:
         """The patches that are in this code.
 
-        Those that its manifest says were applied, found or not, and those whose
-        definitions stand there.
+        Those that its manifest says were applied, found or not, and those of which
+        stands there what only they bring.
         """
-        there = {
-            symbol.rpartition(".")[2]
-            for file in (NEEDED[0], *IF_THERE, *self.extra)
-            for symbol in symbols(self.read(file) or b"")
-        }
+        files = (NEEDED[0], *IF_THERE, *self.extra)
+        there = b"\n".join(self.read(file) or b"" for file in files)
         applied = {patch.partition(" ")[0] for patch in self.applied}
-        signed = {about.name for about in all_about() if about.sign in there}
+        signed = {a.name for a in all_about() if a.sign.encode() in there}
         return frozenset(applied | signed)
 
     @property

@@ -41,8 +41,8 @@ class Workspace:
         self._originals = originals
         self._parsed: dict[str, cst.Module] = {}
         self._edited: dict[str, cst.Module] = {}
-        # What several patches may bring: (file, symbol).
-        self.brought: set[tuple[str, str]] = set()
+        # What several patches may bring: a gate's (file, symbol), or a step.
+        self.brought: set[object] = set()
 
     def exists(self, file: str) -> bool:
         """Whether the file is in the tree, or was created by an earlier step."""

@@ -18,6 +18,9 @@ from sglang.srt.model_executor.forward_batch_info import ForwardBatch, ForwardMo
 if TYPE_CHECKING:
     from sglang.srt.speculative.spec_info import SpecInput
 
+# Read once, on import: replay by computing metadata once and copying it.
+NSA_PRECOMPUTE_METADATA = envs.SGLANG_NSA_ENABLE_MTP_PRECOMPUTE_METADATA.get()
+
 
 @dataclass(frozen=True)
 class PrecomputedMetadata:
@@ -196,19 +199,26 @@ class DraftExtendByToken(NativeSparseAttnBackend):
     ):
         """The accepted tokens of a request, which end at its sequence length."""
         cache_seqlens = seq_lens.to(torch.int32)
-        ends = torch.cumsum(extend_seq_lens, dim=0, dtype=torch.int32)
-        # The expanded size is needed on the host, for shapes: the one sync here.
-        expanded = int(extend_seq_lens.sum().item())
-        seqlens_expanded = torch.repeat_interleave(
-            cache_seqlens - ends + 1, extend_seq_lens, output_size=expanded
-        ) + self.get_device_int32_arange(expanded)
+        seqlens_expanded = self._expand_draft_extend_seqlens(
+            cache_seqlens, extend_seq_lens
+        )
         page_indices = torch.repeat_interleave(
             self.req_to_token[req_pool_indices, :max_seqlen_k],
             extend_seq_lens,
             dim=0,
-            output_size=expanded,
+            output_size=seqlens_expanded.shape[0],
         )
         return cache_seqlens, seqlens_expanded, page_indices
+
+    def _expand_draft_extend_seqlens(
+        self, seq_lens: torch.Tensor, extend_seq_lens: torch.Tensor
+    ) -> torch.Tensor:
+        ends = torch.cumsum(extend_seq_lens, dim=0, dtype=torch.int32)
+        # The expanded size is needed on the host, for shapes: the one sync here.
+        expanded = int(extend_seq_lens.sum().item())
+        return torch.repeat_interleave(
+            seq_lens - ends + 1, extend_seq_lens, output_size=expanded
+        ) + self.get_device_int32_arange(expanded)
 
 
 class DraftExtendByRequest(NativeSparseAttnBackend):
@@ -236,7 +246,7 @@ class MultiStepReplay(NativeSparseAttnMultiStepBackend):
     def init_forward_metadata_replay_cuda_graph(
         self, forward_batch: ForwardBatch, bs: int
     ):
-        if envs.SGLANG_NSA_ENABLE_MTP_PRECOMPUTE_METADATA.get():
+        if NSA_PRECOMPUTE_METADATA:
             # No step's metadata depends on the step: compute it once, copy it N times.
             precomputed = self.attn_backends[0]._precompute_replay_metadata(
                 bs=bs,
@@ -252,4 +262,34 @@ class MultiStepReplay(NativeSparseAttnMultiStepBackend):
                     precomputed=precomputed,
                     forward_mode=ForwardMode.DECODE,
                 )
+            return
+
+
+class ExpandedReplay(NativeSparseAttnBackend):
+    def init_forward_metadata_replay_cuda_graph(
+        self,
+        bs: int,
+        req_pool_indices: torch.Tensor,
+        seq_lens: torch.Tensor,
+        seq_lens_sum: int,
+        encoder_lens: Optional[torch.Tensor],
+        forward_mode: ForwardMode,
+        spec_info: Optional[SpecInput],
+        seq_lens_cpu: Optional[torch.Tensor],
+        out_cache_loc: Optional[torch.Tensor] = None,
+    ):
+        if NSA_PRECOMPUTE_METADATA and not forward_mode.is_decode_or_idle():
+            # One backend, but no Python list and no launch for each request.
+            self.init_forward_metadata_replay_cuda_graph_from_precomputed(
+                bs,
+                self._precompute_replay_metadata(
+                    bs,
+                    req_pool_indices,
+                    seq_lens,
+                    seq_lens_cpu,
+                    forward_mode,
+                    spec_info,
+                ),
+                forward_mode,
+            )
             return

@@ -1,150 +1,192 @@
-"""Triton kernels that write NSA replay metadata straight into its buffers.
+"""One Triton kernel that writes NSA replay metadata straight into its buffers."""
 
-Every kernel has the same grid: one row of programs for each request, tiled over the
-columns of its page table, and extra rows for the 1-D buffers.
-
-              column tile 0   tile 1   ...
-    row 0     page table of request 0
-    ...
-    row bs-1  page table of request bs - 1
-    row bs    sequence lengths (tile 0 only)
-
-All buffers are int32; `req_to_token` is [requests, context] int32 and contiguous
-along the context. Nothing past `max_seqlen_k` columns is touched.
-"""
-
-from typing import Any, Dict, Tuple
+import logging
+from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 
 import torch
 import triton
 import triton.language as tl
 
-# 4 elements a thread: one 16 byte access.
-_BLOCK_COLS = 512
-# The 1-D buffers are scanned by one program, this many elements at a time.
-_BLOCK_SEQS = 1024
+if TYPE_CHECKING:
+    from sglang.srt.layers.attention.nsa_backend import NSAMetadata
 
-# What a kernel is compiled for is its types and its constexprs, and nothing else: no
-# batch that comes along may start a compiler. See `_launch`.
-_ANY_VALUE = [
-    "seq_lens",
-    "seq_lens_stride",
-    "req_pool_indices",
-    "req_pool_indices_stride",
-    "extend_seq_lens",
-    "extend_seq_lens_stride",
-    "req_to_token",
-    "req_to_token_stride",
-    "bs",
-    "max_seqlen_k",
-    "nsa_index_topk",
-    "cache_seqlens",
-    "cu_seqlens_k",
-    "seqlens_expanded",
-    "nsa_cache_seqlens",
-    "nsa_cu_seqlens_k",
-    "page_table",
-    "page_table_stride",
-    "real_page_table",
-    "real_page_table_stride",
-    "fan_out_table",
-]
+logger = logging.getLogger(__name__)
 
+# Compiled for types and constexprs, never for values: no batch starts a compiler.
 _compiled: Dict[Tuple, Any] = {}
+_is_broken = False
 
 
-def _launch(kernel, grid, inputs, args, constexprs, num_warps=4):
-    """`kernel[grid](...)` at half the cost to the host.
-
-    Triton inspects every argument of every launch to choose a compilation. Here the
-    types of `inputs`, which may be int32 or int64, and the constexprs choose it, and
-    the compiled kernel is launched directly.
-    """
-    key = (
-        kernel.fn,
-        inputs[0].device,
-        constexprs,
-        tuple([tensor.dtype for tensor in inputs]),
-    )
-    args = (*[x for tensor in inputs for x in (tensor, tensor.stride(0))], *args)
-    compiled = _compiled.get(key)
-    if compiled is not None:
-        compiled[grid](*args, *constexprs)
-    else:
-        # None in Triton's interpreter.
-        _compiled[key] = kernel[grid](*args, *constexprs, num_warps=num_warps)
-
-
-def _page_grid(rows: int, max_seqlen_k: int, block_cols: int = _BLOCK_COLS):
-    # Tiles first: programs that run together then write neighbouring addresses.
-    return (max(1, -(-max_seqlen_k // block_cols)), rows, 1)
-
-
-def _is_aligned(*tables: torch.Tensor) -> bool:
-    """Whether every row of the int32 tables starts on 16 bytes."""
-    for table in tables:
-        if table.data_ptr() % 16 or table.stride(0) % 4:
-            return False
-    return True
-
-
-@triton.jit
-def _row_of(table, row, stride, ALIGNED: tl.constexpr):
-    start = table + row.to(tl.int64) * stride
-    if ALIGNED:
-        # Without this hint accesses are 4 bytes wide.
-        start = tl.multiple_of(start, 16)
-    return start
-
-
-@triton.jit
-def _load_pages(
+@triton.jit(do_not_specialize=list(range(16)))
+def _metadata_kernel(
+    seq_lens,
     req_pool_indices,
-    req_pool_indices_stride,
+    extend_seq_lens,
     req_to_token,
-    req_to_token_stride,
-    row,
-    start,
-    max_seqlen_k,
-    ALIGNED: tl.constexpr,
-    BLOCK_COLS: tl.constexpr,
-):
-    req = tl.load(req_pool_indices + row * req_pool_indices_stride)
-    cols = start + tl.arange(0, BLOCK_COLS)
-    pages = _row_of(req_to_token, req, req_to_token_stride, ALIGNED)
-    return tl.load(pages + cols, mask=cols < max_seqlen_k)
-
-
-@triton.jit
-def _store_pages(
-    pages,
-    row,
-    start,
-    max_seqlen_k,
+    cache_seqlens,
+    cu_seqlens_k,
+    seqlens_expanded,
+    nsa_cache_seqlens,
+    nsa_cu_seqlens_k,
     page_table,
-    page_table_stride,
     real_page_table,
+    req_to_token_stride,
+    page_table_stride,
     real_page_table_stride,
+    max_cols,
+    nsa_index_topk,
+    DRAFT_TOKENS: tl.constexpr,
+    EXTEND: tl.constexpr,
     ALIGNED: tl.constexpr,
     PAGE_SIZE: tl.constexpr,
     BLOCK_COLS: tl.constexpr,
+    BLOCK_SEQS: tl.constexpr,
 ):
-    cols = start + tl.arange(0, BLOCK_COLS)
-    row_of_pages = _row_of(page_table, row, page_table_stride, ALIGNED)
-    tl.store(row_of_pages + cols, pages, mask=cols < max_seqlen_k)
-    if PAGE_SIZE > 1:
-        # A page starts on a multiple of 4 columns: keep one in 4, so that a thread has
-        # a quarter of the addresses to work out and to mask.
-        tl.static_assert(PAGE_SIZE % 4 == 0)
-        halves, _ = tl.split(tl.reshape(pages, (BLOCK_COLS // 2, 2)))
-        heads, _ = tl.split(tl.reshape(halves, (BLOCK_COLS // 4, 2)))
-        cols = start + 4 * tl.arange(0, BLOCK_COLS // 4)
-        # // truncates here and floors in PyTorch.
-        real_pages = heads // PAGE_SIZE
-        real_pages = tl.where(heads % PAGE_SIZE < 0, real_pages - 1, real_pages)
-        row_of_pages = _row_of(real_page_table, row, real_page_table_stride, False)
-        tl.store(
-            row_of_pages + cols // PAGE_SIZE,
-            real_pages,
-            mask=(cols < max_seqlen_k) & (cols % PAGE_SIZE == 0),
-        )
+    # Row 0 writes lengths and sums, row 1 + r what request r has in the page tables.
+    bs = tl.num_programs(1) - 1
+    row = tl.program_id(1) - 1
+    seqs = tl.arange(0, BLOCK_SEQS)
+    most: tl.constexpr = DRAFT_TOKENS if DRAFT_TOKENS > 0 else 1
+    if row >= 0:
+        req = tl.load(req_pool_indices + row).to(tl.int64)
+        source = req_to_token + req * req_to_token_stride
+        if ALIGNED:
+            # With masks in steps of 4, an access is 16 bytes wide.
+            source = tl.multiple_of(source, 16)
+
+        # In a graph the host cannot tell the longest sequence, nor where rows begin.
+        longest = tl.zeros_like(seqs)
+        before = tl.zeros_like(seqs)
+        for i in range(0, bs, BLOCK_SEQS):
+            seq_len = tl.load(seq_lens + i + seqs, mask=i + seqs < bs, other=0)
+            longest = tl.maximum(longest, seq_len.to(tl.int32))
+            if EXTEND:
+                mask = i + seqs < row
+                extend_len = tl.load(extend_seq_lens + i + seqs, mask=mask, other=0)
+                before += extend_len.to(tl.int32)
+        end = tl.minimum(tl.max(longest, 0) + DRAFT_TOKENS, max_cols)
+        whole = end // 4 * 4
+        out_row = row.to(tl.int64) * most
+        tokens = most
+        if EXTEND:
+            out_row = tl.sum(before, 0).to(tl.int64)
+            tokens = tl.load(extend_seq_lens + row).to(tl.int32)
+
+        step = tl.num_programs(0) * BLOCK_COLS
+        for tile in range(tl.program_id(0) * BLOCK_COLS, end, step):
+            cols = tile + tl.arange(0, BLOCK_COLS)
+            pages = tl.load(source + cols, mask=cols < (end + 3) // 4 * 4)
+            if PAGE_SIZE > 1:
+                heads = tile + PAGE_SIZE * tl.arange(0, BLOCK_COLS // PAGE_SIZE)
+                real = tl.load(source + heads, mask=heads < end)
+                # // truncates here and floors in PyTorch.
+                real = real // PAGE_SIZE - tl.where(real % PAGE_SIZE < 0, 1, 0)
+            for token in range(0, tokens):
+                out = page_table + (out_row + token) * page_table_stride
+                if ALIGNED:
+                    out = tl.multiple_of(out, 16)
+                tl.store(out + cols, pages, mask=cols < whole)
+                if tile + BLOCK_COLS > whole:
+                    tl.store(out + cols, pages, mask=(cols >= whole) & (cols < end))
+                if PAGE_SIZE > 1:
+                    out = real_page_table + (out_row + token) * real_page_table_stride
+                    tl.store(out + heads // PAGE_SIZE, real, mask=heads < end)
+    elif tl.program_id(0) == 0:
+        k_sum = 0
+        nsa_sum = 0
+        token_sum = 0
+        for start in range(0, bs, BLOCK_SEQS):
+            i = start + seqs
+            mask = i < bs
+            kv_len = tl.load(seq_lens + i, mask=mask, other=0) + DRAFT_TOKENS
+            kv_len = tl.where(mask, kv_len.to(tl.int32), 0)
+            tl.store(cache_seqlens + i, kv_len, mask=mask)
+            tl.store(cu_seqlens_k + 1 + i, k_sum + tl.cumsum(kv_len, 0), mask=mask)
+            k_sum += tl.sum(kv_len, 0)
+
+            # A request's query tokens end at its length; each sees one token more.
+            tokens = tl.where(mask, most, 0)
+            token = i * most
+            steps = most
+            if EXTEND:
+                tokens = tl.load(extend_seq_lens + i, mask=mask, other=0).to(tl.int32)
+                token = token_sum + tl.cumsum(tokens, 0) - tokens
+                token_sum += tl.sum(tokens, 0)
+                steps = tl.max(tokens, 0)
+            first_len = kv_len - tokens + 1
+            nsa_of_req = tl.zeros_like(kv_len)
+            for t in range(0, steps):
+                nsa_len = tl.minimum(first_len + t, nsa_index_topk)
+                nsa_of_req += tl.where(t < tokens, nsa_len, 0)
+            nsa_end = nsa_sum + tl.cumsum(nsa_of_req, 0) - nsa_of_req
+            nsa_sum += tl.sum(nsa_of_req, 0)
+            for t in range(0, steps):
+                nsa_len = tl.minimum(first_len + t, nsa_index_topk)
+                nsa_end += nsa_len
+                mask = t < tokens
+                tl.store(seqlens_expanded + token + t, first_len + t, mask=mask)
+                tl.store(nsa_cache_seqlens + token + t, nsa_len, mask=mask)
+                tl.store(nsa_cu_seqlens_k + 1 + token + t, nsa_end, mask=mask)
+
+
+def fill_metadata_inplace(
+    metadata: "NSAMetadata",
+    bs: int,
+    seq_lens: torch.Tensor,
+    req_pool_indices: torch.Tensor,
+    req_to_token: torch.Tensor,
+    nsa_index_topk: int,
+    draft_tokens: int = 0,
+    extend_seq_lens: Optional[torch.Tensor] = None,
+    max_cols: Optional[int] = None,
+) -> bool:
+    """Rewrite a batch's metadata in one launch; False once that is known not to work.
+
+    Args:
+        seq_lens, req_pool_indices: [>= bs] int32 or int64, contiguous.
+        draft_tokens: in target_verify, on top of seq_lens.
+        extend_seq_lens: in draft_extend, likewise [>= bs], query tokens in seq_lens.
+        max_cols: of the page table, where not all may be written.
+    """
+    global _is_broken
+    if _is_broken:
+        return False
+    m = metadata
+    extend = seq_lens if extend_seq_lens is None else extend_seq_lens
+    tensors = (
+        *(seq_lens, req_pool_indices, extend, req_to_token),
+        *(m.cache_seqlens_int32, m.cu_seqlens_k, m.nsa_seqlens_expanded),
+        *(m.nsa_cache_seqlens_int32, m.nsa_cu_seqlens_k),
+        *(m.page_table_1, m.real_page_table),
+    )
+    addresses = [t.data_ptr() for t in tensors]
+    strides = [t.stride(0) for t in (req_to_token, m.page_table_1, m.real_page_table)]
+    cols = m.page_table_1.shape[1] if max_cols is None else max_cols
+    aligned = (addresses[3] | addresses[9] | 4 * strides[0] | 4 * strides[1]) % 16 == 0
+    # Measured on an H200.
+    tile, num_warps, programs = _TILING(bs)
+    programs = max(1, min(programs // bs, -(-cols // tile)))
+    is_extend = extend_seq_lens is not None
+    sizes = (m.page_size, tile, 32 if bs <= 32 else 128)
+    constexprs = (draft_tokens, is_extend, aligned, *sizes)
+    args = (*strides, cols, nsa_index_topk, *constexprs)
+    key = (*constexprs, seq_lens.dtype, req_pool_indices.dtype, extend.dtype)
+    grid = (programs, bs + 1, 1)
+    try:
+        compiled = _compiled.get(key)
+        if compiled is not None:
+            # Directly: Triton would look at every argument to choose a compilation.
+            compiled[grid](*addresses, *args)
+        else:
+            # None in Triton's interpreter.
+            _compiled[key] = _metadata_kernel[grid](
+                *tensors, *args, num_warps=num_warps
+            )
+    except Exception as e:
+        _is_broken = True
+        logger.warning(f"NSA metadata kernel does not work and is not used: {e!r}")
+    return not _is_broken
+
+
+def _TILING(bs):
+    return (512, 4, 1056) if bs <= 64 else (1024, 8, 2048)

@@ -105,6 +105,16 @@ class Evidence(logging.Handler):
         _patch_language_once(interpreter)
         _wrap_compiled(lambda name: self.count(f"kernel {name}"))
 
+    def refuse_kernels(self) -> None:
+        """From now on no kernel compiles; what was compiled before is not there yet."""
+        from triton.runtime import interpreter, jit
+
+        def refuse(*args: Any, **kwargs: Any) -> None:
+            raise RuntimeError("no kernel compiles here")
+
+        for kind in (jit.JITFunction, interpreter.InterpretedFunction):
+            kind.run = refuse
+
     def _wrapped(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(method)
         def counted(*args: Any, **kwargs: Any) -> Any:

@@ -38,7 +38,7 @@ class Isolated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Serves real modules from the snapshot, stand-ins by name, stubs for the rest.
 
     `standins` are whole modules; `overrides` are attributes of stubs. `blocked`
-    top-level packages fail to import. `stubbed` collects what was stubbed.
+    top-level packages fail to import; "triton.compile" lets no kernel compile. `stubbed` collects what was stubbed.
     """
 
     def __init__(
@@ -84,6 +84,8 @@ class Isolated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             self.real[fullname] = file
             if "triton" not in self.blocked and b"import triton" in file.read_bytes():
                 _count_launches()
+                if "triton.compile" in self.blocked:
+                    EVIDENCE.refuse_kernels()
             loader = _Loader(fullname, str(file), self.on_cpu)
             return importlib.util.spec_from_loader(fullname, loader)
         self.stubbed.append(fullname)

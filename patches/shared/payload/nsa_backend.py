@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from typing import Optional
+
+import torch
+
+from sglang.srt.environ import envs
+from sglang.srt.layers.attention.nsa.triton_metadata_kernel import (
+    fill_metadata_inplace,
+)
+from sglang.srt.layers.attention.nsa_backend import (
+    NativeSparseAttnBackend,
+    NativeSparseAttnMultiStepBackend,
+    NSAMetadata,
+)
+from sglang.srt.model_executor.forward_batch_info import ForwardBatch
+
+# Read once, on import: replay in one Triton launch.
+NSA_USE_TRITON_METADATA = envs.SGLANG_NSA_USE_TRITON_METADATA.get()
+
+
+class FillMetadata(NativeSparseAttnBackend):
+    def _fill_metadata(
+        self,
+        bs: int,
+        req_pool_indices: torch.Tensor,
+        seq_lens: torch.Tensor,
+        draft_tokens: int = 0,
+        extend_seq_lens: Optional[torch.Tensor] = None,
+    ) -> bool:
+        """Rewrite the metadata of `bs` in one launch, if that is possible."""
+        metadata: NSAMetadata = self.decode_cuda_graph_metadata[bs]
+        if not fill_metadata_inplace(
+            metadata,
+            bs,
+            seq_lens,
+            req_pool_indices,
+            self.req_to_token,
+            self.nsa_index_topk,
+            draft_tokens,
+            extend_seq_lens,
+        ):
+            return False
+
+        self.set_nsa_prefill_impl(forward_batch=None)
+        if self.nsa_decode_impl == "flashmla_kv":
+            expanded = bs * max(draft_tokens, 1)
+            if extend_seq_lens is not None:
+                # FlashMLA plans for so many tokens, so the host has to know.
+                expanded = int(extend_seq_lens[:bs].sum().item())
+            metadata.flashmla_metadata.slice(slice(0, expanded + 1)).copy_(
+                self._compute_flashmla_metadata(
+                    cache_seqlens=metadata.nsa_cache_seqlens_int32[:expanded],
+                    seq_len_q=1,
+                )
+            )
+        self.forward_metadata = metadata
+        return True
+
+
+class SharedStepsDispatch(NativeSparseAttnMultiStepBackend):
+    def init_cuda_graph_state(self, max_bs: int, max_num_tokens: int):
+        if self.shares_metadata:
+            # No step's metadata depends on the step: N steps use the buffers of one.
+            first, *others = self.attn_backends
+            first.init_cuda_graph_state(max_bs, max_num_tokens)
+            for attn_backend in others:
+                attn_backend.decode_cuda_graph_metadata = (
+                    first.decode_cuda_graph_metadata
+                )
+            return
+
+    def init_forward_metadata_capture_cuda_graph(self, forward_batch: ForwardBatch):
+        if self.shares_metadata:
+            self._use_shared_metadata(forward_batch.batch_size)
+
+    def init_forward_metadata_replay_cuda_graph(
+        self, forward_batch: ForwardBatch, bs: int
+    ):
+        if self.shares_metadata and self.attn_backends[0]._fill_metadata(
+            bs, forward_batch.req_pool_indices, forward_batch.seq_lens
+        ):
+            self._use_shared_metadata(bs)
+            return
+
+
+class SharedSteps(NativeSparseAttnMultiStepBackend):
+    # Whether the steps share one set of CUDA graph buffers.
+    shares_metadata = False
+
+    def _use_shared_metadata(self, bs: int):
+        first = self.attn_backends[0]
+        first.set_nsa_prefill_impl(forward_batch=None)
+        for attn_backend in self.attn_backends:
+            # Decided without a batch, the same for all.
+            attn_backend.use_mha = first.use_mha
+            attn_backend.nsa_prefill_impl = first.nsa_prefill_impl
+            attn_backend.forward_metadata = first.decode_cuda_graph_metadata[bs]
