@@ -25,7 +25,7 @@ class Choose:
         """Raises `Conflict` when the chosen step does."""
         chosen = (
             self.then
-            if self.when(work.module(self.of or self.file))
+            if self.when(work.module(self.file))
             else self.otherwise
         )
         chosen.apply(work, patch)
