@@ -29,7 +29,9 @@ def junit(report: Report) -> str:
 
 
 def _case(suite: ElementTree.Element, cell: Cell, failures: list[Failure]) -> None:
-    case = ElementTree.SubElement(suite, "testcase", classname=cell.mode, name=cell.route)
+    case = ElementTree.SubElement(
+        suite, "testcase", classname=cell.mode, name=cell.route
+    )
     case.set("time", f"{cell.seconds:.2f}")
     if failures:
         first = failures[0]
