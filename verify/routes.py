@@ -93,7 +93,7 @@ _ORIGINAL = (
         must_not=(*NO_KERNEL, *PAIR),
         brief=True,
     ),
-    RouteData("original", EXPANDED, must=(BASE_CALL,), must_not=NO_KERNEL, brief=True),
+    RouteData("original", EXPANDED, must=(BASE_CALL,), must_not=NO_KERNEL),
 )
 
 

@@ -11,16 +11,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from patcher.record import dump
 from patcher.results import Exit, Reason, Refusal
 from verify import routes
 from verify.cases import launches
 from verify.cases.matrix import Matrix, matrix
 from verify.cases.run import Job, Ran, Setup, run
 from verify.outcome import Case
+from verify.record import record
 from verify.report import console
 from verify.report.build import Context, build
 from verify.report.model import Report
-from verify.report.write import write
+from verify.report.write import write, write_refusal
 from verify.sides.source import Pair, resolve, snapshot
 from verify.worker.scenario import ScenarioError, parse
 
@@ -43,14 +45,22 @@ class Options:
     report: Path | None
     json: Path | None
     junit: Path | None
+    record: Path | None
     arguments: tuple[str, ...]
 
 
 def work(options: Options) -> Exit:
     """Verify, print, write. Raises `Refusal`."""
-    report = verify(options)
+    try:
+        report = verify(options)
+    except Refusal as refusal:
+        write_refusal(refusal, options.report, options.json)
+        raise
     console.render(report, _console())
     write(report, options.report, options.json, options.junit)
+    if options.record is not None:
+        options.record.parent.mkdir(parents=True, exist_ok=True)
+        options.record.write_text(dump(record(report)), encoding="utf-8")
     return Exit(report.exit_code)
 
 

@@ -26,7 +26,9 @@ def main() -> int:
     mutants = all_mutants()
     wanted = sys.argv[1:]
     if wanted:
-        mutants = tuple(m for m in mutants if any(w in m.name for w in wanted))
+        mutants = tuple(
+            m for m in mutants if any(w in f"{m.sort}: {m.name}" for w in wanted)
+        )
     applied = Source("applied", "", applied_files(pinned()).get)
     invalid = []
     for mutant in mutants:
@@ -45,6 +47,7 @@ def main() -> int:
     caught = sum(v.good for v in verdicts if v.mutant.edits)
     passed = sum(v.good for v in verdicts if not v.mutant.edits)
     seconds = time.monotonic() - began
+    _print_score(verdicts)
     print(
         f"{caught} of {len(mutants)} planted bugs caught, "
         f"{passed} of {len(right)} controls pass, in {seconds:.0f} s"
@@ -52,6 +55,18 @@ def main() -> int:
     for verdict in bad:
         print(f"{verdict.mutant.name}: {_wrong(verdict)}")
     return 1 if bad or not verdicts else 0
+
+
+def _print_score(verdicts: list[Verdict]) -> None:
+    """The score by kind: what nobody thought of is a kind with no entry."""
+    kinds: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        if verdict.mutant.edits:
+            kinds.setdefault(verdict.mutant.sort, []).append(verdict)
+    table = Table("kind", "caught", "planted", box=None, pad_edge=False)
+    for kind, members in kinds.items():
+        table.add_row(kind, str(sum(v.good for v in members)), str(len(members)))
+    Console(width=120, markup=False, highlight=False).print(table)
 
 
 def _wrong(verdict: Verdict) -> str:
@@ -68,7 +83,7 @@ def _progress(verdict: Verdict) -> None:
 
 def _print(verdicts: list[Verdict]) -> None:
     table = Table(box=None, pad_edge=False)
-    for name in ("patch", "planted bug", "route", "caught at", "by"):
+    for name in ("kind", "planted bug", "route", "caught at", "by"):
         table.add_column(name, no_wrap=name != "by")
     for v in verdicts:
         route = f"{v.mutant.mode}/{v.mutant.route}" + (" pair" if v.mutant.pair else "")
@@ -76,7 +91,7 @@ def _print(verdicts: list[Verdict]) -> None:
         if not v.mutant.edits:
             at = "FAILED" if v.caught else f"passes {v.at}"
         line = v.line if len(v.line) <= 150 else v.line[:147] + "..."
-        table.add_row(v.mutant.patch, v.mutant.name, route, at, line)
+        table.add_row(v.mutant.sort, v.mutant.name, route, at, line)
     Console(width=260, markup=False, highlight=False).print(table)
 
 

@@ -17,7 +17,11 @@ RUNNER = "sglang/srt/speculative/eagle_draft_cuda_graph_runner.py"
 
 @dataclass(frozen=True)
 class Mutant:
-    """A bug in one file; met by `route` (`pair`: its precomputed pair) in `mode`."""
+    """A bug in one file; met by `route` (`pair`: its precomputed pair) in `mode`.
+
+    route: a name, or a pattern where any of several will do. kind: what sort of mistake
+    it is; of a patch's own code, the patch. only_cuda: a CPU cannot see it.
+    """
 
     name: str
     patch: str
@@ -27,12 +31,29 @@ class Mutant:
     mode: str
     names: str
     pair: bool = False
+    kind: str = ""
+    only_cuda: bool = False
+
+    @property
+    def sort(self) -> str:
+        return self.kind or f"code of {self.patch}"
 
 
 def all_mutants() -> tuple[Mutant, ...]:
-    from tests.mutants import expanded, kernels, precompute, sharing
+    from tests.mutants import (
+        expanded,
+        holes_inputs,
+        holes_settings,
+        holes_world,
+        kernels,
+        precompute,
+        sharing,
+    )
 
     found = (
+        *holes_world.MUTANTS,
+        *holes_inputs.MUTANTS,
+        *holes_settings.MUTANTS,
         *precompute.MUTANTS,
         *kernels.MUTANTS,
         *sharing.MUTANTS,

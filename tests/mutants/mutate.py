@@ -56,7 +56,14 @@ class Head:
     code: str
 
 
-Edit = Swap | Drop | Set | Head
+@dataclass(frozen=True)
+class Tail:
+    """Behind everything that the module does, `code`."""
+
+    code: str
+
+
+Edit = Swap | Drop | Set | Head | Tail
 
 
 _parsed = cache(cst.parse_module)
@@ -64,6 +71,10 @@ _parsed = cache(cst.parse_module)
 
 def mutate(source: str, edit: Edit) -> str:
     """The module's text with the bug in it. Raises NoLongerApplies."""
+    if isinstance(edit, Tail):
+        code = f"{source}\n\n{edit.code}\n"
+        compile(code, "mutant", "exec")
+        return code
     planter = _Planter(edit)
     planted = _parsed(source).visit(planter)
     wanted = edit.of if isinstance(edit, Swap) else 1
@@ -77,7 +88,7 @@ def mutate(source: str, edit: Edit) -> str:
 
 
 class _Planter(cst.CSTTransformer):
-    def __init__(self, edit: Edit) -> None:
+    def __init__(self, edit: Swap | Drop | Set | Head) -> None:
         self.edit = edit
         self.path: list[str] = []
         self.found = 0

@@ -72,6 +72,45 @@ def test_a_hang(copy: Path, run: Run) -> None:
     code, out = verify(run, copy, "--timeout", "6")
     assert code == 1
     assert "timeout on the candidate: no answer within 6 s; killed" in out
+    assert "in _precompute_decode_mode" in out, "where it hangs"
+
+
+def test_a_hang_at_import_is_tried_three_times(copy: Path, run: Run) -> None:
+    file = copy / BACKEND
+    file.write_text(file.read_text() + "\nimport time\ntime.sleep(60)\n")
+    code, out, _ = run(
+        copy, "--device", "cpu", "--timeout", "5", "--route", "precomputed",
+        *(f"--scenario={DECODE.replace('n4', f'n{n}')}" for n in (1, 2, 3)),
+    )  # fmt: skip
+    assert code == 1
+    assert "3 cases, " in out
+    assert "nsa_backend.py" in out, "where it hangs"
+    assert "its worker died 3 times" in out
+
+
+def test_a_child_that_keeps_stdout_open_does_not_keep_us(copy: Path, run: Run) -> None:
+    spoil(
+        copy,
+        "os.fork() or (os.setsid(), time.sleep(20), os._exit(0)); os._exit(7)",
+    )
+    began = time.monotonic()
+    code, out = verify(run, copy)
+    assert code == 1
+    assert "the worker ended with exit status 7" in out
+    assert time.monotonic() - began < 60
+
+
+def test_an_answer_that_is_not_one(copy: Path, run: Run) -> None:
+    spoil(copy, "[os.write(fd, b'[1]\\n') for fd in range(3, 9) if _writable(fd)]")
+    file = copy / BACKEND
+    file.write_text(
+        file.read_text() + "\ndef _writable(fd):\n    import fcntl\n    try:\n"
+        "        return fcntl.fcntl(fd, fcntl.F_GETFL) & 1\n"
+        "    except OSError:\n        return False\n"
+    )
+    code, out = verify(run, copy)
+    assert code == 1
+    assert "the worker's answer cannot be read: '[1]" in out
 
 
 def test_out_of_memory(copy: Path, run: Run) -> None:

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from patcher.apply import apply
+from patcher.record import load
+from patcher.tree.find import find_tree
+from patches import all_patches
 from tests.verify.conftest import Unpack
 
 pytestmark = pytest.mark.tree
@@ -101,6 +105,47 @@ def test_a_silent_fallback_is_no_pass(copy: Path, run: Run) -> None:
     assert code == 1
     assert "the route did not run: no replay kernel *fan_out*" in out
     assert "none today" in out
+
+
+def test_a_class_that_is_gone_is_a_difference(copy: Path, run: Run) -> None:
+    runner = copy / "sglang/srt/speculative/eagle_draft_cuda_graph_runner.py"
+    runner.write_text(runner.read_text() + "\ndel EAGLEDraftCudaGraphRunner\n")
+    code, out, _ = run(
+        copy, "--device", "cpu", "--route", "in-graph", "--scenario", RUNNER
+    )
+    assert code == 1
+    assert "the route of the candidate: old the baseline runs this scenario" in out
+
+
+def test_originals_that_are_not_the_release_s_are_refused(
+    original: Path, tmp_path: Path, run: Run
+) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(original, tree)
+    edit(tree, "# disable for MTP\n", "# disabled for MTP\n")
+    apply(find_tree(tree), [], all_patches(), allow_drift=True)
+    report = tmp_path / "report.json"
+    code, out, err = run(tree, "--device", "cpu", "--json", report)
+    assert (code, out) == (3, "")
+    assert "is not sglang 0.5.6.post2's" in err
+    assert "--baseline originals" in err
+    assert json.loads(report.read_text())["result"] == "Refused"
+
+
+def test_the_record_says_what_was_proved(
+    applied: Path, run: Run, tmp_path: Path
+) -> None:
+    file = tmp_path / "out" / "record.json"
+    code, out, _ = run(
+        applied, "--device", "cpu", "--route", "original", "--scenario", VERIFY,
+        "--record", file,
+    )  # fmt: skip
+    assert code == 0, out
+    record = load(file)
+    assert record.verdict == "identical"
+    assert record.machine.logic_only
+    assert {patch.name for patch in record.patches} >= {"precompute", "target-verify"}
+    assert record.files[BACKEND] != record.baseline.files[BACKEND]
 
 
 def test_another_tree_as_baseline(

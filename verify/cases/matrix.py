@@ -196,7 +196,7 @@ def _runner(*, brief: bool) -> list[Scenario]:
 
 def _expanded(mode: str, few: bool) -> list[Scenario]:
     drafts = (1, 2, 3, 4, 6) if few else (1, 2, 3, 4, 8)
-    rows = pairwise({"draft": drafts, **_SETTINGS}, len(drafts) if few else 15)
+    rows = pairwise({"draft": drafts, **_SETTINGS}, len(drafts) if few else 18)
     capture, script = ((1, 3), "tour4") if few else ((1, 3, 8), "tour6")
     found = [Scenario(mode, 1, capture=capture, script=script, **row) for row in rows]
     if not few:

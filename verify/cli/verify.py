@@ -45,7 +45,8 @@ def app(
     baseline: Annotated[
         str | None,
         typer.Option(
-            metavar="TREE|RELEASE|in-tree", help="What to compare with; see above."
+            metavar="TREE|RELEASE|in-tree|originals",
+            help="What to compare with; see above.",
         ),
     ] = None,
     route: options.Routes = None,
@@ -78,6 +79,10 @@ def app(
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write JUnit XML here.")
     ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write what was proved of which bytes here."),
+    ] = None,
     version: shared.Version = False,
 ) -> Exit:
     from verify import verify as work
@@ -97,6 +102,7 @@ def app(
         report=report,
         json=json,
         junit=junit,
+        record=record,
         arguments=context.obj.arguments,
     )
     return work.work(asked)

@@ -11,6 +11,7 @@ from patcher.results import Exit
 from verify.cases.run import Ran, Setup
 from verify.outcome import Broken, Case, Difference, Different, Identical, NotRun
 from verify.report import model as r
+from verify.report.findings import Finding, findings
 from verify.sides.source import Pair, Source
 from verify.worker.protocol import STANDINS
 
@@ -150,6 +151,9 @@ def _workers(ran: Ran[Case]) -> Iterable[r.WorkerReport]:
                 python=about.hello["python"],
                 torch=about.hello["torch"],
                 triton=about.hello["triton"],
+                cuda=about.hello["cuda"],
+                driver=about.hello["driver"],
+                platform=about.hello["platform"],
                 device=about.hello["device"],
                 standins=about.standins,
             )
@@ -178,41 +182,38 @@ def _cells(cases: tuple[Case, ...]) -> Iterable[r.Cell]:
 
 
 def _failures(context: Context, ran: Ran[Case]) -> list[r.Failure]:
-    """Every failure; pictures only for the first, which are the ones looked at."""
-    grouped: dict[tuple[str, str, str], list[Case]] = {}
-    for case in ran.results:
-        if case.failed:
-            grouped.setdefault((case.route, case.mode, case.scenario), []).append(case)
+    """Every finding; pictures only for the first, which are the ones looked at."""
     return [
-        _failure(cases, context, pictures=PICTURES if number < PICTURED else 0)
-        for number, cases in enumerate(grouped.values())
+        _failure(finding, context, pictures=PICTURES if number < PICTURED else 0)
+        for number, finding in enumerate(findings(ran.results))
     ]
 
 
-def _failure(cases: list[Case], context: Context, pictures: int) -> r.Failure:
-    """One scenario's failure; with another poison it is the same one again."""
-    case = cases[0]
-    outcome = case.outcome
-    head = f"{case.place}: "
+def _failure(finding: Finding, context: Context, pictures: int) -> r.Failure:
+    case, outcome = finding.case, finding.case.outcome
+    found: list[r.Found] = []
+    kind, side, batch = "different", "candidate", ""
     if isinstance(outcome, Different):
-        found = [
-            _found(d, drawn=n < pictures) for n, d in enumerate(outcome.differences)
-        ]
-        line = head + outcome.differences[0].line()
-        kind, detail = "different", [head + d.line() for d in outcome.differences[1:]]
-    else:
-        assert isinstance(outcome, Broken)
-        found, kind, detail = [], outcome.kind, list(outcome.where)
-        line = f"{head}{outcome.kind} on the {outcome.side}: {outcome.message}"
+        differences = outcome.differences
+        found = [_found(d, drawn=n < pictures) for n, d in enumerate(differences)]
+        batch = differences[0].batch
+    elif isinstance(outcome, Broken):
+        kind, side = outcome.kind, outcome.side
     return r.Failure(
         route=case.route,
         mode=case.mode,
         scenario=case.scenario,
         seed=case.seed,
-        poisons=[each.poison for each in cases],
+        poisons=finding.poisons,
         kind=kind,
-        line=line,
-        detail=detail,
+        side=side,
+        cases=len(finding.cases),
+        scenarios=finding.scenarios,
+        backends=finding.backends,
+        places=finding.places,
+        batch=batch,
+        line=finding.line(),
+        detail=finding.detail(),
         reproduce=reproduce(context.arguments, case),
         found=found,
     )

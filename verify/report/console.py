@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SHOWN = 12
+LINES = 6  # below each
 
 
 def render(report: Report, console: Console) -> None:
@@ -37,10 +38,8 @@ def render(report: Report, console: Console) -> None:
         )
     for failure in report.failures[:SHOWN]:
         say(failure.line, "red")
-        for line in failure.detail[:3]:
+        for line in failure.detail[:LINES]:
             say(f"  {line}")
-        if len(failure.detail) > 3:
-            say(f"  ... and {len(failure.detail) - 3} more in --json or --report")
         say(f"  reproduce: {failure.reproduce}")
     if len(report.failures) > SHOWN:
         say(f"... and {len(report.failures) - SHOWN} more in --json or --report")

@@ -1,4 +1,4 @@
-"""GitHub's workflow commands: one a failure, and a notice with the verdict."""
+"""GitHub's workflow commands: one a finding, and a notice with the verdict."""
 
 from __future__ import annotations
 
@@ -16,6 +16,24 @@ def workflow_commands(report: Report) -> str:
     ]
     kind = "notice" if report.verdict == "identical" else "error"
     lines.append(f"::{kind} title=verify-nsa-opt::{_escape(report.summary)}")
+    return "\n".join(lines) + "\n"
+
+
+def step_summary(report: Report) -> str:
+    """Markdown for the job's page: the verdict, the matrix, every finding."""
+    lines = [
+        f"### {report.summary}",
+        "",
+        "| mode | route | identical | not |",
+        "|-|-|-|-|",
+    ]
+    lines += [
+        f"| {c.mode} | {c.route} | {c.identical} | {c.different + c.broken} |"
+        for c in report.matrix
+    ]
+    for failure in report.failures:
+        text = "\n".join([failure.line, *failure.detail, failure.reproduce])
+        lines += ["", "```", text, "```"]
     return "\n".join(lines) + "\n"
 
 

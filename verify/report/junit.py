@@ -1,4 +1,4 @@
-"""JUnit XML: a suite a mode, a case a route and failing scenario."""
+"""JUnit XML: a suite a mode, a case a route; its name stays, whatever fails in it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ _CONTROL = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(report: Report) -> str:
-    """One test case for what a route passed in a mode, and one for each failure."""
+    """One test case for each route in each mode; it fails with all that was found."""
     root = ElementTree.Element("testsuites", name="verify-nsa-opt")
     for mode in dict.fromkeys(cell.mode for cell in report.matrix):
         cells = [cell for cell in report.matrix if cell.mode == mode]
-        failures = [f for f in report.failures if f.mode == mode]
         suite = ElementTree.SubElement(root, "testsuite", name=mode)
         for cell in cells:
-            _passed(suite, cell)
-        for failure in failures:
-            _failed(suite, failure)
+            place = f"{cell.mode}/{cell.route}"
+            _case(suite, cell, [f for f in report.failures if place in f.places])
         suite.set("tests", str(len(suite)))
         suite.set("failures", str(len(suite.findall(".//failure"))))
         suite.set("errors", str(len(suite.findall(".//error"))))
@@ -30,29 +28,31 @@ def junit(report: Report) -> str:
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _passed(suite: ElementTree.Element, cell: Cell) -> None:
+def _case(suite: ElementTree.Element, cell: Cell, failures: list[Failure]) -> None:
     case = ElementTree.SubElement(
         suite, "testcase", classname=cell.mode, name=cell.route
     )
     case.set("time", f"{cell.seconds:.2f}")
-    out = f"{cell.identical} cases identical, {cell.replays} replays"
-    if not cell.identical and not cell.different and not cell.broken:
+    if failures:
+        first = failures[0]
+        on_baseline = all(failure.side == "baseline" for failure in failures)
+        child = ElementTree.SubElement(
+            case,
+            "error" if on_baseline else "failure",
+            message=_clean(first.line),
+            type=first.kind,
+        )
+        child.text = _clean("\n\n".join(_text(failure) for failure in failures))
+    elif not cell.identical:
         message = "; ".join(cell.reasons) or "nothing ran"
         ElementTree.SubElement(case, "skipped", message=_clean(message))
+    out = f"{cell.identical} cases identical, {cell.replays} replays"
     ElementTree.SubElement(case, "system-out").text = out
 
 
-def _failed(suite: ElementTree.Element, failure: Failure) -> None:
-    name = f"{failure.route} {failure.scenario}"
-    case = ElementTree.SubElement(
-        suite, "testcase", classname=failure.mode, name=_clean(name)
-    )
-    kind = "failure" if failure.kind == "different" else "error"
-    child = ElementTree.SubElement(
-        case, kind, message=_clean(failure.line), type=failure.kind
-    )
+def _text(failure: Failure) -> str:
     lines = [failure.line, *failure.detail, f"reproduce: {failure.reproduce}"]
-    child.text = _clean("\n".join(lines))
+    return "\n".join(lines)
 
 
 def _clean(text: str) -> str:

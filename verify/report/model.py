@@ -40,7 +40,10 @@ class Found(Model):
 
 
 class Failure(Model):
-    """A case that is not identical. kind: "different", or how it broke down."""
+    """One finding: cases that are not identical for one cause, shown by the smallest.
+
+    kind: "different", or how it broke down; side: of a breakdown. places: `mode/route`.
+    """
 
     route: str
     mode: str
@@ -48,6 +51,12 @@ class Failure(Model):
     seed: int
     poisons: list[int]
     kind: str
+    side: str
+    cases: int
+    scenarios: int
+    backends: list[str]
+    places: list[str]
+    batch: str
     line: str
     detail: list[str]
     reproduce: str
@@ -92,6 +101,9 @@ class WorkerReport(Model):
     python: str
     torch: str
     triton: str | None
+    cuda: str | None
+    driver: str | None
+    platform: str
     device: str
     standins: list[str]
 

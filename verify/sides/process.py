@@ -234,7 +234,7 @@ class Worker:
         try:
             reply = json.loads(line)
             ok = reply.pop("ok")
-        except (ValueError, AttributeError, KeyError):
+        except (ValueError, AttributeError, KeyError, TypeError):
             self._kill()
             message = f"the worker's answer cannot be read: {line[:200]!r}"
             raise WorkerDied(Broken("crash", self.side, message)) from None

@@ -1,8 +1,9 @@
 """Where a side's code comes from, and the folder with just the modules it needs.
 
 candidate   the tree as it is
-baseline    the originals of its manifest laid over it; another tree; a pinned
-            release out of the wheel cache; or the same tree again (`in-tree`)
+baseline    the originals of its manifest laid over it, if they are the pinned release's
+            (as they are with `originals`); another tree; a pinned release out of the
+            wheel cache; or the same tree again (`in-tree`)
 """
 
 from __future__ import annotations
@@ -98,7 +99,8 @@ def resolve(
     candidate = _of_tree(tree, applied)
     if baseline == "in-tree":
         return Pair(candidate, candidate, True)
-    if baseline is not None:
+    if baseline not in (None, "originals"):
+        assert baseline is not None
         return Pair(_baseline(baseline, progress), candidate, False)
     if state.kind == "orphaned" and state.release in pins():
         return Pair(_of_release(state.release, progress), candidate, False)
@@ -112,7 +114,33 @@ def resolve(
                 "release or another tree with `--baseline RELEASE|TREE`",
             )
         )
-    return Pair(_originals(tree, applied), candidate, False)
+    originals = _originals(tree, applied)
+    if baseline is None:
+        _require_pinned(originals)
+    return Pair(originals, candidate, False)
+
+
+def _require_pinned(originals: Source) -> None:
+    """A manifest says what was there before; the pin says what the release is.
+
+    Raises Refusal where they are not the same: a mistake that was there before the
+    apply would be on both sides.
+    """
+    pin = pins().get(originals.release)
+    wrong = [
+        rel
+        for rel, digest in sorted(pin.files.items() if pin else ())
+        if (data := originals.read(rel)) is not None and _sha256(data) != digest
+    ]
+    if wrong:
+        what = (
+            f"is not sglang {originals.release}'s, though the tree's originals have it"
+        )
+        todo = (
+            f"compare with the release: `--baseline {originals.release}`; or with the "
+            "originals as they are: `--baseline originals`"
+        )
+        raise Refusal(*(Reason(rel, "", what, todo) for rel in wrong))
 
 
 def _baseline(text: str, progress: Callable[[str], None]) -> Source:
@@ -126,7 +154,7 @@ def _baseline(text: str, progress: Callable[[str], None]) -> Source:
             text,
             "",
             "is neither a tree nor a pinned release",
-            f"pinned: {', '.join(pins())}; or `in-tree`",
+            f"pinned: {', '.join(pins())}; or `in-tree`, `originals`",
         ),
         code=Exit.USAGE,
     )

@@ -45,11 +45,14 @@ class Config(TypedDict):
 
 
 class Hello(TypedDict):
-    """Versions, the device's name, and the process id."""
+    """Versions (of what is not there: None), the device's name, and the process id."""
 
     python: str
     torch: str
     triton: str | None
+    cuda: str | None
+    driver: str | None
+    platform: str
     device: str
     pid: int
 

@@ -72,6 +72,9 @@ class Session:
             python=platform.python_version(),
             torch=str(torch.__version__),
             triton=_version("triton"),
+            cuda=str(torch.version.cuda) if cuda else None,
+            driver=_driver() if cuda else None,
+            platform=platform.platform(),
             device=torch.cuda.get_device_name() if cuda else "cpu",
             pid=os.getpid(),
         )
@@ -152,6 +155,15 @@ def _pretend_cuda(torch: Any) -> None:
 
 def _not_compiled(function: Any = None, **options: Any) -> Any:
     return function if function is not None else lambda f: f
+
+
+def _driver() -> str | None:
+    """NVIDIA's kernel module says its version there."""
+    try:
+        words = Path("/proc/driver/nvidia/version").read_text().split()
+    except OSError:
+        return None
+    return next((word for word in words if word[:1].isdigit() and "." in word), None)
 
 
 def _version(package: str) -> str | None:

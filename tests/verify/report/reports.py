@@ -58,7 +58,16 @@ def report(*outcomes: Outcome) -> Report:
         started="2026-01-01T00:00:00+00:00",
         seconds=12.0,
     )
-    hello = Hello(python="3.12.1", torch="2.13.0", triton=None, device="cpu", pid=1)
+    hello = Hello(
+        python="3.12.1",
+        torch="2.13.0",
+        triton=None,
+        cuda=None,
+        driver=None,
+        platform="Linux",
+        device="cpu",
+        pid=1,
+    )
     used = UsedModules(real={}, stubbed=[], standins=["deep_gemm"], kernels={})
     worker = About("candidate", {"SGLANG_GATE": "1"}, (), hello, used)
     return build(context, Ran(tuple(cases), worker, (worker,)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as xml
 
@@ -11,8 +12,16 @@ import pytest
 from rich.console import Console
 
 import verify
-from tests.verify.report.reports import CRASH, DIFFERENT, KILLED, SAME, SCENARIO, report
-from verify.outcome import NotRun, Outcome
+from tests.verify.report.reports import (
+    CRASH,
+    DIFFERENT,
+    KILLED,
+    SAME,
+    SCENARIO,
+    WRONG,
+    report,
+)
+from verify.outcome import Different, NotRun, Outcome
 from verify.report import console
 from verify.report.github import workflow_commands
 from verify.report.junit import junit
@@ -95,9 +104,32 @@ def test_junit() -> None:
     failure = suites["decode"].find(".//failure")
     assert failure is not None
     assert "page_table_1 of backend 2" in str(failure.get("message"))
-    error = xml.fromstring(junit(report(CRASH))).find(".//error")
+    crashed = xml.fromstring(junit(report(CRASH))).find(".//failure")
+    assert crashed is not None
+    assert crashed.get("type") == "crash"
+    died = replace(CRASH, side="baseline")
+    error = xml.fromstring(junit(report(SAME, died))).find(".//error")
     assert error is not None
-    assert error.get("type") == "crash"
+    names = {case.get("name") for case in root.iter("testcase")}
+    assert names == {"fan-out", "in-graph"}, "names do not depend on what fails"
+
+
+def test_one_mistake_is_one_finding_wherever_it_shows() -> None:
+    other = replace(WRONG, owner="backend 0", field="bs1.page_table_1", replay=1, bs=1)
+    plan = replace(WRONG, field="bs8.flashmla_metadata")
+    cases = (Different((WRONG, plan)), Different((other,)), Different((WRONG,)))
+    (failure,) = report(SAME, *cases).failures
+    assert (failure.cases, failure.backends) == (3, ["backend 0", "backend 2"])
+    assert failure.detail[0] == (
+        "in 3 cases, 1 scenario, 2 backends (0, 2): decode/fan-out"
+    )
+    assert len(report(CRASH, CRASH, Different((WRONG,))).failures) == 2
+
+
+def test_a_cause_comes_before_what_is_computed_from_it() -> None:
+    fields = ("bs8.num_splits", "bs8.page_table_1", "bs8.cache_seqlens_int32")
+    found = sorted((replace(WRONG, field=f) for f in fields), key=lambda d: d.rank)
+    assert [d.field for d in found] == list(reversed(fields))
 
 
 def test_annotations() -> None:

@@ -92,7 +92,6 @@ class Observer:
         for backend in self.driver.backends:
             backend.use_mha = True
             backend.nsa_prefill_impl = "poison"
-            backend.enable_auto_select_prefill_impl = True
 
     def poison_seen(self, seed: int) -> None:
         for path, tensor in self.driver.seen().items():

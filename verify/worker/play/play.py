@@ -49,7 +49,7 @@ def play(
             continue
         number += 1
         observer.poison_seen(poison)
-        driver.pools.change(number)
+        driver.pools.change(number, replay)
         bs = _replay(driver, replay)
         if torch.device(device).type == "cuda":
             torch.cuda.synchronize()

@@ -1,7 +1,7 @@
 """Named scripts: replays drawn from a seed, the same on both sides.
 
 `tourK` walks K replays over the captured batch sizes and back: full and padded
-batches, lengths that grow and shrink, or change under the same maximum, the edges (1, 63, 64, 65, 2047, 2048, 2049, the
+batches, lengths that grow and shrink, or change under the same maximum, or not at all, the edges (1, 63, 64, 65, 2047, 2048, 2049, the
 context's end) and rows that move and are reused. `recaptureK` is the same tour
 with a full re-capture in the middle and one of a single batch size after it.
 """
@@ -39,8 +39,11 @@ def _tour(scenario: Scenario, seed: int, count: int) -> tuple[Replay, ...]:
     edges = _Edges(scenario, draw)
     found: list[Replay] = []
     for step in range(count):
-        if step % 5 == 2:
+        if step % 6 == 2:
             found.append(_twin(scenario, draw, found[-1]))
+            continue
+        if step % 6 == 3:  # the same batch again; the pool has changed meanwhile
+            found.append(found[-1])
             continue
         raw_bs = _raw_bs(scenario, draw, step)
         found.append(_one(scenario, draw, raw_bs, _style(step), edges, step))
@@ -66,10 +69,10 @@ def _style(step: int) -> str:
 
 def _raw_bs(scenario: Scenario, draw: random.Random, step: int) -> int:
     """The largest size, a padded one (twice), the smallest, the largest again."""
-    step %= 5
-    if step in (0, 4):
+    step %= 6
+    if step in (0, 5):
         return scenario.max_bs
-    if step == 3:
+    if step == 4:
         return scenario.capture[0]
     padded = [
         raw

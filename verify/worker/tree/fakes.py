@@ -46,20 +46,20 @@ class Pools:
         self.accepts = _own(torch.ones(scenario.max_bs, dtype=torch.int32), device)
         self.seq_lens_cpu = torch.full((scenario.max_bs,), FILL, dtype=torch.int32)
 
-    def change(self, replay: int) -> None:
+    def change(self, number: int, replay: Replay) -> None:
         """Between two replays other requests come, tokens are added, pages move.
 
-        In turn every row changes its place and all its entries; only entries past the
-        first columns do; a single row does; and nothing does.
+        In turn every row changes its place and all its entries; nothing does; only
+        entries past the first column do; only those of one row in use do.
         """
         table = self.req_to_token
-        style = replay % 4
+        style = number % 4
         if style == 1:
-            table.copy_(table.roll(1 + replay, 0) ^ (replay * 8191 + 5))
-        elif style == 2:
-            table[:, 1:].bitwise_xor_(replay * 127 + 1)
+            table.copy_(table.roll(1 + number, 0) ^ (number * 8191 + 5))
         elif style == 3:
-            table[replay % table.shape[0]].bitwise_xor_(replay * 511 + 3)
+            table[:, 1:].bitwise_xor_(number * 127 + 1)
+        elif style == 0:
+            table[replay.rows[-1]].bitwise_xor_(number * 511 + 3)
 
     def leave(self, bs: int, replay: Replay) -> None:
         """Valid values past `bs` in the static inputs, as larger batches leave them."""
