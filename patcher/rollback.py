@@ -11,13 +11,14 @@ from patcher.disk.journal import Journal
 from patcher.disk.lock import locked
 from patcher.disk.manifest import Manifest
 from patcher.disk.preconditions import (
+    current,
     finish_cut_off,
     require_forgettable,
     require_same,
     telling,
     undisturbed,
 )
-from patcher.disk.state import State, state_of, sweep
+from patcher.disk.state import State, sweep
 from patcher.plan.ready import forgotten, ready
 from patcher.plan.select import dependents, require_known
 from patcher.recipe import Discover, Patch
@@ -52,10 +53,9 @@ def rollback(
         require_known(names, [patch.name for patch in patches()])
     notes = list(finish_cut_off(tree))
     with telling(notes):
-        with undisturbed(tree):
-            state = state_of(tree)
-            if forget:
-                require_forgettable(state)
+        state = current(tree)
+        if forget:
+            require_forgettable(state)
         if not forget and state.kind != "restored" and (names or state.kind != "half"):
             state = ready(tree, patches, notes, progress, dry=False)
         forget = forget or state.kind == "restored"

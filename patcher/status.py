@@ -8,8 +8,8 @@ from pathlib import Path
 
 from patcher import __version__
 from patcher.about import About
-from patcher.disk.preconditions import undisturbed
-from patcher.disk.state import State, state_of
+from patcher.disk.preconditions import current
+from patcher.disk.state import State
 from patcher.results import Exit, FileStatus, Status
 from patcher.tree.find import Tree
 from patcher.tree.outline import sha256
@@ -24,16 +24,14 @@ def status(tree: Tree, abouts: Sequence[About], required: Path | None = None) ->
     from patcher.record import load, unmet
 
     record = load(required) if required else None
-    with undisturbed(tree):
-        state = state_of(tree)
-        reasons: tuple[str, ...] = ()
-        if record is not None:
-            applied = state.in_force
-            changed = set(applied.patched() if applied else state.marked)
-            reasons = unmet(record, tree.read, changed)
-            if state.kind not in ("patched", "original", "orphaned", "restored"):
-                reasons = (f"the tree is {state.kind}", *reasons)
-        files = tuple(_files(state))
+    state = current(tree)
+    reasons: tuple[str, ...] = ()
+    if record is not None:
+        applied = state.in_force
+        changed = set(applied.patched() if applied else state.marked)
+        reasons = unmet(record, tree.read, changed)
+        if state.kind in ("half", "edited", "unknown"):
+            reasons = (f"the tree is {state.kind}", *reasons)
     return Status(
         tree=str(tree.home),
         tool=__version__,
@@ -42,7 +40,7 @@ def status(tree: Tree, abouts: Sequence[About], required: Path | None = None) ->
         exact=state.identity.exact,
         patches=tuple(_patches(state)),
         gates=_gates(state, abouts),
-        files=files,
+        files=tuple(_files(state)),
         required=str(required) if required else None,
         unmet=reasons,
         notes=tuple(_notes(state)),

@@ -68,6 +68,18 @@ def undisturbed(tree: Tree) -> Iterator[None]:
         raise
 
 
+def current(tree: Tree) -> State:
+    """What is in the tree, when nobody was writing meanwhile. Raises `Refusal`."""
+    before = _stamp(tree)
+    with undisturbed(tree):
+        state = state_of(tree)
+    if state.kind not in ("original", "patched", "unknown"):
+        require_free(tree)
+        if _stamp(tree) != before:
+            raise _changed()
+    return state
+
+
 def _stamp(tree: Tree) -> list[tuple[int, int] | None]:
     """Every command that writes makes and removes its lock, so a folder's time tells."""
     return [_time(folder) for folder in (tree.state.parent, tree.state)]

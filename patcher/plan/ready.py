@@ -8,12 +8,13 @@ from patcher.disk import journal
 from patcher.disk.lock import locked
 from patcher.disk.manifest import Manifest
 from patcher.disk.preconditions import (
+    current,
     half,
     require_intact,
     require_same,
     undisturbed,
 )
-from patcher.disk.state import State, patched, state_of
+from patcher.disk.state import State, patched
 from patcher.recipe import Discover
 from patcher.results import Reason, Refusal
 from patcher.tree.find import Tree
@@ -32,8 +33,8 @@ def ready(
     What had to be done for that is added to `notes`; with `dry` it is only planned.
     Raises `Refusal` where the files were edited since they were patched.
     """
+    state = current(tree)
     with undisturbed(tree):
-        state = state_of(tree)
         if state.kind == "half" and dry:
             raise half(cut_off=state.cut_off)
         if state.kind == "edited" and state.applied is not None:
@@ -64,7 +65,7 @@ def ready(
             _write(state, state.applied, None, state.settled)
     else:
         return state
-    return state if dry else state_of(tree)
+    return state if dry else current(tree)
 
 
 def forgotten(state: State, *, dry: bool = False) -> str:

@@ -25,7 +25,6 @@ from tests.patcher.lookalike import (
     ENVIRON,
     FILES,
     KERNEL,
-    RUNNER,
     VERSION,
     patches,
     snapshot,
@@ -109,7 +108,9 @@ def uninstalled(home: Path) -> Tree:
     tree = patched(home)
     for file in FILES:
         tree.path(file).unlink()
-    tree.path(RUNNER).parent.rmdir()
+    for folder in sorted(tree.home.rglob("*"), reverse=True):
+        if folder.is_dir() and not list(folder.iterdir()):
+            folder.rmdir()
     return tree
 
 

@@ -18,8 +18,7 @@ from pathlib import Path
 from patcher.disk import manifest
 from patcher.disk.git import repository
 from patcher.disk.manifest import Manifest
-from patcher.disk.preconditions import half
-from patcher.disk.state import state_of
+from patcher.disk.preconditions import current, half
 from patcher.results import Exit, Reason, Refusal
 from patcher.tree.find import Tree, find_tree
 from patcher.tree.pins import identify, pins
@@ -92,7 +91,7 @@ def resolve(
 ) -> Pair:
     """Both sides of a verification. Raises `Refusal` with the exit code to use."""
     tree = find_tree(tree_path)
-    state = state_of(tree)
+    state = current(tree)
     if state.kind == "half":
         raise half(cut_off=state.cut_off)
     applied = state.in_force

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from patcher import apply as applying
-from patcher import rollback as undoing
 from patcher.apply import apply
 from patcher.disk import fs, journal, manifest, packed, preconditions
 from patcher.disk.journal import Change, Journal
@@ -85,7 +84,7 @@ def test_a_rollback_is_as_careful(tree: Tree, monkeypatch: pytest.MonkeyPatch) -
             pass
         raise TORN
 
-    monkeypatch.setattr(undoing, "state_of", check)
+    monkeypatch.setattr(preconditions, "state_of", check)
     long_ago(tree)
     with pytest.raises(Refusal, match="another command changed the tree"):
         rollback(tree)
