@@ -11,7 +11,7 @@ from patcher.results import Exit, Reason, Refusal
 from patcher.tree.find import find_tree
 from patches import all_about
 from verify.bench.points import MODES
-from verify.routes import GATES, NAMES, Route, available
+from verify.routes import GATES, ROUTES, Route, available
 from verify.sides import source
 from verify.sides.source import Source
 
@@ -96,8 +96,9 @@ def of_point(sides: Sequence[Side], mode: str, every: bool) -> tuple[Side, ...]:
 
 def _check(wanted: Sequence[str]) -> None:
     for name in wanted:
-        if name not in NAMES:
-            what = f"unknown route {name!r}; known: {', '.join(NAMES)}"
+        known = tuple(dict.fromkeys(route.name for route in ROUTES))
+        if name not in known:
+            what = f"unknown route {name!r}; known: {', '.join(known)}"
             raise Refusal(Reason("--route", "", what, "see --help"), code=Exit.USAGE)
 
 
@@ -120,7 +121,12 @@ def route_sides(candidate: Side, wanted: Sequence[str], quick: bool) -> list[Sid
 
 
 def _asked(route: Route, wanted: Sequence[str], quick: bool) -> bool:
-    """The patches' own, if none was named; quick ones do without fallbacks."""
+    """The patches' own, if none was named; quick ones do without fallbacks.
+
+    Never that of a server with no gate set: it is one of the others once more.
+    """
+    if route.unset:
+        return False
     if wanted:
         return route.name in wanted
     return bool(route.patch) and route.timed and not (quick and route.blocked)

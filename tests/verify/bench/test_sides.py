@@ -62,6 +62,15 @@ def test_a_curve_takes_the_best_and_a_quick_run_no_fallbacks() -> None:
     assert any(side.blocked for side in sides())
 
 
+def test_no_side_is_another_one_under_a_second_name() -> None:
+    routes = [side for side in sides() if side.kind == "route"]
+    for mode in MODES:
+        ways = [
+            (s.gates, s.blocked, s.twin) for s in of_point(routes, mode, every=True)
+        ]
+        assert len(set(ways)) == len(ways)
+
+
 def test_what_is_asked_for_is_timed_even_if_it_is_not_by_itself() -> None:
     assert {side.name for side in sides("per-backend")} == {"per-backend"}
 
