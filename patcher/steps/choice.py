@@ -23,11 +23,7 @@ class Choose:
 
     def apply(self, work: Workspace, patch: str) -> None:
         """Raises `Conflict` when the chosen step does."""
-        chosen = (
-            self.then
-            if self.when(work.module(self.file))
-            else self.otherwise
-        )
+        chosen = self.then if self.when(work.module(self.file)) else self.otherwise
         chosen.apply(work, patch)
 
 
