@@ -15,6 +15,7 @@ from patcher.plan.prepare import manifest_of
 from patcher.recipe import Patch
 from patcher.results import Reason
 from patcher.steps import Step
+from patcher.steps.cst.workspace import with_one_marker
 from patcher.tree.find import Tree
 
 FILE = "sglang/mod.py"
@@ -28,13 +29,16 @@ def patch_of(*steps: Step, name: str = "demo") -> Patch:
 
 
 def check_transformed(before: Texts, after: Texts, *made_of: Step | Patch) -> Plan:
-    """The steps turn `before` into `after`; planned twice, compiled, and rolled back."""
+    """The steps turn `before` into `after`; planned twice, compiled, and rolled back.
+
+    `after` may show a marker where each region begins: a file gets one, at its top.
+    """
     old, new = _files(before), _files(after)
     patches = _patches(made_of)
     planned = plan(old, patches)
     assert planned.conflicts == ()
     got = {file: data.decode() for file, data in planned.edits.items()}
-    assert got == {file: data.decode() for file, data in new.items()}
+    assert got == {f: with_one_marker(data.decode()) for f, data in new.items()}
     for file, data in planned.edits.items():
         compile(data, file, "exec")
     assert plan({**old, **planned.edits}, patches).conflicts or not planned.edits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 import tokenize
 from collections.abc import Mapping
 from typing import Protocol
@@ -73,7 +74,7 @@ class Workspace:
     def edits(self) -> dict[str, bytes]:
         """The new bytes of every file that was edited or created."""
         return {
-            file: _bom(self._originals.get(file, b"")) + module.code.encode()
+            file: _bom(self._originals.get(file, b"")) + with_one_marker(module.code).encode()
             for file, module in sorted(self._edited.items())
         }
 
@@ -115,6 +116,23 @@ def parse(data: bytes) -> cst.Module:
     if module.code != text:
         raise Conflict("", "its text cannot be reproduced byte for byte")
     return module
+
+
+def with_one_marker(text: str) -> str:
+    """The text with one marker at its top in the place of one a region."""
+    names = dict.fromkeys(match[1] for match in _MARKER.finditer(text))
+    if not names:
+        return text
+    end = "\r\n" if "\r\n" in text else "\n"
+    head = _HEAD.match(text)
+    at = head.end() if head else 0
+    rest = _MARKER.sub("", text[at:])
+    return f"{text[:at]}# nsa-opt: {', '.join(names)}{end}{rest}"
+
+
+_MARKER = re.compile(r"^[ \t]*# nsa-opt: ([\w-]+)\r?\n", re.MULTILINE)
+# What must stay first: how to run the file, and what it is encoded in.
+_HEAD = re.compile(r"(#!.*\n)?(#.*coding[:=].*\n)?")
 
 
 def _bom(data: bytes) -> bytes:

@@ -51,6 +51,20 @@ class FusedDecodeDispatch(NativeSparseAttnBackend):
             if precomputed is not None:
                 return precomputed
 
+    def init_forward_metadata_replay_cuda_graph_from_precomputed(
+        self,
+        bs: int,
+        precomputed: PrecomputedMetadata,
+        forward_mode: ForwardMode,
+    ):
+        if NSA_USE_TRITON_METADATA and forward_mode.is_decode_or_idle():
+            # To the kernel, the precomputed page table is a pool of as many requests.
+            pages = precomputed.page_indices
+            if self._fill_metadata(
+                bs, self._arange_buf, precomputed.cache_seqlens, req_to_token=pages
+            ):
+                return
+
 
 class FusedDecode(NativeSparseAttnBackend):
     def _precompute_decode_mode_fused(

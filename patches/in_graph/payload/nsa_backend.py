@@ -32,11 +32,7 @@ class InGraphDispatch(NativeSparseAttnMultiStepBackend):
 
 class InGraph(NativeSparseAttnMultiStepBackend):
     def fill_metadata_in_graph(self, forward_batch: ForwardBatch):
-        """Fill the shared metadata as the first work of a draft graph.
-
-        `forward_batch` must hold the graph's static inputs. Once a graph does this, a
-        replay has nothing to prepare.
-        """
+        """Fill the shared metadata in a draft graph, from its static inputs."""
         bs = forward_batch.batch_size
         self.in_graph_bs.discard(bs)
         if NSA_METADATA_IN_GRAPH and self.attn_backends[0]._fill_metadata(

@@ -27,18 +27,14 @@ class FillMetadata(NativeSparseAttnBackend):
         seq_lens: torch.Tensor,
         draft_tokens: int = 0,
         extend_seq_lens: Optional[torch.Tensor] = None,
+        req_to_token: Optional[torch.Tensor] = None,
     ) -> bool:
         """Rewrite the metadata of `bs` in one launch, if that is possible."""
         metadata: NSAMetadata = self.decode_cuda_graph_metadata[bs]
+        source = self.req_to_token if req_to_token is None else req_to_token
+        pool = (req_pool_indices, source, self.nsa_index_topk)
         if not fill_metadata_inplace(
-            metadata,
-            bs,
-            seq_lens,
-            req_pool_indices,
-            self.req_to_token,
-            self.nsa_index_topk,
-            draft_tokens,
-            extend_seq_lens,
+            metadata, bs, seq_lens, *pool, draft_tokens, extend_seq_lens
         ):
             return False
 
@@ -92,7 +88,6 @@ class SharedSteps(NativeSparseAttnMultiStepBackend):
         first = self.attn_backends[0]
         first.set_nsa_prefill_impl(forward_batch=None)
         for attn_backend in self.attn_backends:
-            # Decided without a batch, the same for all.
             attn_backend.use_mha = first.use_mha
             attn_backend.nsa_prefill_impl = first.nsa_prefill_impl
             attn_backend.forward_metadata = first.decode_cuda_graph_metadata[bs]

@@ -1,14 +1,11 @@
 """One Triton kernel that writes NSA replay metadata straight into its buffers."""
 
 import logging
-from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import torch
 import triton
 import triton.language as tl
-
-if TYPE_CHECKING:
-    from sglang.srt.layers.attention.nsa_backend import NSAMetadata
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +127,7 @@ def _metadata_kernel(
 
 
 def fill_metadata_inplace(
-    metadata: "NSAMetadata",
+    metadata,
     bs: int,
     seq_lens: torch.Tensor,
     req_pool_indices: torch.Tensor,
@@ -142,11 +139,9 @@ def fill_metadata_inplace(
 ) -> bool:
     """Rewrite a batch's metadata in one launch; False once that is known not to work.
 
-    Args:
-        seq_lens, req_pool_indices: [>= bs] int32 or int64, contiguous.
-        draft_tokens: in target_verify, on top of seq_lens.
-        extend_seq_lens: in draft_extend, likewise [>= bs], query tokens in seq_lens.
-        max_cols: of the page table, where not all may be written.
+    seq_lens, req_pool_indices and, in draft_extend, extend_seq_lens are [>= bs] int32 or
+    int64 and contiguous; draft_tokens, in target_verify, come on top of seq_lens.
+    Columns from max_cols on are not written.
     """
     global _is_broken
     if _is_broken:
@@ -161,32 +156,26 @@ def fill_metadata_inplace(
     )
     addresses = [t.data_ptr() for t in tensors]
     strides = [t.stride(0) for t in (req_to_token, m.page_table_1, m.real_page_table)]
-    cols = m.page_table_1.shape[1] if max_cols is None else max_cols
     aligned = (addresses[3] | addresses[9] | 4 * strides[0] | 4 * strides[1]) % 16 == 0
+    cols = m.page_table_1.shape[1] if max_cols is None else max_cols
     # Measured on an H200.
-    tile, num_warps, programs = _TILING(bs)
-    programs = max(1, min(programs // bs, -(-cols // tile)))
-    is_extend = extend_seq_lens is not None
+    tile, num_warps, programs = (512, 4, 528) if bs <= 32 else (1024, 8, 2048)
+    grid = (max(1, min(programs // bs, -(-cols // tile))), bs + 1, 1)
     sizes = (m.page_size, tile, 32 if bs <= 32 else 128)
-    constexprs = (draft_tokens, is_extend, aligned, *sizes)
+    constexprs = (draft_tokens, extend_seq_lens is not None, aligned, *sizes)
     args = (*strides, cols, nsa_index_topk, *constexprs)
     key = (*constexprs, seq_lens.dtype, req_pool_indices.dtype, extend.dtype)
-    grid = (programs, bs + 1, 1)
     try:
         compiled = _compiled.get(key)
         if compiled is not None:
             # Directly: Triton would look at every argument to choose a compilation.
             compiled[grid](*addresses, *args)
-        else:
-            # None in Triton's interpreter.
-            _compiled[key] = _metadata_kernel[grid](
-                *tensors, *args, num_warps=num_warps
-            )
+            return True
+        if key not in _compiled:
+            logger.info(f"NSA metadata in one launch, {draft_tokens=}, {sizes=}")
+        # None in Triton's interpreter.
+        _compiled[key] = _metadata_kernel[grid](*tensors, *args, num_warps=num_warps)
     except Exception as e:
         _is_broken = True
         logger.warning(f"NSA metadata kernel does not work and is not used: {e!r}")
     return not _is_broken
-
-
-def _TILING(bs):
-    return (512, 4, 1056) if bs <= 64 else (1024, 8, 2048)

@@ -20,7 +20,7 @@ def test_line_ends_and_a_bom_are_kept(step: AddDefinitions) -> None:
     before = codecs.BOM_UTF8 + b"import re\r\n\r\na = re\r\n"
     planned = plan({FILE: before}, [patch_of(step)])
     assert planned.edits[FILE] == codecs.BOM_UTF8 + (
-        b"import os\r\nimport re\r\n\r\na = re\r\n\r\n\r\n# nsa-opt: demo\r\n"
+        b"# nsa-opt: demo\r\nimport os\r\nimport re\r\n\r\na = re\r\n\r\n\r\n"
         b"def b():\r\n    return os\r\n"
     )
 
