@@ -34,8 +34,9 @@ PATCH = Patch(
             ),
             when=WITH_PRECOMPUTE,
         ),
-        Where(
-            prepend(PAYLOAD, "FusedDecodeDispatch", PRECOMPUTE), when=WITH_PRECOMPUTE
+        *(
+            Where(prepend(PAYLOAD, "FusedDecodeDispatch", m), when=WITH_PRECOMPUTE)
+            for m in (PRECOMPUTE, f"{REPLAY}_from_precomputed")
         ),
     ),
 )
