@@ -1,18 +1,22 @@
-"""Breaks apply and rollback at every single call that changes the disk.
+"""Breaks apply and rollback at every single call that changes the disk or the repository.
 
 Each command runs in a child process, once for every such call and every kind of fault:
 the call fails, or the process is killed before, after or in the midst of it. Then one
 more command runs undisturbed and must reach the original or the fully applied state,
-judged by the hash and mode of every file.
+judged by the hash and mode of every file, and by git's HEAD and index. What a file system
+does not know (owners, folder syncs, locks) must not matter at all.
 """
 
 from __future__ import annotations
 
 import argparse
 import errno
+import fcntl
 import os
 import shutil
 import signal
+import stat
+import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -21,8 +25,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import git
+
 from patcher.apply import apply
 from patcher.disk import fs
+from patcher.disk.git import Repository, git_refusal
 from patcher.results import Refusal
 from patcher.rollback import rollback
 from patcher.tree import pins
@@ -53,38 +60,79 @@ KINDS = (
     "kill midway",
 )
 NEEDS_ROOM = {"write", "mkdir", "pwrite"}
+UNKNOWN = {
+    "no owners here (fchown EINVAL)": ("fchown", errno.EINVAL),
+    "no folder syncs (fsync EINVAL)": ("fsync", errno.EINVAL),
+    "no locks (flock ENOSYS)": ("flock", errno.ENOSYS),
+}
+"""What some file systems do not have: every such call fails, and the command succeeds."""
 
 
 class FaultyOs:
-    """Stands in for `os` in `patcher.disk.fs`, and breaks the n-th call that changes disk."""
+    """Stands in for `os` in `patcher.disk.fs`, and breaks the n-th call that changes disk.
+
+    `git` does the same for commands that change a repository.
+    """
 
     def __init__(self, at: int, kind: str) -> None:
         self.at = at
         self.kind = kind
-        self.count = 0
+        self.called: list[str] = []
         self.struck: object = None
+        self.failing = False
 
     def __getattr__(self, name: str) -> Any:
         real = getattr(os, name)
+        if name == "lstat" and "fchown" in self.kind:
+            return _of_another
         return self._watched(name, real) if name in CALLS else real
+
+    def flock(self, handle: int, how: int) -> None:
+        """Stands in for `fcntl.flock`."""
+        self._watched("flock", REAL_FLOCK)(handle, how)
+
+    def git(self, repo: Repository, *command: str, feed: bytes = b"") -> None:
+        """Stands in for `Repository.change`."""
+
+        def run(place: str) -> None:
+            if self.failing:
+                error = git.GitCommandError(["git", *command], 128, b"fatal: no room")
+                raise git_refusal(error)
+            REAL_CHANGE(repo, *command, feed=feed)
+
+        self.failing = False
+        self._watched("git", run)(command[0])
 
     def _watched(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **more: Any) -> Any:
-            self.count += 1
-            if self.count == self.at:
+            self.called.append(name)
+            here = len(self.called)
+            if self.kind in UNKNOWN:
+                self._refuse(name, arguments)
+            elif here == self.at:
                 self._strike(name, arguments)
-            elif self.count > self.at > 0:
+            elif here > self.at > 0:
                 self._linger(name, arguments)
             result = real(*arguments, **more)
-            if self.count == self.at and self.kind == "kill after":
+            if here == self.at and self.kind == "kill after":
                 os.kill(os.getpid(), signal.SIGKILL)
             return result
 
         return call
 
+    def _refuse(self, name: str, arguments: Sequence[Any]) -> None:
+        lacking, code = UNKNOWN[self.kind]
+        file = name == "fsync" and not stat.S_ISDIR(os.fstat(arguments[0]).st_mode)
+        if name == lacking and not file:
+            self.struck = name
+            raise OSError(code, os.strerror(code))
+
     def _strike(self, name: str, arguments: Sequence[Any]) -> None:
         self.struck = arguments[0]
         if self.kind in ERRORS:
+            if name == "git":
+                self.failing = True
+                return
             self._fail(getattr(errno, self.kind), arguments)
         self._linger(name, arguments)
         if self.kind == "kill midway" and name in ("write", "pwrite"):
@@ -94,6 +142,9 @@ class FaultyOs:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def _linger(self, name: str, arguments: Sequence[Any]) -> None:
+        if name == "git":
+            self.failing = self.kind.endswith("from here on")
+            return
         makes = name == "open" and arguments[1] & os.O_CREAT
         if self.kind == "disk full from here on" and (makes or name in NEEDS_ROOM):
             self._fail(errno.ENOSPC, arguments)
@@ -107,8 +158,19 @@ class FaultyOs:
         raise OSError(code, os.strerror(code), place and str(place))
 
 
+def _of_another(path: Path) -> os.stat_result:
+    """What `lstat` says, but for the owner."""
+    values = list(os.lstat(path))
+    values[4:6] = [12345, 54321]
+    return os.stat_result(values)
+
+
+REAL_CHANGE = Repository.change
+REAL_FLOCK = fcntl.flock
 Command = Callable[[Tree], object]
 
+COMMIT: Command = lambda tree: apply(tree, (), patches(), commit=True)  # noqa: E731
+REVERT: Command = lambda tree: rollback(tree, revert=True)  # noqa: E731
 ALL: Command = lambda tree: apply(tree, (), patches())  # noqa: E731
 NONE: Command = lambda tree: rollback(tree)  # noqa: E731
 SOME: Command = lambda tree: apply(tree, ["once"], patches())  # noqa: E731
@@ -122,6 +184,7 @@ class Case:
     name: str
     before: tuple[Command, ...]
     broken: Command
+    repository: bool = False
 
 
 CASES = (
@@ -129,6 +192,8 @@ CASES = (
     Case("apply more", (SOME,), ALL),
     Case("rollback", (ALL,), NONE),
     Case("rollback one patch", (ALL,), FEWER),
+    Case("apply --commit", (), COMMIT, repository=True),
+    Case("rollback --revert", (COMMIT,), REVERT, repository=True),
 )
 
 
@@ -141,12 +206,45 @@ class Tally:
     bad: list[str] = field(default_factory=list)
 
 
+def view(tree: Tree, home: Path) -> dict[str, Any]:
+    """The files with their modes, and what git has: HEAD's tree, the index, the rest."""
+    found: dict[str, Any] = {
+        path: seen
+        for path, seen in snapshot(home).items()
+        if not path.startswith(".git/") and path != ".git"
+    }
+    if (home / ".git").exists():
+        asked = "git rev-parse HEAD^{tree} && git ls-files -s && git status --porcelain"
+        done = subprocess.run(
+            asked, shell=True, cwd=home, capture_output=True, text=True, check=True
+        )
+        found["git"] = done.stdout
+    return found
+
+
+def identify_committer() -> None:
+    """No setting of the machine's counts; a committer is known."""
+    for role in ("AUTHOR", "COMMITTER"):
+        os.environ |= {f"GIT_{role}_NAME": "A", f"GIT_{role}_EMAIL": "a@b"}
+    os.environ |= {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+
+
+def begin(tree: Tree) -> None:
+    """Makes the tree a repository of one commit."""
+    for command in (
+        "init --quiet --initial-branch=main",
+        "add --all",
+        "commit --quiet -m Start",
+    ):
+        subprocess.run(["git", *command.split()], cwd=tree.home, check=True)
+
+
 def meaningful(tree: Tree) -> dict[str, tuple[str, int]]:
     """The tree without what a cut-off command may leave in the state folder."""
     ends = ("/.nsa-opt", "/.gitignore", "/lock", ".tmp")
     return {
         path: seen
-        for path, seen in snapshot(tree.home).items()
+        for path, seen in view(tree, tree.home).items()
         if not ("/.nsa-opt" in path and path.endswith(ends))
     }
 
@@ -164,7 +262,7 @@ class Ground:
         self.original = self._made("original", ())
         self.start = self._made("start", case.before)
         self.goal = self._made("goal", (*case.before, case.broken))
-        self.full = self._made("full", (ALL,))
+        self.full = self._made("full", (COMMIT if case.repository else ALL,))
         self.proved: set[frozenset[object]] = set()
         self.snapshots = {
             "before": meaningful(self.start),
@@ -174,6 +272,8 @@ class Ground:
     def _made(self, name: str, commands: Sequence[Command]) -> Tree:
         tree = write_tree(self.folder / name)
         tree.path(KERNEL).parent.rmdir()
+        if self.case.repository:
+            begin(tree)
         for command in commands:
             command(tree)
         return tree
@@ -191,14 +291,22 @@ class Ground:
         return next((n for n, s in self.snapshots.items() if s == now), "between")
 
 
-def run_child(tree: Tree, command: Command, at: int, kind: str) -> tuple[int, int]:
-    """The child's wait status, and how many calls it made (when it lived)."""
+def run_child(
+    tree: Tree, command: Command, at: int, kind: str
+) -> tuple[int, list[str]]:
+    """The child's wait status, and the calls that it made (when it lived)."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reader)
         faulty = FaultyOs(at, kind)
         fs.os = faulty  # type: ignore[assignment]
+        fs.fcntl.flock = faulty.flock
+
+        def change(repo: Repository, *words: str, feed: bytes = b"") -> None:
+            faulty.git(repo, *words, feed=feed)
+
+        Repository.change = change  # type: ignore[method-assign]
         try:
             command(tree)
             code = 0
@@ -207,13 +315,15 @@ def run_child(tree: Tree, command: Command, at: int, kind: str) -> tuple[int, in
         except BaseException as error:
             print(f"{kind} at {at}: {error!r}", file=sys.stderr)
             code = 99
-        os.write(writer, str(faulty.count).encode())
+        if kind in UNKNOWN and not faulty.struck:
+            code = 98  # it never got there
+        os.write(writer, ",".join(faulty.called).encode())
         os._exit(code)
     os.close(writer)
     _, status = os.waitpid(child, 0)
-    told = os.read(reader, 16)
+    told = os.read(reader, 1 << 16).decode()
     os.close(reader)
-    return status, int(told or b"0")
+    return status, told.split(",")
 
 
 def strike(ground: Ground, at: int, kind: str, tally: Tally) -> None:
@@ -222,6 +332,8 @@ def strike(ground: Ground, at: int, kind: str, tally: Tally) -> None:
     status, _ = run_child(tree, ground.case.broken, at, kind)
     code = os.waitstatus_to_exitcode(status)
     state = ground.state(tree)
+    if kind in UNKNOWN and (code, state) != (0, "after"):
+        tally.bad.append(f"{ground.case.name}, {kind}: exit {code}, {state}")
     tally.points += 1
     tally.states[state] += 1
     where = f"{ground.case.name}, {kind}, call {at}"
@@ -231,7 +343,7 @@ def strike(ground: Ground, at: int, kind: str, tally: Tally) -> None:
         tally.bad.append(f"{where}: an error left it half way")
     if code not in (0, 4, -signal.SIGKILL):
         tally.bad.append(f"{where}: exit {code}")
-    seen = frozenset(snapshot(tree.home).items())
+    seen = frozenset(view(tree, tree.home).items())
     if seen not in ground.proved:
         tally.bad += [f"{where}: {what}" for what in go_on(ground, tree)]
         ground.proved.add(seen)
@@ -242,11 +354,14 @@ def go_on(ground: Ground, tree: Tree) -> Iterator[str]:
     cut_off = ground.folder / "cut-off"
     shutil.rmtree(cut_off, ignore_errors=True)
     shutil.copytree(tree.home, cut_off)
-    for command, wanted in ((NONE, ground.original), (ALL, ground.full)):
+    ways = ((NONE, ground.original), (ALL, ground.full))
+    if ground.case.repository:
+        ways = ((ground.case.broken, ground.goal), (COMMIT, ground.full))
+    for command, wanted in ways:
         shutil.rmtree(tree.home)
         shutil.copytree(cut_off, tree.home)
         command(tree)
-        if snapshot(tree.home) != snapshot(wanted.home):
+        if view(tree, tree.home) != view(wanted, wanted.home):
             yield f"the next command did not reach the {wanted.home.name} tree"
 
 
@@ -258,10 +373,13 @@ def survey(
         with tempfile.TemporaryDirectory() as folder:
             ground = Ground(Path(folder), case)
             _, calls = run_child(ground.copy(), case.broken, 0, "")
-            assert calls > 20, calls
+            assert len(calls) > 20, calls
+            points = range(1, len(calls) + 1)
+            if case.repository:  # the disk's own calls are broken in the other cases
+                points = [at for at in points if calls[at - 1] == "git"]
             for kind in kinds:
                 tally = Tally()
-                for at in range(1, calls + 1):
+                for at in [0] if kind in UNKNOWN else points:
                     strike(ground, at, kind, tally)
                 yield case.name, kind, tally
 
@@ -269,7 +387,9 @@ def survey(
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints the table; 1 if anything was bad."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kind", choices=KINDS, action="append", default=[])
+    parser.add_argument(
+        "--kind", choices=(*KINDS, *UNKNOWN), action="append", default=[]
+    )
     parser.add_argument(
         "--case", choices=[case.name for case in CASES], action="append", default=[]
     )
@@ -277,11 +397,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     cases = [case for case in CASES if case.name in options.case] or CASES
     data = pins_data()
     pins._data = lambda: data  # type: ignore[assignment]
-    columns = "{:20} {:24} {:>6} {:>7} {:>6} {:>8} {:>4}"
+    identify_committer()
+    columns = "{:20} {:32} {:>6} {:>7} {:>6} {:>8} {:>4}"
     head = ("command", "fault", "points", "before", "after", "between", "bad")
     print(columns.format(*head))
     total = Tally()
-    for case, kind, tally in survey(options.kind or KINDS, cases):
+    for case, kind, tally in survey(options.kind or (*KINDS, *UNKNOWN), cases):
         states = [tally.states[state] for state in ("before", "after", "between")]
         row = columns.format(case, kind, tally.points, *states, len(tally.bad))
         print(row, flush=True)
