@@ -92,15 +92,15 @@ def light(code: str) -> str:
 
 
 @pytest.mark.tree
-def test_apply_and_rollback_run_where_nothing_heavy_is_installed(
+def test_apply_status_and_rollback_run_where_nothing_heavy_is_installed(
     original: Path, tmp_path: Path
 ) -> None:
     tree = shutil.copytree(original, tmp_path / "tree")
     light(
         f"""
-from patches.commands import apply, rollback
+from patches.commands import apply, rollback, status
 tree = {str(tree)!r}
-sys.exit(apply([tree]) or apply(["--list"]) or rollback([tree]))
+sys.exit(apply([tree]) or apply(["--list"]) or status([tree]) or rollback([tree]))
 """
     )
 
