@@ -83,7 +83,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def rmsnorm(
-    input: Any, weight: Any, eps: float = 1e-6, out: Any = None, **kwargs: Any
+    input: Any, weight: Any, eps: float = 1e-6, out: Any = None, enable_pdl: Any = None
 ) -> Any:
     """flashinfer.norm.rmsnorm in plain torch: input [tokens, hidden]."""
     import torch
@@ -98,7 +98,7 @@ def rmsnorm(
 
 
 def fused_add_rmsnorm(
-    input: Any, residual: Any, weight: Any, eps: float = 1e-6, **kwargs: Any
+    input: Any, residual: Any, weight: Any, eps: float = 1e-6, enable_pdl: Any = None
 ) -> None:
     """flashinfer.norm.fused_add_rmsnorm: both tensors change in place."""
     residual.add_(input)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from verify.engine.compare import Cell, Run, step_ms
 from verify.engine.report import build, show
 from verify.engine.report.model import EngineReport, Start
 from verify.engine.request import TINY, Options, Request
-from verify.engine.server import Server, ServerFailed
+from verify.engine.server import Json, Server, ServerFailed
 from verify.engine.sides import ORIGINAL, Package, Side, Sides
 
 SHORT_TOKENS = 8
@@ -31,39 +32,47 @@ class Found:
 
 
 def work(options: Options) -> Exit:
-    """Measure, print, write. Raises `Refusal`."""
+    """Measure, write, print. Raises `Refusal`."""
     from rich.console import Console
 
     report = bench(options)
     wide = Console() if sys.stdout.isatty() else Console(width=200)
     show.console(report, wide)
-    show.write(report, options.report, options.json)
     return Exit(report.exit_code)
 
 
 def bench(options: Options) -> EngineReport:
-    """Run what the options ask for. Raises `Refusal`."""
+    """Run what the options ask for; the report is written after every start.
+
+    Raises `Refusal`.
+    """
     clock = build.Clock()
     asked = request.read(options)
     found = sides.resolve(options.tree)
     here = environment.look(options.python or sys.executable, found.release)
     sides.check(here.package, found)
+    show.reserve(options.report, options.json)
     with tempfile.TemporaryDirectory(prefix="nsa-engine-") as name:
         folder = Path(name)
         model = options.model
         if model == TINY:
             model = str(tiny.write(folder / TINY, options.seed))
         package = Package(here.package, folder / "package")
-        measured = measure(asked, found, package, here.python, model)
-    return build.build(
-        options, asked, found, here, measured.runs, measured.starts, clock
-    )
+        for measured in measure(asked, found, package, here.python, model):
+            report = build.build(
+                options, asked, found, here, measured.runs, measured.starts, clock
+            )
+            show.write(report, options.report, options.json)
+    return report
 
 
 def measure(
     asked: Request, found: Sides, package: Package, python: str, model: str
-) -> Found:
-    """Every side at every cell, there and back, a start a turn. Raises `Refusal`."""
+) -> Iterator[Found]:
+    """Every side at every cell, there and back; what there is, after every start.
+
+    Raises `Refusal`.
+    """
     measured = Found()
     for steps in dict.fromkeys(cell.steps for cell in asked.cells):
         for turn, side in enumerate(found.turns):
@@ -76,7 +85,7 @@ def measure(
                     server, asked, model, steps, side, turn, package, measured
                 )
             measured.starts.append(start)
-    return measured
+            yield measured
 
 
 def _start(
@@ -118,19 +127,21 @@ def _start(
 
 
 def _run(server: Server, asked: Request, cell: Cell, side: Side, turn: int) -> Run:
-    """A warm-up, then the repetitions: each a short and a long generation."""
-    run = Run(side.name, turn)
-    for repetition in range(1 + asked.repetitions):
-        short, long = (
-            server.generate(
-                seed=asked.seed, lengths=cell.lengths, vocabulary=asked.vocabulary,
-                new_tokens=count,
-            )
-            for count in (SHORT_TOKENS, SHORT_TOKENS + asked.new_tokens)
+    """A long generation to warm up, then the repetitions: each a short and a long one."""
+
+    def generate(count: int) -> Json:
+        return server.generate(
+            seed=asked.seed, lengths=cell.lengths, vocabulary=asked.vocabulary,
+            new_tokens=count,
         )  # fmt: skip
+
+    every = SHORT_TOKENS + asked.new_tokens
+    run = Run(side.name, turn, [generate(every)["requests"]])
+    for _ in range(asked.repetitions):
+        short, long = generate(SHORT_TOKENS), generate(every)
         run.answers.append(long["requests"])
         taken = step_ms(short, long)
-        if repetition and taken is not None:
+        if taken is not None:
             run.step_ms.append(taken)
     return run
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from patcher.results import Exit, Reason, Refusal
 from tests.verify.engine import kit
 from verify.cli import bench
+from verify.engine import engine
 from verify.engine.report import model
 
 QUICK = ("--rounds", "1", "--new-tokens", "12", "--prompt", "20")
@@ -148,6 +151,41 @@ def test_a_fallback_that_is_logged_is_reported(go: Go, tmp_path: Path) -> None:
     assert code == 0
     assert f"3 steps, patched: logged: {line}" in out
     assert "else" not in out
+
+
+def test_a_run_that_is_stopped_leaves_what_it_has(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*arguments: Any) -> Iterator[Any]:
+        for count, found in enumerate(whole(*arguments), 1):
+            yield found
+            if count == 2:
+                raise Refusal(Reason("", "", "stopped"), code=Exit.UNAVAILABLE)
+
+    whole = engine.measure
+    monkeypatch.setattr(engine, "measure", stopped)
+    folder = tmp_path / "out"
+    code, _, err = go(
+        kit.tree(tmp_path / "tree"), *QUICK, "--steps", "3,4", "--report", folder
+    )
+    assert (code, "stopped" in err) == (4, True)
+    found = model.read(folder / "engine.json")
+    assert found.exit_code == 4
+    assert found.summary.startswith("incomplete, 2 of 12 starts")
+    assert [(c.steps, [r.status for r in c.results]) for c in found.cells] == [
+        (3, ["identical", "identical", "not run"])
+    ]
+    assert "Nothing proved" in (folder / "engine.html").read_text()
+
+
+def test_an_output_that_cannot_be_written_is_refused_first(
+    go: Go, tmp_path: Path
+) -> None:
+    tree, file = kit.tree(tmp_path / "tree"), tmp_path / "nowhere/engine.json"
+    code, _, err = go(tree, *QUICK, "--json", file)
+    assert code == 4
+    assert "cannot be written: No such file" in err
+    assert "1 of 6" not in err
 
 
 def test_the_installed_package_is_only_read(go: Go, tmp_path: Path) -> None:

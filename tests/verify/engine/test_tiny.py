@@ -156,7 +156,7 @@ def model(weights: Weights) -> Model:
     return Model(weights)
 
 
-PROMPT, SAID = 300, 50
+PROMPT, SAID = 300, 30
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from verify.engine.report.model import (
     Machine,
     Result,
     Start,
+    Status,
 )
 from verify.engine.request import Options, Request
 from verify.engine.sides import ORIGINAL, Sides
@@ -56,18 +57,26 @@ def build(
     starts: Sequence[Start],
     clock: Clock,
 ) -> EngineReport:
-    """The report of a run, its verdict and exit code."""
-    cells = [_cell(cell, runs[cell], starts, found, asked.seed) for cell in asked.cells]
-    seconds = clock.seconds
+    """The report of the starts so far, its verdict and exit code."""
+    expected = len(found.turns) * len({cell.steps for cell in asked.cells})
+    cells = [
+        _cell(cell, runs[cell], starts, found, asked.seed)
+        for cell in asked.cells
+        if runs[cell]
+    ]
+    code, summary = exit_code(cells, starts), _summary(cells, starts, clock.seconds)
+    if len(starts) < expected:
+        code = Exit.UNAVAILABLE
+        summary = f"incomplete, {len(starts)} of {expected} starts: {summary}"
     return EngineReport(
         schema_version=SCHEMA_VERSION,
         tool=f"nsa-opt {__version__}",
         command=shlex.join(["bench-nsa-opt", *options.arguments]),
         started=clock.started,
-        seconds=seconds,
+        seconds=clock.seconds,
         seed=asked.seed,
-        exit_code=int(exit_code(cells, starts)),
-        summary=_summary(cells, starts, seconds),
+        exit_code=int(code),
+        summary=summary,
         machine=Machine(
             gpu=here.gpu, python=here.version, torch=here.torch, sglang=here.release
         ),
@@ -131,7 +140,7 @@ def _result(
     tokens = sum(len(request["ids"]) for request in answer)
     return Result(
         side=side,
-        status="failed" if failed else "different" if lines else "identical",
+        status=_status(bool(own), failed, bool(lines)),
         differences=list(dict.fromkeys(lines)),
         verify_steps=verify,
         tokens_a_step=tokens / verify if verify else 0.0,
@@ -141,6 +150,12 @@ def _result(
         ratio=_estimate(ratio) if ratio else None,
         verdict=compare.judge(ratio, len(every)) if ratio else None,
     )
+
+
+def _status(ran: bool, failed: bool, differs: bool) -> Status:
+    if failed:
+        return "failed"
+    return "different" if differs else "identical" if ran else "not run"
 
 
 def _summed(histograms: Iterable[list[int]]) -> Iterator[int]:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from verify.engine.compare import Verdict
 
 SCHEMA_VERSION = 1
+Status = Literal["identical", "different", "failed", "not run"]
 SCHEMA_FILE = Path(__file__).with_name("engine.schema.json")
 
 
@@ -30,7 +31,8 @@ class Result(Model):
     """One side at one cell.
 
     status         identical: ids, verify steps and accepted drafts of every request are
-                   the original's in every repetition of every start
+                   the original's in every repetition of every start; not run: the
+                   report is of a run that was stopped
     differences    one line a request, at most; of the original: between its own runs
     verify_steps   of all requests
     tokens_a_step  new tokens by verify step, of all requests: the accept length
@@ -39,7 +41,7 @@ class Result(Model):
     """
 
     side: str
-    status: Literal["identical", "different", "failed"]
+    status: Status
     differences: list[str]
     verify_steps: int
     tokens_a_step: float

@@ -22,10 +22,28 @@ _STYLES = {
     "FASTER": "green", "SLOWER": "red", "UNSURE": "yellow", "different": "bold red",
     "failed": "bold red",
 }  # fmt: skip
+_HEADLINES = {
+    Exit.DONE: ("The same tokens", "good"),
+    Exit.DIFFERS: ("Not the same tokens", "bad"),
+    Exit.UNAVAILABLE: ("Nothing proved", "warn"),
+}
+_JSON = "engine.json"
 _HEADS = (
     "steps", "prompt", "bs", "side", "tokens", "verify steps", "tokens a step",
     "ms a verify step", "x original", "",
 )  # fmt: skip
+
+
+def reserve(folder: Path | None, json_file: Path | None) -> None:
+    """Opens what will be written, before anything is started. Raises `Refusal`."""
+    try:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        for file in (json_file, folder / _JSON if folder else None):
+            if file is not None:
+                file.open("a").close()
+    except OSError as error:
+        raise _unwritable(error) from error
 
 
 def write(report: EngineReport, folder: Path | None, json_file: Path | None) -> None:
@@ -35,13 +53,16 @@ def write(report: EngineReport, folder: Path | None, json_file: Path | None) -> 
         if json_file is not None:
             json_file.write_text(text, encoding="utf-8")
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "engine.json").write_text(text, encoding="utf-8")
+            (folder / _JSON).write_text(text, encoding="utf-8")
             (folder / "engine.html").write_text(page(report), encoding="utf-8")
     except OSError as error:
-        what = f"cannot be written: {error.strerror or error}"
-        reason = Reason(str(error.filename or folder or json_file), "", what)
-        raise Refusal(reason, code=Exit.UNAVAILABLE) from error
+        raise _unwritable(error) from error
+
+
+def _unwritable(error: OSError) -> Refusal:
+    what = f"cannot be written: {error.strerror or error}"
+    reason = Reason(str(error.filename or ""), "", what)
+    return Refusal(reason, code=Exit.UNAVAILABLE)
 
 
 def page(report: EngineReport) -> str:
@@ -49,11 +70,12 @@ def page(report: EngineReport) -> str:
     from verify.report.page import render
 
     machine = report.machine
+    headline, tone = _HEADLINES[Exit(report.exit_code)]
     return render(
         "engine.html",
         report=report,
-        headline="The same tokens" if report.exit_code == 0 else "Not the same tokens",
-        tone="good" if report.exit_code == 0 else "bad",
+        headline=headline,
+        tone=tone,
         facts=[
             ("Release", report.release),
             ("Patches", ", ".join(report.patches)),
