@@ -103,6 +103,12 @@ def app(
     version: shared.Version = False,
 ) -> Exit:
     if engine is not None:
+        others = {
+            "--against": against, "--mode": mode, "--route": route, "--len": length,
+            "--quick": quick, "--curves": curves, "--min-speedup": min_speedup,
+        }  # fmt: skip
+        if strange := [name for name, value in others.items() if value]:
+            raise typer.BadParameter(f"not with --engine: {', '.join(strange)}")
         from verify.engine import engine as server
         from verify.engine.request import Options
 
@@ -113,6 +119,8 @@ def app(
                 str(python) if python else None, json, report, context.obj.arguments,
             )
         )  # fmt: skip
+    if prompt or engine_arg:
+        raise typer.BadParameter("--prompt and --engine-arg go with --engine")
     from verify.bench.bench import BenchOptions, work
     from verify.bench.points import PointError, Request, numbers
 

@@ -215,6 +215,7 @@ def test_a_patch_without_a_gate_has_two_sides(go: Go, tmp_path: Path) -> None:
         (["--prompt", "long"], "--prompt: 'long' is not a positive number"),
         (["--new-tokens", "0"], "--new-tokens: must be positive"),
         (["--engine-arg", "tp_size"], "'tp_size' is not NAME=VALUE"),
+        (["--mode", "decode", "--quick"], "not with --engine: --mode, --quick"),
         (["--engine", "nowhere"], "is no folder with a config.json of a model"),
     ],
 )
@@ -224,6 +225,13 @@ def test_a_wrong_option_is_a_usage_error(
     code, _, err = go(tmp_path, *arguments)
     assert code == 2
     assert said in err
+
+
+def test_its_options_need_engine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench.main([str(tmp_path), "--prompt", "3k"]) == 2
+    assert "go with --engine" in capsys.readouterr().err
 
 
 def test_a_tree_without_patches_is_refused(go: Go, tmp_path: Path) -> None:
