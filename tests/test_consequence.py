@@ -47,9 +47,10 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Any:
         scores: Any, lens: Any, table: Any, out: Any, page: int, plan: Any
     ) -> None:
         for row, length in enumerate(lens.tolist()):
+            at = out[row].long()
             if length <= LONG or plan[row + 1]:
-                best = scores[row, :length].topk(out.shape[1]).indices
-                out[row] = (table[row, best // page] * page + best % page).int()
+                at = scores[row, :length].topk(out.shape[1]).indices
+            out[row] = (table[row, at // page] * page + at % page).int()
 
     stub(
         "deep_gemm",
@@ -92,7 +93,7 @@ def test_the_plan_is_wrong_before_and_right_after(
     sides = {s: script.side(tmp_path / s, "cpu") for s in ("before", "after")}
     wrong = {name: [row["wrong"] for row in one["topk"]] for name, one in sides.items()}
     assert wrong == {"before": [[0, 0], [2, 0]], "after": [[0, 0], [0, 0]]}
-    assert [row["unwritten"] for row in sides["before"]["topk"]] == [0, 4096]
+    assert [row["left"] for row in sides["before"]["topk"]] == [0, 4096]
     text = script.tables(sides)
     assert f"| 2 x {LONG + 64:,} | 2 of 2 | 0 of 2 | 0 of 2 | 4,096 of 4,096 |" in text
     assert "plain torch" in text

@@ -87,9 +87,10 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Any:
         scores: Any, lens: Any, table: Any, out: Any, page: int, plan: Any
     ) -> None:
         for row in range(len(lens)):
+            at = out[row].long()
             if plan[row] > 64:
-                best = scores[row].topk(out.shape[1]).indices
-                out[row] = (table[row, best // page] * page + best % page).int()
+                at = scores[row].topk(out.shape[1]).indices
+            out[row] = (table[row, at // page] * page + at % page).int()
 
     def put(text: str) -> None:
         for name in [n for n in sys.modules if n.partition(".")[0] == "sglang"]:

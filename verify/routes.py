@@ -19,7 +19,8 @@ DECODE = ("decode", "decode@runner")
 EXPANDED = ("target_verify", "draft_extend")
 PLAIN = "decode@plain"
 _DRIVERS = {"decode": "multi", "decode@runner": "runner"}
-GATES = tuple(dict.fromkeys(about.gate for about in all_about()))
+# A patch without routes mends what others run: its gate stays as the user has it.
+GATES = tuple(dict.fromkeys(about.gate for about in all_about() if about.routes))
 OFF = dict.fromkeys(GATES, "0")
 
 
@@ -32,6 +33,7 @@ class Route(RouteData):
     on        gates that are on; all the others are off
     unset     no gate variable is set at all: what a server has that nobody configured
     few       how many scenarios are enough, 0 for all of them
+    dsa       of family C
     """
 
     patch: str = ""
@@ -39,6 +41,7 @@ class Route(RouteData):
     on: tuple[str, ...] = ()
     unset: bool = False
     few: int = 0
+    dsa: bool = False
 
     @property
     def label(self) -> str:
@@ -144,6 +147,50 @@ def baseline_driver(mode: str, in_tree: bool) -> str:
     if mode == "decode" and in_tree:
         return "loop"
     return _DRIVERS.get(mode, "base")
+
+
+_PRECOMPUTED = "replay call _precompute_replay_metadata"
+# Up to 0.5.14 it can be switched off.
+_PRECOMPUTE_GATE = tuple(a.gate for a in all_about() if a.name == "precompute")
+_DSA = (
+    Route(
+        "precomputed",
+        ("decode",),
+        must=(_PRECOMPUTED,),
+        kernels=True,
+        dsa=True,
+        on=_PRECOMPUTE_GATE,
+    ),
+    Route(
+        "original",
+        ("target_verify",),
+        must=PAIR,
+        pair=True,
+        kernels=True,
+        dsa=True,
+        on=_PRECOMPUTE_GATE,
+    ),
+)
+"""Upstream's own replay of family C, against each backend's alone.
+
+From 4 steps on three backends are copied to at once: not every copy is a call.
+"""
+
+
+def upstream(family: str, patches: Collection[str]) -> tuple[Route, ...]:
+    """The routes of a tree whose release has a precompute, driven against itself."""
+    if family == "C":
+        return _DSA
+    return tuple(
+        replace(
+            route,
+            modes=("decode",) if "decode" in route.modes else route.modes,
+            must=(_PRECOMPUTED,) if route.name == "precomputed" else route.must,
+        )
+        for route in ROUTES
+        if set(route.patches) <= set(patches)
+        and (route.name, route.pair) != ("original", False)
+    )
 
 
 def available(

@@ -25,6 +25,7 @@ from verify.report.model import Report
 from verify.report.write import write, write_refusal
 from verify.sides.source import Pair, resolve, snapshot
 from verify.worker.scenario import ScenarioError, parse
+from verify.worker.tree import tails
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def verify(options: Options) -> Report:
             "baseline": snapshot(pair.baseline, pair.candidate, old),
             "candidate": snapshot(pair.candidate, pair.baseline, new),
         }
+        contract = tails.contract(new) if pair.candidate.dsa else ()
         setup = Setup(
             old,
             new,
@@ -113,6 +115,7 @@ def verify(options: Options) -> Report:
         reduced=plan.reduced,
         started=started.isoformat(timespec="seconds"),
         seconds=time.monotonic() - began,
+        contract=contract,
     )
     return build(context, ran, counters)
 
@@ -166,6 +169,8 @@ def _plan(
 
 
 def _unseen(pair: Pair) -> tuple[str, ...]:
+    if pair.candidate.dsa:
+        return tails.NOT_COVERED
     if pair.in_tree and pair.candidate.foreign:
         return ("EAGLEDraftCudaGraphRunner: driven only in a tree patched by nsa-opt",)
     return ()
@@ -174,7 +179,10 @@ def _unseen(pair: Pair) -> tuple[str, ...]:
 def _routes(options: Options, pair: Pair) -> tuple[routes.Route, ...]:
     """The routes asked for that the candidate has; all of them if none was asked for."""
     candidate = pair.candidate
-    found = routes.available(candidate.patches(), pair.in_tree, candidate.foreign)
+    if pair.in_tree and candidate.family in ("B", "C"):
+        found = routes.upstream(candidate.family, candidate.patches())
+    else:
+        found = routes.available(candidate.patches(), pair.in_tree, candidate.foreign)
     if not options.routes:
         return found
     for name in options.routes:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from patcher.tree.outline import Outline, folded, sha256, symbols, unfolded
-from patcher.tree.pins import FAMILIES, PINNED, Family, hashes_of, order
+from patcher.tree.outline import Outline, folded, sha256, unfolded
+from patcher.tree.pins import FAMILIES, PINNED, family_of, hashes_of, order
 
 PINS = Path(__file__).with_name("pins.json")
 EMPTY: dict[str, Any] = {"releases": {}, "files": {}, "outlines": {}}
@@ -59,17 +59,6 @@ def with_release(pins: Mapping[str, Any], wheel: Path) -> dict[str, Any]:
             if (known := _known([hashes[r].get(file) for r in releases], outlines))
         },
     }
-
-
-def family_of(content: Mapping[str, bytes]) -> Family:
-    """The family of a release with these pinned files."""
-    if any(file.endswith("/dsa_backend.py") for file in content):
-        return "C"
-    if any(file.endswith("/nsa_backend_mtp_precompute.py") for file in content):
-        return "B"
-    backend = content.get(PINNED[0], b"")
-    several = any(name.endswith("MultiStepBackend") for name in symbols(backend))
-    return "A" if several else "too-old"
 
 
 def _runs(hashes: list[tuple[str, str | None]]) -> dict[str, str | None]:

@@ -22,6 +22,7 @@ from patcher.tree.outline import (
     Outline,
     differences,
     sha256,
+    symbols,
     unfolded,
 )
 
@@ -185,6 +186,19 @@ def outline(digest: str) -> Outline | None:
         if known is not None:
             return known
     return None
+
+
+def family_of(content: Mapping[str, bytes]) -> Family:
+    """The family of a tree with these pinned files."""
+    if PINNED[2] in content:
+        return "C"
+    if PINNED[5] in content:
+        return "B"
+    several = any(
+        name.endswith("MultiStepBackend")
+        for name in symbols(content.get(PINNED[0], b""))
+    )
+    return "A" if several else "too-old"
 
 
 def order(release: str) -> list[int]:

@@ -13,6 +13,7 @@ ABOUT = About(
     summary="refresh the DeepGEMM schedule and the top-k plan of every draft step",
     source="docs/upstream",
     gate="SGLANG_NSA_REFRESH_REPLAY_PLANS",
+    sign="SGLANG_NSA_REFRESH_REPLAY_PLANS",
     families=("B", "C"),
     unfit={"A": "every draft step refreshes its own there"},
 )

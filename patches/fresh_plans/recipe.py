@@ -8,6 +8,7 @@ from __future__ import annotations
 from patcher.recipe import Patch
 from patcher.steps import (
     Choose,
+    Drop,
     HasGlobal,
     HasMethod,
     HasStatement,
@@ -25,6 +26,8 @@ COPY = f"{REPLAY}_from_precomputed"
 OUT_GRAPH = "init_forward_metadata_out_graph"
 NSA_MULTI = "NativeSparseAttnMultiStepBackend"
 DSA_MULTI = "DeepseekSparseAttnMultiStepBackend"
+
+CURRENT = "backend.forward_metadata = metadata"
 
 # What follows the copy to the first three backends, in the branch of four and more steps.
 THE_REST = f"""
@@ -54,6 +57,14 @@ def dsa(source: str) -> InsertBefore:
         anchor=THE_REST,
         payload=PAYLOAD / "dsa_backend.py",
         source=f"{source}.{OUT_GRAPH}",
+        # From 0.5.20 on upstream sets it.
+        adapt=tuple(
+            Drop(
+                statement=f"self.attn_backends[{i}].forward_metadata = metadata{i}",
+                when=HasStatement(f"{DSA_MULTI}.{OUT_GRAPH}", CURRENT),
+            )
+            for i in range(3)
+        ),
     )
 
 
@@ -95,13 +106,13 @@ FAMILY_C: tuple[Step, ...] = (
         for symbol in (
             "_to_2d_context_lens",
             "DeepseekSparseAttnBackend._refresh_paged_mqa_schedule_metadata",
-            "DeepseekSparseAttnBackend._refresh_topk_v2_plan",
+            "DeepseekSparseAttnBackend._build_topk_v2_plan",
         )
     ),
     # From 0.5.15 on there are methods that refresh, and a top-k plan.
     Choose(
         file=DSA_BACKEND,
-        when=HasMethod("DeepseekSparseAttnBackend", "_refresh_topk_v2_plan"),
+        when=HasMethod("DeepseekSparseAttnBackend", "_build_topk_v2_plan"),
         then=dsa("CopyThree"),
         otherwise=dsa("CopyThreeSchedule"),
     ),

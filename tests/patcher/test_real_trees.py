@@ -162,9 +162,9 @@ def test_a_decision_that_is_copied_must_be_a_known_one(tmp_path: Path) -> None:
         ),
         (
             "0.5.23",
-            "        if metadata.topk_v2_plan is None:\n            return\n",
-            "        if metadata.topk_v2_plan is None or self.frozen:\n            return\n",
-            "DeepseekSparseAttnBackend._refresh_topk_v2_plan",
+            "        return plan_topk_v2(seqlens_expanded)\n",
+            "        return plan_topk_v2(seqlens_expanded, self.bound)\n",
+            "DeepseekSparseAttnBackend._build_topk_v2_plan",
         ),
     ],
 )

@@ -8,7 +8,7 @@ get a smaller set there that still has every edge once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -58,6 +58,8 @@ def _short(route: Route, mode: str, device: str) -> list[Scenario]:
     """Those that run on any device."""
     if route.few:
         return _sample(mode, route.few)
+    if route.dsa:
+        return _dsa(mode)
     falls_back = bool(route.blocked)
     few = route.brief or (device == "cpu" and (route.kernels or falls_back))
     if mode == "decode":
@@ -65,6 +67,30 @@ def _short(route: Route, mode: str, device: str) -> list[Scenario]:
     if mode == "decode@runner":
         return _runner(brief=(device == "cpu" and not route.shares) or route.brief)
     return _expanded(mode, few)
+
+
+def _dsa(mode: str) -> list[Scenario]:
+    """Family C, whose generation is a Triton kernel: small tables, every setting.
+
+    More than 30 rows, since fewer have no top-k plan; 3 steps and fewer copy to each
+    backend, 4 to three at once, more to the rest one by one.
+    """
+    settings = {
+        name: _SETTINGS[name] for name in ("impl", "seq_bits", "row_bits", "kv")
+    }
+    steps = (3, 4, 2, 5, 7) if mode == "decode" else (1,)
+    rows = pairwise({"steps": steps, **settings}, 5)
+    small: dict[str, Any] = {"capture": (1, 3), "context": 200, "topk": 64}
+    found = [
+        Scenario(mode, script="tour4" if number < 2 else "tour3", **small, **row)
+        for number, row in enumerate(rows)
+    ]
+    wide = [
+        Scenario(mode, n, 64, "fa3", 64, 64, (2, 32), 130, 64, 2, script="tour2")
+        for n in ((3, 4) if mode == "decode" else (1,))
+    ]
+    paged = Scenario(mode, steps[1 % len(steps)], 1, "fa3", 32, 32, (1, 3), 100, 64)
+    return [*found, *wide, replace(paged, script="recapture3")]
 
 
 def _reduced(routes: tuple[Route, ...], device: str) -> list[str]:

@@ -14,6 +14,14 @@ from verify.worker.protocol import Extent, Observation, Owned, View
 _GRID = (24, 72)
 _CHUNK = 4096  # elements
 _CODES = {1: "B", 2: "h", 4: "i", 8: "q"}
+_NOT_WRITTEN = "not written (still poison)"
+_STALE = "stale (left from an earlier replay)"
+_FOLLOWS = {
+    "paged_mqa_schedule_metadata": "so the indexer is slow",
+    "topk_v2_plan": "so KV slots are wrong beyond 65,536 tokens at batch sizes 31-512",
+}
+"""What a server sees of a buffer that was not refreshed."""
+
 _PLACES = 4096  # differing elements that are looked at for one outside a guard band
 
 
@@ -106,8 +114,12 @@ def explain(
     extent = owned["storages"][storage]
     element, place, guards = _first(old, new, owned, storage, bs)
     first, end = _data(extent)
+    what = place.guard or _why(contents, element, owner)
+    notes = ["guard bands changed too"] if guards and not place.guard else []
+    if what in (_NOT_WRITTEN, _STALE):
+        notes += [text for name, text in _FOLLOWS.items() if place.field.endswith(name)]
     return Difference(
-        what=place.guard or _why(contents, element, owner),
+        what=what,
         owner=owner,
         field=place.field,
         replay=replay,
@@ -117,7 +129,7 @@ def explain(
         new=str(new.values[element]),
         count=old.count(new, first, end),
         total=end - first,
-        note="guard bands changed too" if guards and not place.guard else "",
+        note="; ".join(notes),
         spread=_spread(place.view, old, new),
         batch=batch,
     )
@@ -155,9 +167,9 @@ def _why(contents: Contents, element: int, owner: str) -> str:
     if old == start:
         return "untouched region changed"
     if new == start:
-        return "not written (still poison)"
+        return _NOT_WRITTEN
     if new == contents.before_new.values[element] != old:
-        return "stale (left from an earlier replay)"
+        return _STALE
     if old == contents.before_old.values[element]:
         return "changed where the baseline kept the earlier value"
     return "wrong value"

@@ -30,6 +30,7 @@ class Context:
     reduced: tuple[str, ...]
     started: str
     seconds: float
+    contract: tuple[str, ...] = ()
 
 
 def build(
@@ -298,6 +299,7 @@ def _notes(context: Context, cells: list[r.Cell]) -> Iterable[str]:
         and context.hashes["baseline"] == context.hashes["candidate"]
     ):
         yield "both sides have the same files: this compares a tree with itself"
+    yield from context.contract
     for cell in cells:
         for note in cell.notes:
             yield f"{cell.mode}/{cell.route}: {note}"

@@ -56,13 +56,22 @@ class Finding:
         outcome = self.case.outcome
         if isinstance(outcome, Broken):
             return [*lines, *outcome.where]
-        first, *others = _differences(self.case)
+        first = _differences(self.case)[0]
         if first.batch:
             lines.append(f"batch (lengths@rows+accepted): {_short(first.batch)}")
-        also = dict.fromkeys(_name(d) for d in others if _name(d) != _name(first))
+        also = self._also()
         if also:
             lines.append(f"then also: {', '.join(also)}")
         return lines
+
+    def _also(self) -> list[str]:
+        """Other buffers that differ in any of the cases, and what follows of them."""
+        notes: dict[str, str] = {}
+        for case in (self.case, *self.cases):
+            for difference in _differences(case):
+                if not _same(difference, self.case):
+                    notes.setdefault(_name(difference), difference.note)
+        return [f"{name} ({note})" if note else name for name, note in notes.items()]
 
     def _extent(self) -> str:
         counts = [_count(len(self.cases), "case"), _count(self.scenarios, "scenario")]

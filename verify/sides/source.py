@@ -21,7 +21,7 @@ from patcher.disk.manifest import Manifest
 from patcher.disk.preconditions import current, half
 from patcher.results import Exit, Reason, Refusal
 from patcher.tree.find import Tree, find_tree
-from patcher.tree.pins import identify, pins
+from patcher.tree.pins import PINNED, Family, family_of, identify, pins
 from patches import all_about
 
 _ATTENTION = "sglang/srt/layers/attention"
@@ -36,6 +36,24 @@ IF_THERE = (
     f"{_ATTENTION}/nsa/nsa_backend_mtp_precompute.py",
     f"{_ATTENTION}/nsa/nsa_mtp_verification.py",
     "sglang/srt/speculative/eagle_draft_cuda_graph_runner.py",
+)
+DSA_BACKEND = f"{_ATTENTION}/dsa_backend.py"
+NEEDED_DSA = (
+    DSA_BACKEND,
+    f"{_ATTENTION}/base_attn_backend.py",
+    f"{_ATTENTION}/dsa/utils.py",
+    "sglang/srt/environ.py",
+    "sglang/srt/model_executor/forward_batch_info.py",
+    f"{_ATTENTION}/dsa/dsa_backend_mtp_precompute.py",
+    f"{_ATTENTION}/dsa/dsa_topk_backend.py",
+)
+IF_THERE_DSA = (
+    f"{_ATTENTION}/dsa/dsa_backend_kpool.py",
+    f"{_ATTENTION}/dsa/dsa_metadata_manager.py",
+    f"{_ATTENTION}/dsa/dsa_mtp_verification.py",
+    f"{_ATTENTION}/triton_ops/dsa_metadata.py",
+    "sglang/kernels/ops/attention/dsa_metadata.py",
+    "sglang/kernels/ops/attention/dsa/metadata.py",
 )
 _MARKER = b"# nsa-opt:"
 _NEW_MODULES = (f"{_ATTENTION}/nsa/", "sglang/srt/speculative/")
@@ -65,11 +83,33 @@ class Source:
         Those that its manifest says were applied, found or not, and those of which
         stands there what only they bring.
         """
-        files = (NEEDED[0], *IF_THERE, *self.extra)
+        files = (*self.needed, *self.if_there, *self.extra)
         there = b"\n".join(self.read(file) or b"" for file in files)
         applied = {patch.partition(" ")[0] for patch in self.applied}
         signed = {a.name for a in all_about() if a.sign.encode() in there}
         return frozenset(applied | signed)
+
+    @property
+    def dsa(self) -> bool:
+        """Whether it is of family C; a `nsa_backend.py` beside that is a shim."""
+        return self.read(DSA_BACKEND) is not None
+
+    @property
+    def family(self) -> Family:
+        """The family that its files are laid out as."""
+        files = (*PINNED[:1], *NEEDED_DSA, *IF_THERE)
+        content = {file: self.read(file) for file in files}
+        return family_of({f: data for f, data in content.items() if data is not None})
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Modules that a worker imports for real, the backend's first."""
+        return NEEDED_DSA if self.dsa else NEEDED
+
+    @property
+    def if_there(self) -> tuple[str, ...]:
+        """The same, of some releases."""
+        return IF_THERE_DSA if self.dsa else IF_THERE
 
     @property
     def foreign(self) -> bool:
@@ -116,7 +156,9 @@ def resolve(
     originals = _originals(tree, applied)
     if baseline is None:
         _require_pinned(originals)
-    return Pair(originals, candidate, False)
+    # Upstream's own replay is what patches of later families mend: compare with its
+    # backends, each computing for itself.
+    return Pair(originals, candidate, candidate.family in ("B", "C"))
 
 
 def _require_pinned(originals: Source) -> None:
@@ -236,19 +278,20 @@ def snapshot(source: Source, other: Source, folder: Path) -> Mapping[str, str]:
     Raises `Refusal` where a needed module is missing.
     """
     hashes: dict[str, str] = {}
-    waiting = [*NEEDED, *IF_THERE, *source.extra]
+    needed = source.needed
+    waiting = [*needed, *source.if_there, *source.extra]
     while waiting:
         rel = waiting.pop(0)
         data = source.read(rel)
         if rel in hashes or data is None:
-            if data is None and rel in NEEDED:
+            if data is None and rel in needed:
                 raise Refusal(_missing(source, rel))
             continue
         hashes[rel] = _sha256(data)
         target = folder / rel
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
-        if rel not in (*NEEDED[1:2], *NEEDED[4:]):
+        if rel not in (needed[1], needed[4]):
             waiting += [
                 name
                 for name in _imports(data)
@@ -262,7 +305,7 @@ def _missing(source: Source, rel: str) -> Reason:
         rel,
         "",
         f"is not in {source.label}",
-        "only releases with sglang's NSA backend (0.5.3 to 0.5.12) can be verified",
+        "only releases with sglang's NSA or DSA backend (from 0.5.3 on) can be verified",
     )
 
 

@@ -15,7 +15,17 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict, final
 
+_PLAN = "plan_topk_v2: a stand-in of the same shape, for rows longer than 64 tokens"
+_COPIES = "the tree's JIT CUDA copy kernels: plain copies"
+_KERNELS = "sglang.kernels.ops.attention"
 STANDINS = {
+    "sglang.jit_kernel.dsv4.topk": _PLAN,
+    f"{_KERNELS}.dsv4.topk": _PLAN,
+    f"{_KERNELS}.fused_metadata_copy": _COPIES,
+    f"{_KERNELS}.dsa.fused_metadata_copy": _COPIES,
+    f"{_KERNELS}.flash_mla_interface": (
+        "get_mla_metadata: a deterministic stand-in of the same shapes"
+    ),
     "sgl_kernel.flash_mla": "get_mla_metadata: a deterministic stand-in of the same shapes",
     "flash_mla": "get_mla_metadata: a deterministic stand-in of the same shapes",
     "deep_gemm": "get_paged_mqa_logits_metadata: a deterministic stand-in of the same shape",

@@ -28,7 +28,7 @@ class Session:
         import torch
 
         from verify.worker.play import draft_runner, drivers
-        from verify.worker.tree import standins, stubs
+        from verify.worker.tree import family, standins, stubs
         from verify.worker.tree.isolate import (
             FORWARD_BATCH,
             Installed,
@@ -53,6 +53,10 @@ class Session:
             answers = {**stubs.overrides(lambda: self.topk), **draft_runner.overrides()}
             modules = standins.modules()
             modules[FORWARD_BATCH] = forward_batch_info(snapshot)
+            if family.is_dsa(snapshot):
+                answers = family.merged(answers, family.overrides(lambda: self.topk))
+                modules.update(family.modules())
+                vars(modules[FORWARD_BATCH])["build_inner_fb_view"] = family.inner_view
             self.finder = Isolated(snapshot, modules, answers, blocked, on_cpu)
         if self.device != "cpu":
             # Some of it is put off, and imports what is blocked.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import deep_gemm
+import torch
 
 from sglang.srt.environ import envs
 from sglang.srt.layers.attention.dsa_backend import (
@@ -32,8 +33,16 @@ class CopyThreeSchedule(DeepseekSparseAttnMultiStepBackend):
                 64,
                 deep_gemm.get_num_sms(),
             )
-            for metadata in (metadata0, metadata1, metadata2):
-                metadata.paged_mqa_schedule_metadata.copy_(new_schedule)
+            torch._foreach_copy_(
+                [
+                    metadata.paged_mqa_schedule_metadata
+                    for metadata in (metadata0, metadata1, metadata2)
+                ],
+                [new_schedule] * 3,
+            )
+            self.attn_backends[0].forward_metadata = metadata0
+            self.attn_backends[1].forward_metadata = metadata1
+            self.attn_backends[2].forward_metadata = metadata2
 
 
 class CopyThree(DeepseekSparseAttnMultiStepBackend):
@@ -50,10 +59,18 @@ class CopyThree(DeepseekSparseAttnMultiStepBackend):
             envs.SGLANG_NSA_REFRESH_REPLAY_PLANS.get()
             and metadata0.paged_mqa_schedule_metadata is not None
         ):
-            for backend, metadata in zip(
-                self.attn_backends, (metadata0, metadata1, metadata2)
-            ):
-                backend._refresh_paged_mqa_schedule_metadata(
-                    metadata, _to_2d_context_lens(metadata.cache_seqlens_int32, bs)
-                )
-                backend._refresh_topk_v2_plan(metadata)
+            # Every step has the same lengths: computed once, copied in one launch.
+            first, others = self.attn_backends[0], (metadata1, metadata2)
+            first._refresh_paged_mqa_schedule_metadata(
+                metadata0, _to_2d_context_lens(metadata0.cache_seqlens_int32, bs)
+            )
+            stale = [metadata.paged_mqa_schedule_metadata for metadata in others]
+            fresh = [metadata0.paged_mqa_schedule_metadata] * 2
+            if metadata0.topk_v2_plan is not None:
+                new_plan = first._build_topk_v2_plan(metadata0.dsa_seqlens_expanded)
+                stale += [metadata.topk_v2_plan for metadata in (metadata0, *others)]
+                fresh += [new_plan] * 3
+            torch._foreach_copy_(stale, fresh)
+            self.attn_backends[0].forward_metadata = metadata0
+            self.attn_backends[1].forward_metadata = metadata1
+            self.attn_backends[2].forward_metadata = metadata2

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import torch
+
 from sglang.srt.environ import envs
 from sglang.srt.layers.attention.nsa_backend import (
     NativeSparseAttnBackend,
@@ -48,8 +50,16 @@ class CopyThree(NativeSparseAttnMultiStepBackend):
             new_schedule = deep_gemm.get_paged_mqa_logits_metadata(
                 precomputed.seqlens_expanded, 64, deep_gemm.get_num_sms()
             )
-            for metadata in (metadata0, metadata1, metadata2):
-                metadata.paged_mqa_schedule_metadata.copy_(new_schedule)
+            torch._foreach_copy_(
+                [
+                    metadata.paged_mqa_schedule_metadata
+                    for metadata in (metadata0, metadata1, metadata2)
+                ],
+                [new_schedule] * 3,
+            )
+            self.attn_backends[0].forward_metadata = metadata0
+            self.attn_backends[1].forward_metadata = metadata1
+            self.attn_backends[2].forward_metadata = metadata2
 
 
 # From 0.5.12 on DeepGEMM takes the lengths as [batch size, 1].
@@ -74,5 +84,13 @@ class CopyThree2D(NativeSparseAttnMultiStepBackend):
                 64,
                 deep_gemm.get_num_sms(),
             )
-            for metadata in (metadata0, metadata1, metadata2):
-                metadata.paged_mqa_schedule_metadata.copy_(new_schedule)
+            torch._foreach_copy_(
+                [
+                    metadata.paged_mqa_schedule_metadata
+                    for metadata in (metadata0, metadata1, metadata2)
+                ],
+                [new_schedule] * 3,
+            )
+            self.attn_backends[0].forward_metadata = metadata0
+            self.attn_backends[1].forward_metadata = metadata1
+            self.attn_backends[2].forward_metadata = metadata2

@@ -283,4 +283,4 @@ def test_releases_are_added_from_their_wheels(
 def test_the_family_follows_from_the_files(
     files: dict[str, bytes], family: str
 ) -> None:
-    assert add_release.family_of(files) == family
+    assert pins.family_of(files) == family

@@ -18,7 +18,9 @@ draft_extend   the whole static buffers, [max_bs]; accept lengths of the batch a
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -57,8 +59,22 @@ class NotApplicable(Exception):
     """The tree has no such path; the message says what is missing. Not a failure."""
 
 
+@dataclass(frozen=True)
+class Names:
+    """Where a family's backends are, and what they are called."""
+
+    module: str
+    backend: str
+    multi: str
+
+
+NSA = Names(BACKEND, "NativeSparseAttnBackend", "NativeSparseAttnMultiStepBackend")
+
+
 class Driver:
     """One captured state. Subclasses say how to capture and how to replay."""
+
+    names = NSA
 
     def __init__(
         self, scenario: Scenario, seed: int, device: str, guarded: bool = True
@@ -67,8 +83,9 @@ class Driver:
         self.device = device
         self.given = {}
         self.guards = GuardBands(device, guarded)
-        self.module = real_module(BACKEND)
-        EVIDENCE.watch_calls(self.module.NativeSparseAttnBackend)
+        self.module = real_module(self.names.module)
+        self.backend = getattr(self.module, self.names.backend)
+        EVIDENCE.watch_calls(self.backend)
         modes = importlib.import_module(FORWARD_BATCH).ForwardMode
         self.mode = getattr(modes, scenario.mode.upper(), None)
         if self.mode is None:
@@ -199,7 +216,7 @@ class MultiStep(Driver):
     """Decode through the multi-step backend's own replay."""
 
     def build(self) -> None:
-        multi = getattr(self.module, "NativeSparseAttnMultiStepBackend", None)
+        multi = getattr(self.module, self.names.multi, None)
         if multi is None:
             raise NotApplicable("this tree has no multi-step backend")
         self.multi = multi(self.model_runner, 1, self.scenario.steps)
@@ -241,7 +258,7 @@ class Base(Driver):
         return 1 if self.scenario.mode == "decode" else self.scenario.draft
 
     def build(self) -> None:
-        self.backends = [self.module.NativeSparseAttnBackend(self.model_runner)]
+        self.backends = [self.backend(self.model_runner)]
 
     def init_state(self) -> None:
         bs = self.scenario.max_bs
@@ -276,16 +293,15 @@ class PrecomputedPair(Base):
     def replay(self, replay: Replay, around: Around = plainly) -> int:
         batch, backend = self.batch(replay), self.backends[0]
         bs: int = batch.batch_size
+        names = ("req_pool_indices", "seq_lens", "seq_lens_cpu", "spec_info")
+        given = {name: getattr(batch, name) for name in names}
+        given.update(bs=bs, forward_mode=self.mode)
+        # From 0.5.14 on without `spec_info`.
+        known = inspect.signature(backend._precompute_replay_metadata).parameters
+        given = {name: value for name, value in given.items() if name in known}
 
         def both() -> None:
-            precomputed = backend._precompute_replay_metadata(
-                bs=bs,
-                req_pool_indices=batch.req_pool_indices,
-                seq_lens=batch.seq_lens,
-                seq_lens_cpu=batch.seq_lens_cpu,
-                forward_mode=self.mode,
-                spec_info=batch.spec_info,
-            )
+            precomputed = backend._precompute_replay_metadata(**given)
             backend.init_forward_metadata_replay_cuda_graph_from_precomputed(
                 bs=bs, precomputed=precomputed, forward_mode=self.mode
             )

@@ -6,12 +6,14 @@ import torch
 
 from verify.worker.observe import guards
 from verify.worker.observe.evidence import EVIDENCE, HostReads
+from verify.worker.observe.live import Contract
 from verify.worker.observe.observe import Observer
-from verify.worker.play import scripts
+from verify.worker.play import dsa, scripts
 from verify.worker.play.draft_runner import DraftRunner
 from verify.worker.play.drivers import Base, Driver, Loop, MultiStep, PrecomputedPair
 from verify.worker.protocol import Played
 from verify.worker.scenario import Replay, Scenario, replays_text
+from verify.worker.tree import family
 
 DRIVERS: dict[str, type[Driver]] = {
     "multi": MultiStep,
@@ -36,23 +38,34 @@ def play(
     """
     guards.release_all()
     EVIDENCE.reset()
-    driver = DRIVERS[driver_name](scenario, seed, device, guarded)
+    drivers = dsa.DRIVERS if family.is_dsa_here() else DRIVERS
+    driver = drivers[driver_name](scenario, seed, device, guarded)
     observer = Observer(driver)
-    observer.poison(poison)
+    contract = Contract(driver, driver_name in ("loop", "base"))
+
+    def spoil() -> None:
+        observer.poison(poison)
+        if family.is_dsa_here():
+            contract.start()
+
+    spoil()
     observations = [observer.observe(0, 0, "")]
     number = 0
     for replay in scripts.replays(scenario, seed):
         if replay.recapture is not None:
             driver.recapture(replay.recapture)
-            observer.poison(poison)
+            spoil()
             observations.append(observer.observe(number, 0, ""))
             continue
         number += 1
         observer.poison_seen(poison)
         driver.pools.change(number, replay)
+        contract.before()
         bs = _replay(driver, replay)
         if torch.device(device).type == "cuda":
             torch.cuda.synchronize()
+        if family.is_dsa_here():
+            contract.after(bs)
         observations.append(observer.observe(number, bs, replays_text((replay,))))
     found = EVIDENCE.found()
     return Played(

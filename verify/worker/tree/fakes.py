@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from verify.worker.scenario import Replay, Scenario
+from verify.worker.tree import family
 from verify.worker.tree.stubs import Record
 
 HIDDEN = 8
@@ -105,9 +106,7 @@ def model_runner(scenario: Scenario, pools: Pools) -> Any:
         server_args=Record(
             nsa_prefill_backend=scenario.prefill,
             nsa_decode_backend=scenario.impl,
-            speculative_eagle_topk=1 if speculative else None,
-            speculative_num_steps=scenario.steps if speculative else None,
-            speculative_num_draft_tokens=scenario.draft if speculative else None,
+            **family.server_args(scenario),
             enable_deterministic_inference=False,
             enable_torch_compile=False,
             disable_cuda_graph_padding=False,
@@ -126,6 +125,7 @@ def model_runner(scenario: Scenario, pools: Pools) -> Any:
         ),
         token_to_kv_pool=Record(
             nsa_kv_cache_store_fp8=fp8,
+            dsa_kv_cache_store_fp8=fp8,
             kv_cache_dim=656 if fp8 else 576,
             dtype=torch.float8_e4m3fn if fp8 else torch.bfloat16,
         ),

@@ -81,11 +81,12 @@ def seqlens_expand(
     return (starts + index - heads).to(torch.int32)
 
 
-def _module(name: str, **members: Any) -> ModuleType:
-    module = ModuleType(name)
-    module.__path__ = []
-    module.__dict__.update(members)
-    return module
+def module(name: str, **members: Any) -> ModuleType:
+    """A module of these members."""
+    made = ModuleType(name)
+    made.__path__ = []
+    made.__dict__.update(members)
+    return made
 
 
 REAL = ("deep_gemm", "sgl_kernel.flash_mla", "flash_mla")
@@ -111,19 +112,19 @@ def modules() -> dict[str, ModuleType]:
     from verify.worker.tree import plain_copies
 
     found = {
-        "deep_gemm": _module(
+        "deep_gemm": module(
             "deep_gemm",
             get_paged_mqa_logits_metadata=get_paged_mqa_logits_metadata,
             get_num_sms=lambda: NUM_SMS,
         ),
-        "sglang.jit_kernel.fused_metadata_copy": _module(
+        "sglang.jit_kernel.fused_metadata_copy": module(
             "sglang.jit_kernel.fused_metadata_copy",
             fused_metadata_copy_cuda=plain_copies.one,
             fused_metadata_copy_multi_cuda=plain_copies.three,
         ),
     }
     for name in ("sgl_kernel.flash_mla", "flash_mla"):
-        found[name] = _module(
+        found[name] = module(
             name,
             get_mla_metadata=get_mla_metadata,
             flash_mla_with_kvcache=None,

@@ -1,0 +1,200 @@
+"""What family C (DSA, from 0.5.13 on) asks of the runtime otherwise than NSA does.
+
+A tree is of it when it has `dsa_backend.py`; a `nsa_backend.py` beside that is a shim that
+points there. Up to 0.5.16 settings come from `server_args`, later from getters of
+`sglang.srt.runtime_context`; both are answered here for one rank on an H200.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from verify.worker.scenario import Scenario
+from verify.worker.tree import plain_copies, standins, tails
+from verify.worker.tree.stubs import Record, nothing
+
+BACKEND = "sglang.srt.layers.attention.dsa_backend"
+_RUNTIME: dict[str, Any] = {}
+"""What the getters answer; set for each scenario before its backends are built."""
+
+# Below this many rows the planner writes nothing, above this length a row is planned.
+# The real bounds are 30 rows and 65,536 tokens; contexts on a CPU are short.
+PLANNED_ROWS = 30
+PLANNED_LENGTH = 64
+
+
+def is_dsa(snapshot: Path) -> bool:
+    """Whether the snapshot's tree is of family C; this process then drives that."""
+    found = (snapshot / (BACKEND.replace(".", "/") + ".py")).is_file()
+    _RUNTIME["dsa"] = found
+    _RUNTIME["tails"] = tails.left(snapshot)
+    return found
+
+
+def is_dsa_here() -> bool:
+    """What `is_dsa` found for this process's tree."""
+    return bool(_RUNTIME.get("dsa"))
+
+
+def leaves_tails() -> bool:
+    """Whether this tree's kernels leave a table's columns past a row's length as they are.
+
+    From 0.5.17 on: a program returns early, before it writes anything.
+    """
+    return bool(_RUNTIME.get("tails"))
+
+
+def settle(scenario: Scenario) -> None:
+    """Answer the getters for this scenario, as `server_args` does up to 0.5.16."""
+    speculative = scenario.driver != "plain"
+    kernels = {
+        "dsa_prefill_backend": scenario.prefill,
+        "dsa_decode_backend": scenario.impl,
+        "dsa_topk_backend": "sgl-kernel",
+        "dsa_triton_union": 1,
+    }
+    spec = {
+        "speculative_eagle_topk": 1 if speculative else None,
+        "speculative_num_steps": scenario.steps if speculative else None,
+        "speculative_num_draft_tokens": scenario.draft if speculative else None,
+        "speculative_dsa_topk_backend": "sgl-kernel",
+    }
+    _RUNTIME.update(
+        get_exec=Record(
+            kernel=Record(**kernels),
+            deterministic=Record(enable_deterministic_inference=False),
+            features=Record(enable_memory_saver=False),
+            overlap=Record(enable_two_batch_overlap=False),
+        ),
+        get_spec=Record(**spec),
+    )
+
+
+def server_args(scenario: Scenario) -> dict[str, Any]:
+    """The same answers by their names in `server_args`."""
+    settle(scenario)
+    return {**vars(_RUNTIME["get_exec"].kernel), **vars(_RUNTIME["get_spec"])}
+
+
+def _ask(name: str, otherwise: Any) -> Callable[..., Any]:
+    return lambda *args, **kwargs: _RUNTIME.get(name, otherwise)
+
+
+def overrides(index_topk: Callable[[], int]) -> dict[str, dict[str, Any]]:
+    """Answers by module, beside those of verify.worker.tree.stubs."""
+    yes, no = (lambda *a, **k: True), (lambda *a, **k: False)
+    one = Record(
+        attn_tp_size=1,
+        attn_tp_rank=0,
+        attn_cp_size=1,
+        attn_cp_rank=0,
+        attn_dcp_size=1,
+        attn_dcp_rank=0,
+        dcp_enabled=False,
+    )
+    utils = {
+        "is_gfx95_supported": no,
+        "is_sm100_supported": no,
+        "is_musa": no,
+        "is_in_ci": no,
+        "print_warning_once": lambda *a, **k: None,
+    }
+    expand = {"seqlens_expand_triton": standins.seqlens_expand}
+    region = Record(region=nothing)
+    return {
+        "sglang.srt.utils": utils,
+        "sglang.srt.utils.common": utils,
+        "sglang.srt.utils.torch_memory_saver_adapter": {
+            "TorchMemorySaverAdapter": Record(create=lambda **k: region)
+        },
+        "sglang.srt.configs.model_config": {
+            "is_deepseek_dsa": yes,
+            "get_dsa_index_topk": lambda *a, **k: index_topk(),
+            "get_dsa_index_kpool": lambda *a, **k: 1,
+        },
+        "sglang.srt.runtime_context": {
+            "get_exec": _ask("get_exec", Record()),
+            "get_spec": _ask("get_spec", Record()),
+            "get_parallel": lambda: one,
+            "get_platform": lambda: Record(is_sm100=False),
+            "get_schedule": lambda: Record(enable_mixed_chunk=False),
+            "get_disagg": lambda: Record(disaggregation_mode="null"),
+            "get_memory": lambda: Record(enable_hisparse=False),
+        },
+        "sglang.srt.layers.attention.utils": expand,
+        "sglang.srt.layers.attention.triton_ops.pad": expand,
+        "sglang.kernels.ops.attention.utils": expand,
+        "sglang.kernels.ops.attention.pad": expand,
+        "sglang.kernels.kernel_api_logging": {"debug_kernel_api": lambda f: f},
+        "sglang.kernels.ops.attention.flash_mla_sm120": {
+            "_validate_flashinfer_sparse_mla_backend": no
+        },
+        "sglang.srt.layers.attention.kv_shard_hooks": {
+            "get_kv_shard_pool": lambda *a, **k: None
+        },
+    }
+
+
+def merged(
+    base: Mapping[str, Mapping[str, Any]], more: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Answers of both, `more` first where they name the same."""
+    names = dict.fromkeys([*base, *more])
+    return {name: {**base.get(name, {}), **more.get(name, {})} for name in names}
+
+
+def plan_topk_v2(
+    seq_lens: torch.Tensor, *args: Any, out: torch.Tensor | None = None
+) -> torch.Tensor:
+    """[rows + 1, 2] int32: row 0 the bound and how many rows follow, each (row, length).
+
+    A stand-in of the real one's shape and manner: nothing is written for a few rows.
+    """
+    rows = seq_lens.shape[0]
+    plan = seq_lens.new_empty(rows + 1, 2) if out is None else out
+    if rows <= PLANNED_ROWS:
+        return plan
+    long = seq_lens.reshape(-1) > PLANNED_LENGTH
+    place = torch.cumsum(long, 0) * long
+    entries = torch.stack(
+        [torch.arange(rows, device=seq_lens.device), seq_lens.reshape(-1)], 1
+    )
+    plan[0, 0] = PLANNED_LENGTH
+    plan[0, 1:].copy_(long.sum().reshape(1))
+    # Rows that are not planned go to row 0 of a copy, which is dropped.
+    packed = torch.cat([plan[:1], plan[1:]]).index_copy(
+        0, place, entries.to(plan.dtype)
+    )
+    plan[1:].copy_(packed[1:])
+    return plan
+
+
+def modules() -> dict[str, ModuleType]:
+    """Stand-in modules of this family by import name."""
+    copies = {
+        "fused_metadata_copy_cuda": plain_copies.one,
+        "fused_metadata_copy_multi_cuda": plain_copies.three,
+    }
+    kernels = "sglang.kernels.ops.attention"
+    found = {
+        name: standins.module(name, plan_topk_v2=plan_topk_v2)
+        for name in ("sglang.jit_kernel.dsv4.topk", f"{kernels}.dsv4.topk")
+    }
+    for name in (
+        f"{kernels}.fused_metadata_copy",
+        f"{kernels}.dsa.fused_metadata_copy",
+    ):
+        found[name] = standins.module(name, **copies)
+    name = f"{kernels}.flash_mla_interface"
+    found[name] = standins.module(name, get_mla_metadata=standins.get_mla_metadata)
+    return found
+
+
+def inner_view(batch: Any, *, bs: int, forward_mode: Any, **more: Any) -> Any:
+    """What `build_inner_fb_view` makes: the batch with another mode."""
+    return Record(**{**vars(batch), "batch_size": bs, "forward_mode": forward_mode})
