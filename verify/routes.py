@@ -215,11 +215,18 @@ def available(
 
 
 def _defaults(found: tuple[Route, ...]) -> tuple[Route, ...]:
-    """No gate variable set: the furthest route of each mode has to run by itself."""
+    """No gate variable set: the best route of each mode has to run by itself.
+
+    Best is what is called so, then what needs more patches, then what is for this mode
+    in particular.
+    """
     usual = [route for route in found if not route.pair and not route.blocked]
     modes = dict.fromkeys(mode for route in usual for mode in route.modes)
-    furthest = {
-        mode: max((r for r in usual if mode in r.modes), key=lambda r: len(r.patches))
+    best = {
+        mode: max(
+            (r for r in usual if mode in r.modes),
+            key=lambda r: (r.best, len(r.patches), -len(r.modes)),
+        )
         for mode in modes
     }
     shares = any(route.shares for route in usual)
@@ -227,7 +234,7 @@ def _defaults(found: tuple[Route, ...]) -> tuple[Route, ...]:
         replace(
             route, name=DEFAULTS, modes=(mode,), on=(), unset=True, shares=shares, few=3
         )
-        for mode, route in furthest.items()
+        for mode, route in best.items()
     ]
     plain = Route(DEFAULTS, (PLAIN,), must=(BASE_CALL,), unset=True, few=3)
     return (*routes, plain)

@@ -65,7 +65,8 @@ def _short(route: Route, mode: str, device: str) -> list[Scenario]:
     if mode == "decode":
         return _decode_few(route) if few else _decode()
     if mode == "decode@runner":
-        return _runner(brief=(device == "cpu" and not route.shares) or route.brief)
+        alone = route.modes == ("decode@runner",)
+        return _runner(brief=(device == "cpu" and not alone) or route.brief)
     return _expanded(mode, few)
 
 
@@ -167,6 +168,7 @@ _BLOCKS = Scenario("decode", 1, 1, "fa3", 32, 64, (1030,), 80, 64, script="tour1
 
 
 def _decode_few(route: Route) -> list[Scenario]:
+    steps = range(1, 9) if route.best or route.brief else (1, 3, 4, 8)
     found = [
         Scenario(
             "decode",
@@ -174,7 +176,9 @@ def _decode_few(route: Route) -> list[Scenario]:
             script="tour5" if number < 3 else "tour3",
             **row,
         )
-        for number, row in enumerate(pairwise({"steps": range(1, 9), **_SETTINGS}, 8))
+        for number, row in enumerate(
+            pairwise({"steps": steps, **_SETTINGS}, len(steps))
+        )
     ]
     # `fused-decode` sums in one block, whatever the batch size.
     blocks = [_BLOCKS] if route.name == "fan-out" else []
