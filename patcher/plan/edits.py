@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from patcher.recipe import Patch
 from patcher.results import Reason
-from patcher.steps.cst.workspace import Conflict, Workspace
+from patcher.steps.cst.known import unset
+from patcher.steps.cst.workspace import Conflict, RecipeError, Workspace
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,15 @@ def plan(originals: Mapping[str, bytes], patches: Sequence[Patch]) -> Plan:
                 if conflict.symbol not in missing:
                     conflicts.append(conflict.reason(step.file))
                 missing |= step.adds()
+            except RecipeError:
+                if not conflicts:
+                    raise  # else it lacks what an earlier step could not bring
+    if not conflicts:
+        conflicts += [conflict.reason(file) for file, conflict in unset(work)]
     edits = {} if conflicts else work.edits()
     conflicts += _uncompilable(edits)
     if conflicts:
-        return Plan(tuple(patches), {}, {}, tuple(dict.fromkeys(conflicts)))
+        return Plan(tuple(patches), {}, {}, tuple(_once(conflicts)))
     again = work.renewed(edits)
     return Plan(
         tuple(patches),
@@ -65,6 +71,16 @@ def plan(originals: Mapping[str, bytes], patches: Sequence[Patch]) -> Plan:
         edits,
         doubled=tuple(f for f in edits if not _refused(again, patches, f)),
     )
+
+
+def _once(conflicts: Sequence[Reason]) -> Iterator[Reason]:
+    """The conflicts, each symbol's lines shown once."""
+    seen = set()
+    for reason in conflicts:
+        key = (reason.file, reason.symbol, reason.lines or reason.what)
+        if key not in seen:
+            seen.add(key)
+            yield reason
 
 
 def _refused(work: Workspace, patches: Sequence[Patch], file: str) -> bool:

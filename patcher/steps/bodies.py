@@ -11,7 +11,9 @@ import libcst as cst
 
 from patcher.steps.adapt import Adapt
 from patcher.steps.cst import layout, payload, scopes
+from patcher.steps.cst.known import require_known, returns_early
 from patcher.steps.cst.workspace import Conflict, Workspace
+from patcher.tree.outline import symbols
 
 Block = Sequence[cst.BaseStatement]
 
@@ -26,6 +28,23 @@ class _InFunction:
     def adds(self) -> frozenset[str]:
         """No symbols."""
         return frozenset()
+
+    def _require_known(
+        self, work: Workspace, region: Sequence[cst.BaseStatement]
+    ) -> None:
+        """Raises `Conflict` where the region returns early out of what no release has."""
+        if returns_early(region):
+            known = symbols(work.original(self.file))
+            around = self.function
+            while around and around not in known:
+                around = around.rpartition(".")[0]
+            if around:
+                require_known(work, self.file, around, "the patch returns from early")
+
+    @property
+    def _owner(self) -> str:
+        """The class whose `self` the function uses."""
+        return self.function.partition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -59,7 +78,8 @@ class _AtEdge(_InFunction):
             return node.with_changes(body=suite.with_changes(body=body))
 
         edited = scopes.edit_definition(target, self.function, edit)
-        payload.settle(work, self.file, source, region, edited)
+        self._require_known(work, region)
+        payload.settle(work, self.file, source, region, edited, self._owner)
 
     def _index(self, body: Sequence[cst.BaseStatement]) -> int:
         raise NotImplementedError
@@ -100,7 +120,8 @@ class _AtAnchor(_InFunction, ABC):
             return self._edit(body, index, region, patch)
 
         edited = scopes.edit_at(target, self.function, self.anchor, edit)
-        payload.settle(work, self.file, source, region, edited)
+        self._require_known(work, region)
+        payload.settle(work, self.file, source, region, edited, self._owner)
 
     @abstractmethod
     def _edit(

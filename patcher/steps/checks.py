@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
+from patcher.steps.cst.known import require_known
 from patcher.steps.cst.workspace import Conflict, Workspace
-from patcher.tree.outline import (
-    Difference,
-    Outline,
-    differences,
-    lines,
-    symbol_at,
-    symbols,
-)
-from patcher.tree.pins import outline, pins
+from patcher.tree.outline import symbol_at, symbols
 
 
 @dataclass(frozen=True)
@@ -67,40 +59,11 @@ class RequireKnown:
 
     def apply(self, work: Workspace, patch: str) -> None:
         """Raises `Conflict` with the lines that no release has."""
-        data = work.original(self.file)
-        spans = symbols(data)
-        if self.symbol not in spans:
+        if self.symbol not in symbols(work.original(self.file)):
             if self.may_lack:
                 return
             raise Conflict(self.symbol, f"{self.symbol} is not defined")
-        start, end = spans[self.symbol]
-        found = b"\n".join(lines(data)[start - 1 : end])
-        changes = {
-            release: differences(variant, found)
-            for release, variant in _variants(self.file, self.symbol)
-        }
-        if not changes or not all(changes.values()):
-            return
-        release = min(reversed(changes), key=lambda release: _size(changes[release]))
-        shown = [line for one in changes[release] for line in one.shown(release)]
-        raise Conflict(
-            self.symbol,
-            f"{self.symbol}, which the patch repeats, is not as in sglang {release}",
-            lines=tuple(shown[:4]),
-        )
-
-
-def _variants(file: str, symbol: str) -> Iterator[tuple[str, Outline]]:
-    """The definition in every release that has it, oldest first."""
-    for pin in pins().values():
-        known = outline(pin.files.get(file, ""))
-        if known is not None and symbol in known.symbols:
-            start, end = known.symbols[symbol]
-            yield pin.release, Outline({}, known.lines[start - 1 : end])
-
-
-def _size(changed: Sequence[Difference]) -> int:
-    return sum(one.removed + len(one.added) for one in changed)
+        require_known(work, self.file, self.symbol, "the patch repeats")
 
 
 def _reads(node: ast.AST, attribute: str) -> TypeGuard[ast.stmt | ast.expr]:

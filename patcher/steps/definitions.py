@@ -73,7 +73,7 @@ class AddMethods:
             return node.with_changes(body=suite.with_changes(body=body))
 
         edited = scopes.edit_definition(target, self.cls, edit)
-        payload.settle(work, self.file, source, members, edited)
+        payload.settle(work, self.file, source, members, edited, self.cls)
 
 
 def _after(body: payload.Statements, name: str, prefix: str = "") -> int:

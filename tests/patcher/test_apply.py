@@ -99,19 +99,19 @@ def test_untouched_files_keep_their_inode(tree: Tree) -> None:
 
 
 def test_an_edited_tree_is_refused_by_file_and_symbol(tree: Tree) -> None:
-    edit(tree, BACKEND, "longest = max(lens)", "longest = 7")
+    edit(tree, BACKEND, "self.size = size", "self.size = 7")
     before = snapshot(tree.home)
     with pytest.raises(Refusal) as refusal:
         apply(tree, (), patches())
     (reason,) = refusal.value.reasons
-    assert (reason.file, reason.symbol) == (BACKEND, "Backend.replay")
-    assert reason.lines == ("+         longest = 7",)
+    assert (reason.file, reason.symbol) == (BACKEND, "Backend.__init__")
+    assert reason.lines == ("+         self.size = 7",)
     assert "--allow-drift" in reason.hint
     assert snapshot(tree.home) == before
 
 
 def test_allow_drift_patches_it_and_rollback_gives_the_edit_back(tree: Tree) -> None:
-    edit(tree, BACKEND, "longest = max(lens)", "longest = 7")
+    edit(tree, BACKEND, "self.size = size", "self.size = 7")
     before = snapshot(tree.home)
     result = apply(tree, (), patches(), allow_drift=True)
     assert isinstance(result, Applied)

@@ -192,3 +192,42 @@ def test_a_dsa_tree_without_its_backend_is_not_patched_through_the_shim(
     tree.path(DSA_BACKEND).unlink()
     with pytest.raises(Refusal):
         apply(tree, ["fresh-plans"], all_patches(), allow_drift=True)
+
+
+MULTI = "NativeSparseAttnMultiStepBackend"
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "__init__",
+        "init_forward_metadata_capture_cuda_graph",
+        "init_forward_metadata_replay_cuda_graph",
+    ],
+)
+def test_a_line_of_a_sites_is_not_lost_in_the_multi_step_backend(
+    tmp_path: Path, method: str
+) -> None:
+    new = "        self.site = True\n"
+    tree = unpack(LAST_A, tmp_path)
+    path = tree.path(BACKEND)
+    head, multi, rest = path.read_text().partition(f"class {MULTI}")
+    before, define, after = rest.partition(f"    def {method}(")
+    signature, colon, body = after.partition(":\n")
+    path.write_text(head + multi + before + define + signature + colon + new + body)
+    snapshot_before = snapshot(tmp_path)
+    with pytest.raises(Refusal) as refusal:
+        apply(tree, (), all_patches(), allow_drift=True)
+    assert (BACKEND, f"{MULTI}.{method}") in {
+        (reason.file, reason.symbol) for reason in refusal.value.reasons
+    }
+    assert snapshot(tmp_path) == snapshot_before
+
+
+def test_a_consistent_rename_is_refused_by_name(tmp_path: Path) -> None:
+    tree = unpack(LAST_A, tmp_path)
+    path = tree.path(BACKEND)
+    path.write_text(path.read_text().replace("attn_backends", "step_backends"))
+    with pytest.raises(Refusal) as refusal:
+        apply(tree, (), all_patches(), allow_drift=True)
+    assert any(MULTI in reason.symbol for reason in refusal.value.reasons)

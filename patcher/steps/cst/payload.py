@@ -21,6 +21,7 @@ from patcher.steps.cst.bindings import (
     used_names,
 )
 from patcher.steps.cst.imports import add_imports
+from patcher.steps.cst.known import require_reads
 from patcher.steps.cst.workspace import Conflict, RecipeError, Workspace
 
 Statements = Sequence[cst.BaseStatement]
@@ -93,11 +94,14 @@ def settle(
     payload: cst.Module,
     inserted: Statements,
     edited: cst.Module,
+    owner: str = "",
 ) -> None:
     """Makes `edited` the file's content, with the imports that `inserted` needs.
 
-    Raises `Conflict` when it needs a name of the target that is not there.
+    `owner` is the class whose `self` it uses. Raises `Conflict` when it needs a name of
+    the target that is not there, or reads what is as in no release.
     """
+    require_reads(work, file, inserted, owner)
     known = bindings(edited)
     used = used_names(inserted)
     wanted = []

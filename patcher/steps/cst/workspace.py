@@ -44,6 +44,8 @@ class Workspace:
         self._edited: dict[str, cst.Module] = {}
         # What several patches may bring: a gate's (file, symbol), or a step.
         self.brought: set[object] = set()
+        # What inserted code reads of `self`: (file, class, attribute).
+        self.reads: set[tuple[str, str, str]] = set()
 
     def exists(self, file: str) -> bool:
         """Whether the file is in the tree, or was created by an earlier step."""

@@ -11,7 +11,9 @@ import pytest
 
 from patcher.apply import apply
 from patcher.disk.git import Repository
+from patcher.steps import AddMethods
 from patcher.tree.outline import sha256
+from tests.kit import patch_of
 from tests.patcher.cli.stage import Stage, scenario
 from tests.patcher.lookalike import (
     BACKEND,
@@ -99,8 +101,8 @@ def releases_that_are_not_patched(stage: Stage) -> None:
 
 @scenario
 def drift_that_can_be_patched(stage: Stage) -> None:
-    stage.edit(BACKEND, "longest = max(lens)", "longest = 7\n        shortest = 1")
-    stage.edit(BACKEND, "        # The longest row.\n", "")
+    stage.edit(BACKEND, "self.size = size", "self.size = 7\n        self.shape = 1")
+    stage.edit(BACKEND, "\n\n\nclass Backend", "\n\nclass Backend")
     stage.tree.path(VERSION).unlink()
     stage.tree.path(VERSION).write_text('__version__ = "1.0+mine"\n')
     stage.run("apply tree")
@@ -111,7 +113,7 @@ def drift_that_can_be_patched(stage: Stage) -> None:
 def drift_in_line_ends_and_missing_files(stage: Stage) -> None:
     data = stage.tree.path(ENVIRON).read_bytes()
     stage.tree.path(ENVIRON).write_bytes(data.replace(b"\n", b"\r\n"))
-    stage.edit(BACKEND, "        # The longest row.\n", "")
+    stage.edit(BACKEND, "\n\n\nclass Backend", "\n\nclass Backend")
     (
         stage.tree.home / "sglang/srt/speculative/eagle_draft_cuda_graph_runner.py"
     ).unlink()
@@ -123,6 +125,27 @@ def drift_that_conflicts(stage: Stage) -> None:
     stage.edit(BACKEND, "def replay(self, lens)", "def replay(self, lengths)")
     stage.edit(BACKEND, "class Metadata", "class MetaData")
     stage.edit(ENVIRON, "class Envs", "class Variables")
+    stage.run("apply tree --allow-drift")
+
+
+@scenario
+def drift_that_would_be_lost(stage: Stage) -> None:
+    stage.edit(BACKEND, "longest = max(lens)", "longest = self.log(lens)")
+    stage.run("apply tree --allow-drift")
+    stage.edit(BACKEND, "longest = self.log(lens)", "longest = max(lens)")
+    reads = stage.folder / "reads.py"
+    reads.write_text("class More:\n    def wide(self):\n        return self.size\n")
+    stage.patches = (
+        patch_of(AddMethods(BACKEND, "Backend", "forward", reads, "More")),
+    )
+    stage.edit(
+        BACKEND,
+        "    def forward",
+        "    def grow(self):\n        self.size = 9\n\n    def forward",
+    )
+    stage.run("apply tree --allow-drift")
+    stage.edit(BACKEND, "    def grow(self):\n        self.size = 9\n\n", "")
+    stage.edit(BACKEND, "        self.size = size\n", "        self.extent = size\n")
     stage.run("apply tree --allow-drift")
 
 

@@ -130,7 +130,7 @@ def patches_of_another_version(stage: Stage) -> None:
 
 @scenario
 def bytes_that_would_upset_a_terminal(stage: Stage) -> None:
-    stage.edit(BACKEND, "# The longest row.", "# \x1b[31mred\x07 and more\x0c")
+    stage.edit(BACKEND, "import numpy\n", "import numpy  # \x1b[31mred\x07, more\n")
     stage.run("apply tree")
 
 

@@ -8,6 +8,7 @@ look before that must find the tree as before, as after, or half.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import shutil
@@ -70,7 +71,10 @@ def kill(child: int, after: float, *, group: bool) -> bool:
     time.sleep(after)
     ended, _ = os.waitpid(child, os.WNOHANG)
     if not ended:
-        (os.killpg if group else os.kill)(child, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it leads no group yet
+            if group:
+                os.killpg(child, signal.SIGKILL)
+        os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
