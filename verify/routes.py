@@ -169,11 +169,11 @@ def available(
 
 def _defaults(found: tuple[Route, ...]) -> tuple[Route, ...]:
     """No gate variable set: the furthest route of each mode has to run by itself."""
-    usual = [route for route in found if not route.pair and not route.blocked]
+    # The later of two that reach as far: it is dispatched first.
+    usual = [r for r in reversed(found) if not r.pair and not r.blocked]
     modes = dict.fromkeys(mode for route in usual for mode in route.modes)
     furthest = {
-        mode: max((r for r in usual if mode in r.modes), key=lambda r: len(r.patches))
-        for mode in modes
+        mode: max((r for r in usual if mode in r.modes), key=_reach) for mode in modes
     }
     shares = any(route.shares for route in usual)
     routes = [
@@ -184,6 +184,10 @@ def _defaults(found: tuple[Route, ...]) -> tuple[Route, ...]:
     ]
     plain = Route(DEFAULTS, (PLAIN,), must=(BASE_CALL,), unset=True, few=3)
     return (*routes, plain)
+
+
+def _reach(route: Route) -> tuple[bool, bool, int]:
+    return route.best, route.shares, len(route.patches)
 
 
 def _mixed(found: tuple[Route, ...], patches: Collection[str]) -> tuple[Route, ...]:

@@ -36,7 +36,7 @@ def types(bits, constexprs):
 
 for (draft, extend), aligned, page, (cols, seqs, warps), bits in itertools.product(
     ((0, False), (4, False), (0, True)), (True, False), (1, 64),
-    ((512, 32, 4), (1024, 128, 8)), (32, 64),
+    ((512, 32, 4), (1024, 128, 4)), (32, 64),
 ):
     if (aligned, page) == (False, 1) and bits == 32:
         continue

@@ -74,7 +74,8 @@ class Workspace:
     def edits(self) -> dict[str, bytes]:
         """The new bytes of every file that was edited or created."""
         return {
-            file: _bom(self._originals.get(file, b"")) + with_one_marker(module.code).encode()
+            file: _bom(self._originals.get(file, b""))
+            + with_one_marker(module.code).encode()
             for file, module in sorted(self._edited.items())
         }
 
