@@ -215,29 +215,27 @@ def available(
 
 
 def _defaults(found: tuple[Route, ...]) -> tuple[Route, ...]:
-    """No gate variable set: the best route of each mode has to run by itself.
-
-    Best is what is called so, then what needs more patches, then what is for this mode
-    in particular.
-    """
-    usual = [route for route in found if not route.pair and not route.blocked]
+    """No gate variable set: the furthest route of each mode has to run by itself."""
+    # The later of two that reach as far: it is dispatched first.
+    usual = [r for r in reversed(found) if not r.pair and not r.blocked]
     modes = dict.fromkeys(mode for route in usual for mode in route.modes)
-    best = {
-        mode: max(
-            (r for r in usual if mode in r.modes),
-            key=lambda r: (r.best, len(r.patches), -len(r.modes)),
-        )
-        for mode in modes
+    furthest = {
+        mode: max((r for r in usual if mode in r.modes), key=_reach) for mode in modes
     }
     shares = any(route.shares for route in usual)
     routes = [
         replace(
             route, name=DEFAULTS, modes=(mode,), on=(), unset=True, shares=shares, few=3
         )
-        for mode, route in best.items()
+        for mode, route in furthest.items()
     ]
     plain = Route(DEFAULTS, (PLAIN,), must=(BASE_CALL,), unset=True, few=3)
     return (*routes, plain)
+
+
+def _reach(route: Route) -> tuple[bool, bool, int, int]:
+    """What is called best, shares, needs more patches, is for fewer modes."""
+    return route.best, route.shares, len(route.patches), -len(route.modes)
 
 
 def _mixed(found: tuple[Route, ...], patches: Collection[str]) -> tuple[Route, ...]:

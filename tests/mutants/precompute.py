@@ -153,8 +153,8 @@ MUTANTS = (
         "the route did not run",
         Swap(
             _MULTI,
-            "envs.SGLANG_NSA_ENABLE_MTP_PRECOMPUTE_METADATA.get()",
-            "not envs.SGLANG_NSA_ENABLE_MTP_PRECOMPUTE_METADATA.get()",
+            "NSA_PRECOMPUTE_METADATA",
+            "not NSA_PRECOMPUTE_METADATA",
         ),
     ),
     _decode(

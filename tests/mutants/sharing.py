@@ -2,51 +2,38 @@
 
 from __future__ import annotations
 
-from tests.mutants.catalogue import BACKEND, KERNELS, RUNNER, Mutant
-from tests.mutants.mutate import Drop, Edit, Set, Swap
+from tests.mutants.catalogue import BACKEND, RUNNER, Mutant
+from tests.mutants.mutate import Drop, Edit, Swap
 
+_BASE = "NativeSparseAttnBackend"
 _MULTI = "NativeSparseAttnMultiStepBackend"
-_KERNEL = "_decode_metadata_kernel"
 _FILL = f"{_MULTI}.fill_metadata_in_graph"
+_USE = f"{_MULTI}._use_shared_metadata"
+_REPLAY = f"{_MULTI}.init_forward_metadata_replay_cuda_graph"
 _RUN_ONCE = "EAGLEDraftCudaGraphRunner.capture_one_batch_size.run_once"
 
 
-def _in_graph(name: str, names: str, *edits: Edit, file: str = KERNELS) -> Mutant:
+def _in_graph(name: str, names: str, *edits: Edit, file: str = BACKEND) -> Mutant:
     return Mutant(name, "in-graph", file, edits, "in-graph", "decode@runner", names)
+
+
+def _not_in_graph(name: str, names: str, *edits: Edit) -> Mutant:
+    """Where the draft runs without a graph that fills its metadata."""
+    return Mutant(name, "in-graph", BACKEND, edits, "not-in-graph", "decode", names)
 
 
 MUTANTS = (
     _in_graph(
-        "in-graph: longest row misjudged",
-        "page_table",
-        Set(_KERNEL, "max_seqlen_k", "tl.min(tl.where(i < bs, kv_len, 4096), 0)"),
-    ),
-    _in_graph(
-        "in-graph: longest row not looked for",
-        "page_table",
-        Set(_KERNEL, "max_seqlen_k", "tl.load(seq_lens).to(tl.int32)"),
-    ),
-    _in_graph(
-        "in-graph: a tile stored twice",
-        "page_table",
-        Drop(_KERNEL, "pages = next_pages"),
-    ),
-    _in_graph(
-        "in-graph: lengths not stored",
-        "seqlens",
-        Drop(_KERNEL, "_store_decode_seqlens("),
-    ),
-    _in_graph(
         "in-graph: FlashMLA's metadata left out",
         "flashmla_metadata",
-        Swap(_FILL, "metadata.flashmla_metadata is not None", "False"),
-        file=BACKEND,
+        Swap(
+            f"{_BASE}._fill_metadata", 'self.nsa_decode_impl == "flashmla_kv"', "False"
+        ),
     ),
     _in_graph(
         "in-graph: the replay fills again from the host",
         "the route did not run",
         Drop(_FILL, "self.in_graph_bs.add"),
-        file=BACKEND,
     ),
     _in_graph(
         "in-graph: filled after the draft has read it",
@@ -69,43 +56,47 @@ MUTANTS = (
     _in_graph(
         "in-graph: forward_metadata not set",
         "forward_metadata",
-        Drop(
-            f"{_MULTI}.init_forward_metadata_replay_cuda_graph",
-            "self._set_forward_metadata",
-        ),
-        file=BACKEND,
+        Drop(_USE, "attn_backend.forward_metadata ="),
     ),
     _in_graph(
         "in-graph: prefill implementation not decided",
         "use_mha",
-        Drop(f"{_MULTI}._set_forward_metadata", "first.set_nsa_prefill_impl"),
-        file=BACKEND,
+        Drop(_USE, "first.set_nsa_prefill_impl"),
     ),
     _in_graph(
         "in-graph: MLA or MHA decided for the first step only",
         "use_mha",
-        Drop(f"{_MULTI}._set_forward_metadata", "attn_backend.use_mha ="),
-        file=BACKEND,
+        Drop(_USE, "attn_backend.use_mha ="),
     ),
     _in_graph(
         "in-graph: prefill implementation decided for the first step only",
         "nsa_prefill_impl",
-        Drop(f"{_MULTI}._set_forward_metadata", "attn_backend.nsa_prefill_impl ="),
-        file=BACKEND,
+        Drop(_USE, "attn_backend.nsa_prefill_impl ="),
+    ),
+    _in_graph(
+        "in-graph: gate inverted",
+        "the route did not run",
+        Swap(
+            f"{_MULTI}.__init__", "NSA_METADATA_IN_GRAPH", "not NSA_METADATA_IN_GRAPH"
+        ),
+    ),
+    _not_in_graph(
+        "in-graph: believed filled without a graph",
+        "",
+        Swap(_REPLAY, "bs in self.in_graph_bs", "bs not in self.in_graph_bs"),
+    ),
+    _not_in_graph(
+        "in-graph: the fallback gives up at once",
+        "the route did not run",
+        Swap(_REPLAY, "self.shares_metadata", "not self.shares_metadata"),
     ),
     Mutant(
         "buffers shared although the gate is off",
         "in-graph",
         BACKEND,
-        (
-            Swap(
-                f"{_MULTI}._can_share_metadata",
-                "envs.SGLANG_NSA_METADATA_IN_GRAPH.get()",
-                "True",
-            ),
-        ),
-        "fan-out",
+        (Swap(f"{_MULTI}.__init__", "NSA_METADATA_IN_GRAPH", "True"),),
+        "precomputed",
         "decode",
-        "shared with backend 0",
+        "",
     ),
 )

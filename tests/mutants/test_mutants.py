@@ -27,10 +27,10 @@ MUTANTS = all_mutants()
 SAMPLE = (
     "one page column too few",
     "kernel: last tile of a row not walked",
-    "fan-out: stale pointers after a re-capture",
+    "fan-out: captured metadata of each step's own",
     "in-graph: filled after the draft has read it",
-    "verify without Triton: a page column too few",
-    "extend: search off by one request",
+    "vectorized verify: expanded lengths off by one",
+    "extend: tokens begin at the request's end",
 )
 
 

@@ -15,9 +15,10 @@ from typing import Any
 
 import torch
 
-from patcher.steps import AddModule, Workspace
-from patches import all_patches
+from patcher.steps import Workspace
+from patches import HERE
 from patches.shared.fused import KERNELS
+from patches.shared.fused import kernels as kernel_step
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 if DEVICE == "cpu":
@@ -25,14 +26,12 @@ if DEVICE == "cpu":
     os.environ["TRITON_INTERPRET"] = "1"
 
 
-def created_files() -> dict[str, str]:
-    """The modules that all patches together create, by package-relative path."""
+def kernel_module() -> str:
+    """The text of the kernel module, with what every patch adds to it."""
     work = Workspace({})
-    for patch in all_patches():
-        for step in patch.steps:
-            if isinstance(step, AddModule):
-                step.apply(work, patch.name)
-    return {file: data.decode() for file, data in work.edits().items()}
+    for name in ("shared", "fused_decode", "draft_extend"):
+        kernel_step(HERE / name / "payload").apply(work, name)
+    return work.edits()[KERNELS].decode()
 
 
 def load(name: str, text: str) -> ModuleType:
@@ -52,4 +51,4 @@ def load(name: str, text: str) -> ModuleType:
 @cache
 def kernels() -> Any:
     """`triton_metadata_kernel.py` with the kernels of every patch."""
-    return load("triton_metadata_kernel", created_files()[KERNELS])
+    return load("triton_metadata_kernel", kernel_module())

@@ -24,26 +24,25 @@ class Case:
     draft_tokens: int = 4
     accept: tuple[int, ...] = ()
     dtype: torch.dtype = torch.int32
-    stride: int = 1
     seed: int = 0
 
     @property
     def bs(self) -> int:
         return len(self.seq_lens)
 
-    def strided(self, values: torch.Tensor) -> torch.Tensor:
-        """`values` [n] as every `stride`-th element of a larger tensor."""
-        wide = torch.full((len(values), self.stride), POISON, dtype=self.dtype)
-        wide[:, 0] = values
-        return wide.to(DEVICE)[:, 0]
+    def longer(self, values: torch.Tensor) -> torch.Tensor:
+        """`values` [n] at the head of a longer tensor, as a padded batch has them."""
+        wide = torch.full((len(values) + 3,), POISON, dtype=self.dtype)
+        wide[: len(values)] = values
+        return wide.to(DEVICE)
 
     @property
     def lens(self) -> torch.Tensor:
-        return self.strided(torch.tensor(self.seq_lens))
+        return self.longer(torch.tensor(self.seq_lens))
 
     @property
     def accepted(self) -> torch.Tensor:
-        return self.strided(torch.tensor(self.accept))
+        return self.longer(torch.tensor(self.accept))
 
     def pool(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(req_to_token [bs + 3, context + draft_tokens], req_pool_indices [bs])."""
@@ -54,7 +53,7 @@ class Case:
             -(2**31), 2**31 - 1, (rows, cols), dtype=torch.int32, generator=rng
         )
         req_pool_indices = torch.randint(0, rows, (self.bs,), generator=rng)
-        return req_to_token.to(DEVICE), self.strided(req_pool_indices)
+        return req_to_token.to(DEVICE), self.longer(req_pool_indices)
 
 
 @st.composite
@@ -78,7 +77,6 @@ def cases(draw: st.DrawFn) -> Case:
         draft_tokens=draft_tokens,
         accept=tuple(accept),
         dtype=draw(st.sampled_from([torch.int32, torch.int64])),
-        stride=draw(st.integers(1, 3)),
     )
 
 
@@ -136,7 +134,8 @@ def expect_metadata(
     kv = torch.tensor(kv_lens, dtype=torch.int32)
     expanded = expanded_lens(kv_lens, tokens)
     nsa = expanded.clamp(max=case.topk)
-    pages = req_to_token[req_pool_indices.long(), : max(kv_lens)].cpu()
+    rows = req_pool_indices[: case.bs].long()
+    pages = req_to_token[rows, : max(kv_lens)].cpu()
     pages = pages.repeat_interleave(torch.tensor(tokens), dim=0)
 
     values = {

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 import torch
 
 from tests.patches.kernels import kernels
 from tests.patches.reference import Buffers, Case, expect_metadata, outputs
-from tests.patches.run import FAN_OUT_BUFFERS, limits
+from tests.patches.run import metadata
 
 pytestmark = [
     pytest.mark.gpu,
@@ -46,7 +44,7 @@ class Kernel:
     def __init__(self, name: str) -> None:
         self.name = name
         case = CASES[0]
-        self.tokens = case.draft_tokens if name in ("verify", "extend") else 1
+        self.tokens = case.draft_tokens if name != "decode" else 1
         self.buffers = Buffers()
         self.out = outputs(case, self.buffers, case.bs * self.tokens, self.tokens > 1)
         req_to_token, rows = case.pool()
@@ -56,12 +54,9 @@ class Kernel:
             "req_to_token": req_to_token,
         }
         self.accept = case.accepted
-        self.addresses = torch.tensor(
-            [[self.out.get(n, case.lens).data_ptr() for n in FAN_OUT_BUFFERS]],
-            device=case.lens.device,
-        )
 
     def load(self, case: Case) -> None:
+        """The case into the static inputs."""
         req_to_token, rows = case.pool()
         self.static["seq_lens"].copy_(case.lens)
         self.static["req_pool_indices"].copy_(rows)
@@ -69,6 +64,7 @@ class Kernel:
         self.accept.copy_(case.accepted)
 
     def expect(self, case: Case) -> None:
+        """What the buffers hold after a replay of the case."""
         extra = case.draft_tokens if self.name == "verify" else 0
         tokens = {
             "verify": [case.draft_tokens] * case.bs,
@@ -77,44 +73,22 @@ class Kernel:
         kv_lens = [n + extra for n in case.seq_lens]
         expect_metadata(case, self.buffers, self.out, kv_lens, tokens)
 
-    def launch(self, max_len: int) -> None:
-        case, module = CASES[0], kernels()
-        common: dict[str, Any] = {**self.static, **limits(case)}
-        if self.name == "decode":
-            out = {**self.out, "page_indices": self.out["page_table"]}
-            del out["page_table"]
-            module.precompute_decode_metadata(**common, **out, max_len=max_len)
-        elif self.name == "in_graph":
-            module.fill_decode_metadata_in_graph(**common, **self.out)
-        elif self.name == "fan_out":
-            module.fan_out_decode_metadata(
-                bs=case.bs,
-                **common,
-                fan_out_table=self.addresses,
-                page_table_stride=self.out["page_table"].stride(0),
-                real_page_table_stride=self.out["real_page_table"].stride(0),
-                aligned=False,
-                max_seqlen_k=max_len,
-            )
-        elif self.name == "verify":
-            module.fill_target_verify_metadata_inplace(
-                bs=case.bs,
-                **common,
-                **self.out,
-                max_seqlen_k=max_len + case.draft_tokens,
-                draft_tokens=case.draft_tokens,
-            )
-        else:
-            module.fill_draft_extend_replay_metadata_inplace(
-                bs=case.bs,
-                **common,
-                **self.out,
-                extend_seq_lens=self.accept,
-                max_seqlen_k=max_len,
-            )
+    def launch(self) -> None:
+        """Once, with what the static inputs hold."""
+        options = {
+            "verify": {"draft_tokens": CASES[0].draft_tokens},
+            "extend": {"extend_seq_lens": self.accept},
+        }.get(self.name, {})
+        assert kernels().fill_metadata_inplace(
+            metadata(CASES[0], self.out),
+            CASES[0].bs,
+            **self.static,
+            nsa_index_topk=CASES[0].topk,
+            **options,
+        )
 
 
-NAMES = ["decode", "in_graph", "fan_out", "verify", "extend"]
+NAMES = ["decode", "verify", "extend"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -122,34 +96,25 @@ def test_no_launch_synchronizes(
     name: str, sync_is_an_error: Callable[[], None]
 ) -> None:
     kernel = Kernel(name)
-    kernel.launch(2049)  # compiles
+    kernel.launch()  # compiles
     sync_is_an_error()
-    kernel.launch(2049)
+    kernel.launch()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_captured_kernel_follows_its_inputs(name: str) -> None:
-    # Only the in-graph kernel finds the longest length by itself.
-    max_len = CASES[0].context
-    cases: list[Case] = [
-        case
-        if name == "in_graph"
-        else dataclasses.replace(case, seq_lens=(max_len, *case.seq_lens[1:]))
-        for case in CASES
-    ]
     kernel = Kernel(name)
-    run: Callable[[], None] = lambda: kernel.launch(max_len)  # noqa: E731
     side = torch.cuda.Stream()
     with torch.cuda.stream(side):
-        run()
+        kernel.launch()
     torch.cuda.synchronize()
     for base in kernel.buffers.bases.values():
         base.fill_(-0x5EED)
 
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        run()
-    for case in cases:
+        kernel.launch()
+    for case in CASES:
         kernel.load(case)
         kernel.expect(case)
         graph.replay()

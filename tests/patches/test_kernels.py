@@ -10,15 +10,16 @@ from hypothesis import example, given, settings
 
 from tests.patches import run
 from tests.patches.kernels import DEVICE, kernels
-from tests.patches.reference import Buffers, Case, cases, expanded_lens
+from tests.patches.reference import (
+    POISON,
+    Buffers,
+    Case,
+    cases,
+    expanded_lens,
+    outputs,
+)
 
-KERNELS = [
-    run.fused_decode,
-    run.fan_out,
-    run.in_graph,
-    run.target_verify,
-    run.draft_extend,
-]
+KERNELS = [run.decode, run.precompute_decode, run.target_verify, run.draft_extend]
 Kernel = Callable[[Case], None]
 
 # The interpreter takes milliseconds a program; the GPU does not notice.
@@ -40,13 +41,13 @@ def test_writes_its_metadata_and_nothing_else(kernel: Kernel) -> None:
     check()
 
 
-@pytest.mark.parametrize("bs", [1, 255, 256, 257, 1000, 4096])
-def test_fused_decode_takes_any_batch_size(bs: int) -> None:
+@pytest.mark.parametrize("bs", [1, 31, 32, 33, 127, 128, 129, 1000, 4096])
+def test_decode_takes_any_batch_size(bs: int) -> None:
     lens = torch.randint(1, 71, (bs,), generator=torch.Generator().manual_seed(bs))
-    run.fused_decode(Case(seq_lens=tuple(lens.tolist()), context=70))
+    run.precompute_decode(Case(seq_lens=tuple(lens.tolist()), context=70))
 
 
-@pytest.mark.parametrize("kernel", KERNELS[1:], ids=lambda k: k.__name__)
+@pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: k.__name__)
 def test_scans_carry_over_blocks(kernel: Kernel) -> None:
     bs = 300 if DEVICE == "cpu" else 4096
     lens = torch.randint(1, 6, (bs,), generator=torch.Generator().manual_seed(bs))
@@ -54,14 +55,18 @@ def test_scans_carry_over_blocks(kernel: Kernel) -> None:
     kernel(Case(seq_lens=tuple(lens.tolist()), context=5, accept=accept))
 
 
-@pytest.mark.parametrize("backends", range(1, 9))
-def test_fan_out_reaches_every_backend(backends: int) -> None:
-    run.fan_out(Case(seq_lens=(3, 130), context=130), backends)
-
-
-def test_fan_out_writes_page_tables_that_are_not_aligned() -> None:
+@pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: k.__name__)
+def test_page_tables_that_are_not_aligned(kernel: Kernel) -> None:
     # An odd row length leaves every second row off 16 bytes.
-    run.fan_out(Case(seq_lens=(67, 66, 65), context=67, draft_tokens=2), 2)
+    kernel(Case(seq_lens=(67, 66, 65), context=67, draft_tokens=2, accept=(1, 0, 2)))
+
+
+def test_no_column_past_the_callers_limit() -> None:
+    case = Case(seq_lens=(130, 70), context=200, page_size=1)
+    out = outputs(case, Buffers(), case.bs, expanded=False)
+    run.fill(case, out, max_cols=100)
+    assert (out["page_table"][:, :100] != POISON).all()
+    assert (out["page_table"][:, 100:] == POISON).all()
 
 
 @pytest.mark.parametrize("accept", [(3,), (0, 0, 4), (4, 0, 1, 2), (0, 0)])
@@ -72,15 +77,16 @@ def test_draft_extend_expansion_alone(accept: tuple[int, ...]) -> None:
 
     buffers = Buffers()
     out, nsa = buffers.new("expanded", 20), buffers.new("nsa", 20)
-    kernels().fill_draft_extend_metadata_inplace(
-        case.accepted, case.lens, case.topk, out, nsa
+    lens, accepted = case.lens[: case.bs], case.accepted[: case.bs]
+    assert kernels().fill_draft_extend_metadata_inplace(
+        accepted, lens, case.topk, out, nsa
     )
     buffers.expect("expanded", out, expected)
     buffers.expect("nsa", nsa, expected.clamp(max=9))
     buffers.check()
 
     simple = kernels().fill_draft_extend_metadata_fused_simple(
-        case.accepted, case.lens, case.topk
+        accepted, lens, case.topk
     )
     assert [t.tolist() for t in simple] == [
         expected.tolist(),

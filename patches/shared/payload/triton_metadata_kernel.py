@@ -159,8 +159,8 @@ def fill_metadata_inplace(
     aligned = (addresses[3] | addresses[9] | 4 * strides[0] | 4 * strides[1]) % 16 == 0
     cols = m.page_table_1.shape[1] if max_cols is None else max_cols
     # Measured on an H200.
-    tile, num_warps, programs = (512, 4, 528) if bs <= 32 else (1024, 8, 2048)
-    grid = (max(1, min(programs // bs, -(-cols // tile))), bs + 1, 1)
+    tile, programs = (512, 528 // bs) if bs <= 32 else (1024, 66)
+    grid = (max(1, min(programs, -(-cols // tile))), bs + 1, 1)
     sizes = (m.page_size, tile, 32 if bs <= 32 else 128)
     constexprs = (draft_tokens, extend_seq_lens is not None, aligned, *sizes)
     args = (*strides, cols, nsa_index_topk, *constexprs)
@@ -174,7 +174,7 @@ def fill_metadata_inplace(
         if key not in _compiled:
             logger.info(f"NSA metadata in one launch, {draft_tokens=}, {sizes=}")
         # None in Triton's interpreter.
-        _compiled[key] = _metadata_kernel[grid](*tensors, *args, num_warps=num_warps)
+        _compiled[key] = _metadata_kernel[grid](*tensors, *args)
     except Exception as e:
         _is_broken = True
         logger.warning(f"NSA metadata kernel does not work and is not used: {e!r}")

@@ -1,0 +1,67 @@
+"""Every variant of the kernel compiles for an H200; no GPU is needed for that.
+
+The interpreter does not mind what the compiler refuses: a name that changes its type in a
+loop, for instance.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.patches.kernels import kernel_module
+
+COMPILE = """
+import itertools, sys
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+sys.path.insert(0, sys.argv[1])
+from kernel_under_test import _metadata_kernel as kernel
+
+def types(bits, constexprs):
+    for p in kernel.params:
+        if p.is_constexpr:
+            yield p.name, "constexpr"
+        elif p.name in ("seq_lens", "req_pool_indices"):
+            yield p.name, f"*i{bits}"
+        elif "stride" in p.name or p.name in ("max_cols", "nsa_index_topk"):
+            yield p.name, "i32"
+        else:
+            yield p.name, "*i32"
+
+for (draft, extend), aligned, page, (cols, seqs, warps), bits in itertools.product(
+    ((0, False), (4, False), (0, True)), (True, False), (1, 64),
+    ((512, 32, 4), (1024, 128, 4)), (32, 64),
+):
+    if (aligned, page) == (False, 1) and bits == 32:
+        continue
+    constexprs = dict(
+        DRAFT_TOKENS=draft, EXTEND=extend, ALIGNED=aligned, PAGE_SIZE=page,
+        BLOCK_COLS=cols, BLOCK_SEQS=seqs,
+    )
+    source = ASTSource(kernel, dict(types(bits, constexprs)), constexprs, {})
+    target = GPUTarget("cuda", 90, 32)
+    compiled = triton.compile(source, target=target, options={"num_warps": warps})
+    wide = "st.global.v4" in compiled.asm["ptx"]
+    assert wide == aligned, (constexprs, "stores of 16 bytes", wide)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Triton's compiler is for Linux")
+def test_every_variant_compiles_and_aligned_ones_store_16_bytes(tmp_path: Path) -> None:
+    (tmp_path / "kernel_under_test.py").write_text(kernel_module())
+    env = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    env["TRITON_CACHE_DIR"] = str(tmp_path / "cache")
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILE, str(tmp_path)],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
