@@ -89,6 +89,8 @@ def settle() -> None:
 
 def silence() -> None:
     """After an error of the standard output: nothing more goes there, nor at the end."""
+    if sys.stdout is None:
+        return
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

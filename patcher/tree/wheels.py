@@ -20,7 +20,12 @@ def cache_folder() -> Path:
     if own:
         return Path(own)
     shared = os.environ.get("XDG_CACHE_HOME")
-    return (Path(shared) if shared else Path.home() / ".cache") / "nsa-opt"
+    try:
+        return (Path(shared) if shared else Path.home() / ".cache") / "nsa-opt"
+    except RuntimeError as error:
+        what = "there is no home folder, and so no cache"
+        hint = "set NSA_OPT_CACHE to a folder that can be written"
+        raise Refusal(Reason("", "", what, hint), code=Exit.UNAVAILABLE) from error
 
 
 def fetch(pin: Pin, progress: Callable[[str], None]) -> Path:

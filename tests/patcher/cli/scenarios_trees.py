@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from unittest.mock import Mock
 
 import git
@@ -259,6 +260,11 @@ def checkouts_that_fail(stage: Stage) -> None:
     stage.run("checkout 1.0 dest")
     stage.pip("")
     stage.run("checkout 1.0 dest")
+    with stage.monkeypatch.context() as patch:
+        for name in ("NSA_OPT_CACHE", "XDG_CACHE_HOME"):
+            patch.delenv(name, raising=False)
+        patch.setattr(Path, "home", Mock(side_effect=RuntimeError))
+        stage.run("checkout 1.0 dest")
     (stage.folder / "cache").rename(stage.folder / "moved")
     (stage.folder / "cache").touch()
     stage.run("checkout 1.0 dest")

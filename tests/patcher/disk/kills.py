@@ -129,11 +129,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as folder:
             ground = Ground(Path(folder), case)
             takes = max(duration(ground) for _ in range(2))
-            for number in range(options.kills // len(CASES)):
+            while seen.total() - seen["not killed"] < options.kills // len(CASES):
                 state, wrong = one(ground, luck, takes)
                 seen[state] += 1
                 if wrong:
-                    bad.append(f"{case.name}, kill {number}, {state}: {wrong}")
+                    bad.append(f"{case.name}, {seen.total()}, {state}: {wrong}")
                     shutil.rmtree(ground.folder / "copy", ignore_errors=True)
         print(f"{case.name}: {dict(sorted(seen.items()))}")
     print(f"{options.kills} kills, {len(bad)} bad")
