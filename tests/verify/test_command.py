@@ -80,7 +80,7 @@ def test_every_gate_of_a_route_is_known() -> None:
 
 def test_evidence_against_a_route() -> None:
     (fan_out,) = (r for r in routes.ROUTES if r.name == "fan-out")
-    kernel = "kernel _fan_out_decode_metadata_kernel"
+    kernel = "kernel _metadata_kernel"
     assert fan_out.missing("decode", {"replay": {kernel: 5, "begun": 5}}) == []
     assert fan_out.missing("decode", {"replay": {kernel: 4, "begun": 5}}) == [
         "4 replay kernel *fan_out* where 5 belong"
