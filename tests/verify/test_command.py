@@ -83,11 +83,11 @@ def test_evidence_against_a_route() -> None:
     kernel = "kernel _metadata_kernel"
     assert fan_out.missing("decode", {"replay": {kernel: 5, "begun": 5}}) == []
     assert fan_out.missing("decode", {"replay": {kernel: 4, "begun": 5}}) == [
-        "4 replay kernel *fan_out* where 5 belong"
+        "4 replay kernel *_metadata_kernel* where 5 belong"
     ]
     fallback = {"replay": {"call _precompute_replay_metadata": 5}}
     assert fan_out.missing("decode", fallback) == [
-        "no replay kernel *fan_out*",
+        "no replay kernel *_metadata_kernel*",
         "replay call _precompute_replay_metadata",
     ]
 
