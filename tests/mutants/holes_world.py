@@ -152,7 +152,7 @@ MUTANTS = (
         "the precomputed pair has another name",
         f"{BASE}._precompute = {BASE}._precompute_replay_metadata\n"
         f"del {BASE}._precompute_replay_metadata",
-        "original",
+        "precomputed",
         "target_verify",
         BACKEND,
         "lost",
