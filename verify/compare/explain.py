@@ -22,6 +22,7 @@ _FOLLOWS = {
 }
 """What a server sees of a buffer that was not refreshed."""
 
+_LEFT = "a capture left another value"
 _PLACES = 4096  # differing elements that are looked at for one outside a guard band
 
 
