@@ -50,7 +50,7 @@ class Difference:
         when = self._when()
         at = f", index {_index(self.index)}" if self.index else ""
         values = f": old {self.old}, new {self.new}"
-        many = f" ({self.count:,} of {self.total:,} elements)" if self.total else ""
+        many = f" ({self.count:,} of {self.total:,} elements)" if self.count else ""
         note = f"; {self.note}" if self.note else ""
         where = f"{self.field} of {self.owner}"
         return f"{where}{when}{at}{values}{many}: {self.what}{note}"

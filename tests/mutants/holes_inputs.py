@@ -133,7 +133,7 @@ MUTANTS = (
     _capture("a buffer of another width",
              "object.__setattr__(m, 'cu_seqlens_q', m.cu_seqlens_q.long())", "cu_seqlens_q"),
     _capture("a table without its last column",
-             "object.__setattr__(m, 'page_table_1', m.page_table_1[:, :-1])", "page_table_1"),
+             "object.__setattr__(m, 'page_table_1', m.page_table_1[:, :-1])", ""),
     _capture("leading zero of cu_seqlens_k", "m.cu_seqlens_k[:1].fill_(1)", "cu_seqlens_k",
              "draft_extend"),
     _decode_capture("leading zero of cu_seqlens_k", "m.cu_seqlens_k[:1].fill_(1)",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.mutants.catalogue import Mutant, all_mutants
-from tests.mutants.harness import applied_files, bench, pinned, planted
+from tests.mutants.harness import applied_files, bench, pinned, planted, routes_of
 from tests.mutants.mutate import Drop, NoLongerApplies, Swap, mutate
 from verify.sides.source import Source
 
@@ -52,6 +52,11 @@ def test_there_are_enough_of_them_over_all_patches() -> None:
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
 def test_it_still_applies(mutant: Mutant, applied: Source) -> None:
     assert planted(applied, mutant) != applied.read(mutant.file)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
+def test_there_is_a_route_that_meets_it(mutant: Mutant) -> None:
+    assert routes_of(mutant)
 
 
 @pytest.mark.tree

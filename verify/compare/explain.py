@@ -22,6 +22,7 @@ _FOLLOWS = {
 }
 """What a server sees of a buffer that was not refreshed."""
 
+_LEFT = "a capture left another value"
 _PLACES = 4096  # differing elements that are looked at for one outside a guard band
 
 
@@ -114,7 +115,7 @@ def explain(
     extent = owned["storages"][storage]
     element, place, guards = _first(old, new, owned, storage, bs)
     first, end = _data(extent)
-    what = place.guard or _why(contents, element, owner)
+    what = place.guard or (_why(contents, element, owner) if bs else _LEFT)
     notes = ["guard bands changed too"] if guards and not place.guard else []
     if what in (_NOT_WRITTEN, _STALE):
         notes += [text for name, text in _FOLLOWS.items() if place.field.endswith(name)]

@@ -246,7 +246,10 @@ def _found(d: Difference, drawn: bool) -> r.Found:
     grid = None
     if drawn and d.spread is not None:
         cells = [list(row) for row in d.spread.cells]
-        grid = r.Grid(shape=list(d.spread.shape), cells=cells)
+        shape = list(d.spread.shape)
+        rows, columns = (1, *shape)[-2:]
+        full = -(-rows // len(cells)) * -(-columns // len(cells[0]))
+        grid = r.Grid(shape=shape, cells=cells, full=full)
     return r.Found(
         what=d.what,
         owner=d.owner,
@@ -268,6 +271,7 @@ def _not_run(context: Context, device: r.Device) -> Iterable[str]:
     if device.logic_only:
         yield "CUDA: a CPU run proves the logic, not the GPU"
         yield "CUDA graph capture and replay: the captured function is run again instead"
+        yield "what a kernel's launcher does for CUDA alone: its grid, its compiled kernels"
     yield from context.reduced
 
 

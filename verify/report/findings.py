@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from verify.outcome import Broken, Case, Difference, Different
 
-_SIZE = re.compile(r"^bs\d+\.")
+_SIZE = re.compile(r"^(bs\d+\.)?(step\d+\.)?")
 _NUMBER = re.compile(r"\d+")
 
 

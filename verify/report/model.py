@@ -15,10 +15,14 @@ class Model(BaseModel):
 
 
 class Grid(Model):
-    """Where in a buffer elements differ: counts in a grid squeezed to fit a page."""
+    """Where in a buffer elements differ: counts in a grid squeezed to fit a page.
+
+    full: elements that a cell stands for; its count is at most that.
+    """
 
     shape: list[int]
     cells: list[list[int]]
+    full: int
 
 
 class Found(Model):
