@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from patcher.cli.outputs import STDOUT, Output
 from patcher.record import dump
 from patcher.results import Exit, Reason, Refusal
 from verify import routes
@@ -57,19 +58,24 @@ def work(options: Options) -> Exit:
     except Refusal as refusal:
         write_refusal(refusal, options.report, options.json)
         raise
-    console.render(report, _console())
+    beside = STDOUT in (options.json, options.junit, options.record)
+    console.render(report, _console(beside=beside))
     write(report, options.report, options.json, options.junit)
     if options.record is not None:
-        options.record.parent.mkdir(parents=True, exist_ok=True)
-        options.record.write_text(dump(record(report)), encoding="utf-8")
+        Output(options.record).write(dump(record(report)))
     return Exit(report.exit_code)
 
 
-def _console() -> Any:
-    """As wide as a terminal; in a pipe wide enough that nothing is cut."""
+def _console(*, beside: bool) -> Any:
+    """As wide as a terminal; in a pipe wide enough that nothing is cut.
+
+    beside: on stderr, for stdout has a report.
+    """
     from rich.console import Console
 
-    return Console() if sys.stdout.isatty() else Console(width=120)
+    if sys.stdout.isatty():
+        return Console(stderr=beside)
+    return Console(width=120, stderr=beside)
 
 
 def verify(options: Options) -> Report:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import typer
@@ -62,17 +63,17 @@ class Output:
                     self._path.unlink()
 
 
-def writable(folder: Path) -> None:
-    """Makes the folder for several files, and sees that they can be written.
+def require_writable(files: Iterable[Path | None], folder: Path | None = None) -> None:
+    """Sees that these files can be written, and files in the folder, which is made.
 
     Raises `OSError`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    probe = folder / f".nsa-opt.{os.getpid()}"
-    try:
-        probe.touch()
-    finally:
-        probe.unlink(missing_ok=True)
+    for path in files:
+        if path is not None:
+            Output(path).drop()
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        Output(folder / f".nsa-opt.{os.getpid()}").drop()
 
 
 def require_streams() -> None:

@@ -7,6 +7,7 @@ the index to it, and `retreat` moves them back. Each can be repeated after a kil
 from __future__ import annotations
 
 import contextlib
+import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -53,7 +54,15 @@ class Repository:
 
     def dirty(self, files: Iterable[str]) -> list[str]:
         """Those of the tracked files that differ from the last commit."""
-        return self._paths("diff", "--name-only", "--relative", "HEAD", files)
+        index = Path(self._checked("rev-parse", "--git-path", "index"))
+        here = Path(self._run.working_dir or ".") / index
+        with tempfile.TemporaryDirectory(prefix="nsa-opt-") as folder:
+            # On a copy: git writes into the index what it learns, and who it is.
+            copy = Path(folder) / "index"
+            if here.exists():
+                shutil.copyfile(here, copy)
+            command = ("diff", "--name-only", "--relative", "HEAD")
+            return self._paths(*command, files, env={"GIT_INDEX_FILE": str(copy)})
 
     def committed(self, file: str, commit: str = "HEAD") -> bytes | None:
         """The file's bytes in a commit; None when it is not there."""
@@ -200,13 +209,15 @@ class Repository:
         """Runs a command that changes the branch or the index."""
         self._checked(*command, feed=feed)
 
-    def _paths(self, *arguments: str | Iterable[str]) -> list[str]:
+    def _paths(
+        self, *arguments: str | Iterable[str], env: Mapping[str, str] | None = None
+    ) -> list[str]:
         *command, files = arguments
         wanted = sorted(files)
         if not wanted:
             return []
         words = [word for word in command if isinstance(word, str)]
-        found = self._checked(*words, "-z", "--", *wanted)
+        found = self._checked(*words, "-z", "--", *wanted, env=env)
         return [path for path in found.split("\0") if path]
 
     def _checked(

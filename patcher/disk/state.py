@@ -221,18 +221,14 @@ class _Judge:
 def sweep(state: State) -> None:
     """Removes the empty folders of a package that was uninstalled, and stale bytecode."""
     tree = state.tree
-    folders = {tree.state.parent}
-    for path in state.files:
-        folder = tree.path(path).parent
-        for file in folder.glob(f"__pycache__/{tree.path(path).stem}.*.pyc"):
+    package = tree.state.parent
+    for path in map(tree.path, state.files):
+        for file in path.parent.glob(f"__pycache__/{path.stem}.*.pyc"):
             fs.unlink(file)
-        folders.add(folder / "__pycache__")
-        while folder != tree.home:
-            folders.add(folder)
-            folder = folder.parent
-    for folder in sorted(folders, reverse=True):
-        with contextlib.suppress(OSError):  # somebody else's files are in it
-            fs.rmdir(folder)
+    for folder in [*sorted(package.rglob("*"), reverse=True), package]:
+        if folder.is_dir() and not folder.is_symlink():
+            with contextlib.suppress(OSError):  # somebody else's files are in it
+                fs.rmdir(folder)
 
 
 def _installed_version(tree: Tree) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from patcher.cli import common
+from patcher.cli import common, outputs
 from patcher.cli import options as shared
 from patcher.results import Exit
 from verify.cli import options
@@ -102,6 +102,7 @@ def app(
     ] = None,
     version: shared.Version = False,
 ) -> Exit:
+    outputs.require_writable((json,), report)
     if engine is not None:
         others = {
             "--against": against, "--mode": mode, "--route": route, "--len": length,

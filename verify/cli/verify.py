@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from patcher.cli import common
+from patcher.cli import common, outputs
 from patcher.cli import options as shared
 from patcher.results import Exit
 from verify.cli import options
@@ -85,6 +85,7 @@ def app(
     ] = None,
     version: shared.Version = False,
 ) -> Exit:
+    outputs.require_writable((json, junit, record), report)
     from verify import verify as work
 
     asked = work.Options(

@@ -7,6 +7,7 @@ import sys
 from json import dumps
 from pathlib import Path
 
+from patcher.cli.outputs import Output
 from patcher.report import report as report_of
 from patcher.results import Refusal, Refused
 from verify.report.github import step_summary, workflow_commands
@@ -52,5 +53,4 @@ def json(report: Report) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    Output(path).write(text)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from patcher.disk.state import state_of
 from patcher.tree.find import Tree
 from tests.patcher.lookalike import BACKEND, FILES, snapshot, write_wheel
+from verify.cli import bench, verify
 
 MAIN = """
 import sys
@@ -107,6 +109,19 @@ def test_a_report_that_cannot_be_written_is_found_before_the_work(
     assert one_line(done.stderr), done.stderr
     if place != "/dev/full":
         assert snapshot(tree.home) == before
+
+
+@pytest.mark.parametrize("main", [verify.main, bench.main])
+@pytest.mark.parametrize("option", ["--json", "--report"])
+def test_the_verifier_finds_it_before_the_work_too(
+    main: Callable[[list[str]], int],
+    option: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file").touch()
+    assert main([str(tmp_path / "no tree"), option, str(tmp_path / "file/x")]) == 4
+    assert one_line(capfd.readouterr().err)
 
 
 def test_a_report_on_the_standard_output_is_json_alone(tree: Tree) -> None:
