@@ -81,6 +81,9 @@ class FusedDecode(NativeSparseAttnBackend):
             buffer.split(sizes)
         )
         page_indices = pages.view(bs, row_len)[:, :max_seqlen_k]
+        if row_len > max_seqlen_k:
+            # Read with its row, though never stored.
+            pages.view(bs, row_len)[:, max_seqlen_k:].zero_()
         real_page_table = (
             real_pages.view(bs, real_len) if self.real_page_size > 1 else None
         )

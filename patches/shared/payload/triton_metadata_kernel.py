@@ -63,6 +63,7 @@ def _metadata_kernel(
                 before += extend_len.to(tl.int32)
         end = tl.minimum(tl.max(longest, 0) + DRAFT_TOKENS, max_cols)
         whole = end // 4 * 4
+        readable = (end + 3) // 4 * 4 if ALIGNED else end
         out_row = row.to(tl.int64) * most
         tokens = most
         if EXTEND:
@@ -72,7 +73,7 @@ def _metadata_kernel(
         step = tl.num_programs(0) * BLOCK_COLS
         for tile in range(tl.program_id(0) * BLOCK_COLS, end, step):
             cols = tile + tl.arange(0, BLOCK_COLS)
-            pages = tl.load(source + cols, mask=cols < (end + 3) // 4 * 4)
+            pages = tl.load(source + cols, mask=cols < readable)
             if PAGE_SIZE > 1:
                 heads = tile + PAGE_SIZE * tl.arange(0, BLOCK_COLS // PAGE_SIZE)
                 real = tl.load(source + heads, mask=heads < end)
