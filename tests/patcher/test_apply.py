@@ -37,7 +37,7 @@ def test_applies_all_patches_that_fit(tree: Tree) -> None:
     assert result.release == "1.0"
     assert result.patches == ("once", "fast", "wide")
     assert {f.path for f in result.files} == {BACKEND, ENVIRON, KERNEL}
-    assert b"# nsa-opt: fast" in tree.path(BACKEND).read_bytes()
+    assert b"# nsa-opt: once, fast, wide\n" in tree.path(BACKEND).read_bytes()
 
 
 def test_leaves_out_what_does_not_fit_the_release(tmp_path: Path, known: None) -> None:

@@ -19,7 +19,7 @@ from patcher.steps.adapt import Adapt, When
 from tests.kit import FILE, check_transformed, patch_of
 from tests.patcher.steps.kit import WritePayload
 
-NEW = "class A:\n    def a(self):\n        pass\n\n    def setup(self):\n        pass\n"
+NEW = "class A:\n    impl: int\n\n    def a(self):\n        pass\n\n    def setup(self):\n        pass\n"
 OLD = "IMPL: int\n\n\nclass A:\n    def a(self):\n        pass\n"
 
 OTHER = "sglang/other.py"
