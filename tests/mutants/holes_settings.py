@@ -126,16 +126,16 @@ MUTANTS = (
         )
     ),
     _gates(
-        "the kernels' gate on, the precompute's off",
-        f"{_on(_FAN_OUT)} and {_off(_PRECOMPUTE)}", "gates-*", "decode",
+        "fan-out on, the precompute's gate off",
+        f"{_on(_FAN_OUT)} and {_off(_PRECOMPUTE)}", "fan-out", "decode",
     ),
     _gates(
         "in-graph on, the precompute's gate off",
-        f"{_on(_IN_GRAPH)} and {_off(_PRECOMPUTE)}", "gates-*", "decode@runner",
+        f"{_on(_IN_GRAPH)} and {_off(_PRECOMPUTE)}", "in-graph", "decode@runner",
     ),
     _gates(
         "in-graph on, fan-out off",
-        f"{_on(_IN_GRAPH)} and {_off(_FAN_OUT)}", "gates-*", "decode",
+        f"{_on(_IN_GRAPH)} and {_off(_FAN_OUT)}", "not-in-graph", "decode",
     ),
     planted(
         "gates", "plain decode: wrong without draft tokens",
