@@ -101,10 +101,16 @@ MUTANTS = (
             "range(tl.program_id(0) * BLOCK_COLS, end - 1, step)",
         ),
     ),
-    _fused(
+    # On a CPU no row is longer than its programs' first tiles.
+    Mutant(
         "kernel: programs that share no tiles",
+        "fused-decode",
+        KERNELS,
+        (Swap(_KERNEL, "tl.num_programs(0) * BLOCK_COLS", "2 * end"),),
+        "fused",
+        "decode",
         "page_table",
-        Swap(_KERNEL, "tl.num_programs(0) * BLOCK_COLS", "2 * end"),
+        only_cuda=True,
     ),
     _fan(
         "kernel: longest row misjudged",

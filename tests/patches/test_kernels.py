@@ -61,6 +61,10 @@ def test_page_tables_that_are_not_aligned(kernel: Kernel) -> None:
     kernel(Case(seq_lens=(67, 66, 65), context=67, draft_tokens=2, accept=(1, 0, 2)))
 
 
+def test_a_row_longer_than_its_programs_first_tiles() -> None:
+    run.decode(Case(seq_lens=(9000, *[1] * 31), context=9000))
+
+
 def test_no_column_past_the_callers_limit() -> None:
     case = Case(seq_lens=(130, 70), context=200, page_size=1)
     out = outputs(case, Buffers(), case.bs, expanded=False)

@@ -88,7 +88,7 @@ def test_evidence_against_a_route() -> None:
     fallback = {"replay": {"call _precompute_replay_metadata": 5}}
     assert fan_out.missing("decode", fallback) == [
         "no replay kernel *_metadata_kernel*",
-        "replay call _precompute_replay_metadata",
+        "unwanted: replay call _precompute_replay_metadata",
     ]
 
 
