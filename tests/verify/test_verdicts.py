@@ -193,9 +193,10 @@ def test_in_tree_finds_the_stale_schedule(
     assert got == code, out
     assert "get_paged_mqa_logits_metadata: a deterministic stand-in" in out
     if code:
-        for backend in range(min(steps - 1, 3)):
-            where = f"paged_mqa_schedule_metadata of backend {backend}"
-            assert where in out
+        assert "paged_mqa_schedule_metadata of backend 0" in out
+        assert "so the indexer is slow" in out
+        # From 0.5.9 on one backend fewer than steps.
+        assert ("(0, 1)" if (release, steps) == ("0.5.9", 3) else "(0-2)") in out
     if release != "0.5.7":
         assert "JIT CUDA copy kernels: plain copies" in out
 
