@@ -75,7 +75,7 @@ MUTANTS = (
     ),
     _in_graph(
         "in-graph: gate inverted",
-        "the route did not run",
+        "",
         Swap(
             f"{_MULTI}.__init__", "NSA_METADATA_IN_GRAPH", "not NSA_METADATA_IN_GRAPH"
         ),

@@ -117,7 +117,7 @@ def test_a_drawn_failure_shrinks_and_is_tried_first_next_time(
         "first_seqlens = cache_seqlens - (draft_tokens - 1)",
         "first_seqlens = cache_seqlens - (draft_tokens - 1) + (cache_seqlens > 60)",
     )
-    arguments = (copy, "--device", "cpu", "--route", "original", "--cases", "20")
+    arguments = (copy, "--device", "cpu", "--route", "precomputed", "--cases", "8")
     code, out, _ = run(*arguments)
     assert code == 1
     (file,) = (tmp_path / "failures").iterdir()
@@ -129,6 +129,6 @@ def test_a_drawn_failure_shrinks_and_is_tried_first_next_time(
     assert code == 1
     assert text in out
     pair = next(
-        row for row in out.splitlines() if "target_verify  original (pair)" in row
+        row for row in out.splitlines() if "target_verify  precomputed (pair)" in row
     )
     assert pair.split()[3:5] == ["-", "1"], "the saved failure was tried first"
