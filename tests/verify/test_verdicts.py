@@ -138,7 +138,7 @@ def test_originals_that_are_not_the_release_s_are_refused(
 def test_the_record_says_what_was_proved(
     applied: Path, run: Run, tmp_path: Path
 ) -> None:
-    file = tmp_path / "out" / "record.json"
+    file = tmp_path / "record.json"
     code, out, _ = run(
         applied, "--device", "cpu", "--route", "original", "--scenario", VERIFY,
         "--record", file,

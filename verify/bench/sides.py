@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from patcher.disk import manifest
+from patcher.disk.preconditions import current
 from patcher.results import Exit, Reason, Refusal
 from patcher.tree.find import find_tree
 from patches import all_about
@@ -64,8 +64,8 @@ def resolve(
 ) -> tuple[Side, ...]:
     """All sides, their modules written below `folder`. Raises `Refusal`."""
     _check(wanted)
-    if manifest.load(find_tree(tree)) is None:
-        hint = "apply-nsa-opt first: the originals to compare with are in its manifest"
+    if current(find_tree(tree)).kind in ("original", "restored", "unknown"):
+        hint = "apply-nsa-opt first: a bench compares with the originals of what it put in"
         raise Refusal(Reason(str(tree), "", "has no patches applied", hint))
     pair = source.resolve(tree, None, progress)
 

@@ -66,7 +66,7 @@ def test_a_tree_without_patches_is_refused(
 ) -> None:
     bare = tmp_path / "sglang"
     shutil.copytree(applied / "python/sglang", bare)
-    shutil.rmtree(bare / ".nsa-opt")
+    assert commands.rollback([str(bare)]) == 0
     assert bench.main([str(bare), *TINY]) == 3
     assert "apply-nsa-opt first" in error(capsys)
 
