@@ -201,7 +201,7 @@ MULTI = "NativeSparseAttnMultiStepBackend"
     "method",
     [
         "__init__",
-        "init_forward_metadata_capture_cuda_graph",
+        "init_cuda_graph_state",
         "init_forward_metadata_replay_cuda_graph",
     ],
 )

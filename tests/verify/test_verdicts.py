@@ -125,7 +125,11 @@ def test_originals_that_are_not_the_release_s_are_refused(
 ) -> None:
     tree = tmp_path / "tree"
     shutil.copytree(original, tree)
-    edit(tree, "# disable for MTP\n", "# disabled for MTP\n")
+    edit(
+        tree,
+        "\n\nclass NativeSparseAttnMulti",
+        "\n\n# Ours.\nclass NativeSparseAttnMulti",
+    )
     apply(find_tree(tree), [], all_patches(), allow_drift=True)
     report = tmp_path / "report.json"
     code, out, err = run(tree, "--device", "cpu", "--json", report)

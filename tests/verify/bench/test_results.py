@@ -17,5 +17,10 @@ def test_a_run_keeps_a_page_a_few_figures_and_one_compact_report(run: Path) -> N
     files = [file for file in run.rglob("*") if file.is_file()]
     assert {file.suffix for file in files} <= {".md", ".svg", ".json"}
     assert sum(file.stat().st_size for file in files) <= 200_000
-    (report,) = (file for file in files if file.suffix == ".json")
-    assert dump_compact(read(report)) == report.read_text(encoding="utf-8")
+    assert run / "README.md" in files
+    for report in run.glob("bench/*.json"):
+        assert dump_compact(read(report)) == report.read_text(encoding="utf-8")
+
+
+def test_one_run_has_a_report_of_the_bench() -> None:
+    assert [run.name for run in RUNS if (run / "bench/report.json").is_file()]

@@ -184,7 +184,7 @@ def test_an_output_that_cannot_be_written_is_refused_first(
     tree, file = kit.tree(tmp_path / "tree"), tmp_path / "nowhere/engine.json"
     code, _, err = go(tree, *QUICK, "--json", file)
     assert code == 4
-    assert "cannot be written: No such file" in err
+    assert "nowhere/engine.json: cannot be used: No such file" in err
     assert "1 of 6" not in err
 
 
