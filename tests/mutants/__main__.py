@@ -40,6 +40,8 @@ def main() -> int:
         print(line)
     if invalid:
         return 1
+    unseen = [mutant.name for mutant in mutants if mutant.only_cuda]
+    mutants = tuple(mutant for mutant in mutants if not mutant.only_cuda)
     right = controls(mutants)
     verdicts = run_all((*right, *mutants), _progress)
     _print(verdicts)
@@ -52,6 +54,8 @@ def main() -> int:
         f"{caught} of {len(mutants)} planted bugs caught, "
         f"{passed} of {len(right)} controls pass, in {seconds:.0f} s"
     )
+    if unseen:
+        print(f"not planted, since only a GPU can show it: {', '.join(unseen)}")
     for verdict in bad:
         print(f"{verdict.mutant.name}: {_wrong(verdict)}")
     return 1 if bad or not verdicts else 0
