@@ -65,7 +65,7 @@ def resolve(
     """All sides, their modules written below `folder`. Raises `Refusal`."""
     _check(wanted)
     if current(find_tree(tree)).kind in ("original", "restored", "unknown"):
-        hint = "apply-nsa-opt first: a bench compares with the originals of what it put in"
+        hint = "apply-nsa-opt first: its originals are what a bench compares with"
         raise Refusal(Reason(str(tree), "", "has no patches applied", hint))
     pair = source.resolve(tree, None, progress)
 
