@@ -15,8 +15,9 @@ from patcher.disk.git import Repository, around
 from patcher.disk.manifest import Manifest, PatchedFile
 from patcher.results import Refusal
 from patcher.tree.find import Tree
+from patcher.tree.identify import Identity, identify
 from patcher.tree.outline import sha256
-from patcher.tree.pins import PINNED, Identity, identify, pins
+from patcher.tree.pins import PINNED, pins
 
 MARKER = b"# nsa-opt: "
 

@@ -22,8 +22,9 @@ from patcher.recipe import Discover, Patch
 from patcher.results import Reason, Refusal
 from patcher.tree.diff import changed_lines
 from patcher.tree.find import Tree
+from patcher.tree.identify import identify
 from patcher.tree.outline import sha256
-from patcher.tree.pins import Pin, identify
+from patcher.tree.pins import Pin
 from patcher.tree.wheels import fetch
 
 _HASH = re.compile(r"([0-9a-f]{64})  (sglang/\S+)")

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from patcher.plan.edits import Plan
 from patcher.results import Reason, Refusal
-from patcher.tree.pins import Change, Identity, Pin, outline
+from patcher.tree.identify import Change, Identity
+from patcher.tree.pins import Pin, outline
 
 _NEAR = 0.5
 """At least this share of a release's lines, or the tree is not near it."""

@@ -12,7 +12,8 @@ from patcher.plan.select import unfit
 from patcher.results import Applied, Refusal
 from patcher.rollback import rollback
 from patcher.tree.find import Tree, find_tree
-from patcher.tree.pins import PINNED, STATED, identify, pins
+from patcher.tree.identify import identify
+from patcher.tree.pins import PINNED, STATED, pins
 from patcher.tree.wheels import fetch
 from patches import all_patches
 from tests.kit import is_insertion

@@ -21,7 +21,8 @@ from patcher.disk.manifest import Manifest
 from patcher.disk.preconditions import current, half
 from patcher.results import Exit, Reason, Refusal
 from patcher.tree.find import Tree, find_tree
-from patcher.tree.pins import PINNED, Family, family_of, identify, pins
+from patcher.tree.identify import identify
+from patcher.tree.pins import PINNED, Family, family_of, pins
 from patches import all_about
 
 _ATTENTION = "sglang/srt/layers/attention"

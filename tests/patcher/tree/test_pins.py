@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from patcher.steps import AddModule
 from patcher.tree import add_release, pins
+from patcher.tree import identify as identify_module
 from patcher.tree.find import Tree
+from patcher.tree.identify import Read, identify
 from patcher.tree.outline import (
     Outline,
     differences,
@@ -17,7 +19,7 @@ from patcher.tree.outline import (
     folded,
     unfolded,
 )
-from patcher.tree.pins import PINNED, identify
+from patcher.tree.pins import PINNED
 from patches import all_patches
 from tests.patcher.lookalike import (
     BACKEND,
@@ -49,7 +51,7 @@ def test_every_release_from_0_5_4_on_is_known_with_its_family() -> None:
     assert sorted(RELEASES, key=pins.order) == RELEASES
 
 
-def told(pin: pins.Pin, stated: str) -> pins.Read:
+def told(pin: pins.Pin, stated: str) -> Read:
     """Reads a tree with a release's files, by look-alike hashes, that states another."""
     content = {file: digest.encode() for file, digest in pin.files.items()}
     content[pins.STATED[0]] = f"__version__ = version = '{stated}'\n".encode()
@@ -59,7 +61,7 @@ def told(pin: pins.Pin, stated: str) -> pins.Read:
 @pytest.fixture
 def hashes_as_content(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file's content is its hash, so that no wheel is needed."""
-    monkeypatch.setattr(pins, "sha256", lambda data: data.decode("latin-1"))
+    monkeypatch.setattr(identify_module, "sha256", lambda data: data.decode("latin-1"))
 
 
 @pytest.mark.parametrize("release", RELEASES)
