@@ -143,7 +143,7 @@ def _run(
 
         with console.Progress(None) as bar:
             return fuzz.run(setup, chosen, options.cases, bar)
-    with console.Progress(len(plan.jobs) * len(setup.poisons)) as bar:
+    with console.Progress(sum(len(job.poisons) for job in plan.jobs)) as bar:
         return run(setup, list(plan.jobs), bar)
 
 

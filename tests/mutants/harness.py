@@ -20,8 +20,8 @@ from patches import all_patches
 from tests.mutants.catalogue import BACKEND, Mutant
 from tests.mutants.mutate import mutate
 from verify.cases.case import Baseline, Question, judge
-from verify.cases.matrix import scenarios
-from verify.cases.run import LARGE, POISONS, Setup
+from verify.cases.matrix import jobs
+from verify.cases.run import POISONS, Setup
 from verify.outcome import Broken, Different, Outcome
 from verify.routes import OFF, Route, available
 from verify.sides.source import Source, snapshot
@@ -202,11 +202,12 @@ def routes_of(mutant: Mutant) -> list[Route]:
 
 
 def _order(route: Route, mode: str) -> Iterator[tuple[int, str]]:
-    """What the default run compares on a CPU, first poison first."""
-    for poison in POISONS:
-        for scenario in scenarios(route, mode, "cpu"):
-            if poison == POISONS[0] or scenario.max_bs <= LARGE:
-                yield poison, scenario.text()
+    """What the default run compares on a CPU, each scenario's first poison first."""
+    found = jobs(route, mode, "cpu")
+    for turn in range(len(POISONS)):
+        for job in found:
+            if job.scenario is not None and turn < len(job.poisons):
+                yield job.poisons[turn], job.scenario.text()
 
 
 def _words(outcome: Outcome | None) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from patcher.tree.wheels import cache_folder
-from verify.cases.run import Job, Ran, Setup, Table, play_all
+from verify.cases.run import POISONS, Job, Ran, Setup, Table, play_all
 from verify.outcome import Case
 from verify.routes import Route
 from verify.worker.scenario import (
@@ -105,7 +105,7 @@ def _one(
     seen: list[Case] = []
 
     def attempt(scenario: Scenario) -> Case:
-        poison = setup.poisons[len(seen) % len(setup.poisons)]
+        poison = POISONS[len(seen) % len(POISONS)]
         case = table.verify(job, scenario, poison)
         seen.append(case)
         progress(case)

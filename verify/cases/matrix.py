@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
-from verify.cases.run import Job
+from verify.cases.run import POISONS, Job
 from verify.routes import Route
 from verify.worker.scenario import IMPLS, KV, PREFILL, Scenario, of_kind
 
@@ -26,6 +26,7 @@ _SETTINGS: Mapping[str, Sequence[Any]] = {
     "static": (0, 32),
 }
 CUDA_CONTEXT = 163_840
+_LARGE = 100  # rows of a batch
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,33 @@ class Matrix:
 
 def matrix(routes: tuple[Route, ...], device: str) -> Matrix:
     """Every route's scenarios on this device, and in words what it leaves out."""
-    jobs = [
-        Job(route, scenario)
+    found = [
+        job
         for route in routes
         for mode in route.modes
-        for scenario in scenarios(route, mode, device)
+        for job in jobs(route, mode, device)
     ]
-    return Matrix(tuple(jobs), tuple(_reduced(routes, device)))
+    return Matrix(tuple(found), tuple(_reduced(routes, device)))
+
+
+def jobs(route: Route, mode: str, device: str) -> list[Job]:
+    """The scenarios of one route in one mode, and over which poisons each is played.
+
+    On a CPU the poisons take turns where a kernel runs in the interpreter, and large
+    batches meet the first.
+    """
+
+    def poisons(number: int, scenario: Scenario) -> tuple[int, ...]:
+        if device == "cpu" and scenario.max_bs > _LARGE:
+            return POISONS[:1]
+        if device == "cpu" and route.kernels:
+            return (POISONS[number % len(POISONS)],)
+        return POISONS
+
+    return [
+        Job(route, scenario, poisons=poisons(number, scenario))
+        for number, scenario in enumerate(scenarios(route, mode, device))
+    ]
 
 
 def scenarios(route: Route, mode: str, device: str) -> tuple[Scenario, ...]:
@@ -102,7 +123,8 @@ def _reduced(routes: tuple[Route, ...], device: str) -> list[str]:
         for mode in route.modes:
             if _short(route, mode, "cpu") != _short(route, mode, "cuda"):
                 fewer.setdefault(mode, []).append(route.label)
-    return [f"contexts over 4,096 (CUDA runs {CUDA_CONTEXT:,} too)"] + [
+    turns = ["of the two poisons one a scenario, where a kernel is interpreted"]
+    return [f"contexts over 4,096 (CUDA runs {CUDA_CONTEXT:,} too)", *turns] + [
         f"{mode} {', '.join(labels)}: fewer scenarios than on CUDA"
         for mode, labels in fewer.items()
     ]
@@ -163,7 +185,8 @@ def _decode() -> list[Scenario]:
     ]
 
 
-# More rows than a kernel's block has: sums are carried from block to block.
+# More rows than a kernel's block has, on CUDA any kernel's: sums are carried from block
+# to block.
 _BLOCKS = Scenario("decode", 1, 1, "fa3", 32, 64, (1030,), 80, 64, script="tour1")
 
 
@@ -180,8 +203,8 @@ def _decode_few(route: Route) -> list[Scenario]:
             pairwise({"steps": steps, **_SETTINGS}, len(steps))
         )
     ]
-    # `fused-decode` sums in one block, whatever the batch size.
-    blocks = [_BLOCKS] if route.name == "fan-out" else []
+    # Every other route of this kernel would show the same.
+    blocks = [replace(_BLOCKS, capture=(150,))] if route.best else []
     return [
         *found,
         Scenario("decode", 2, 1, "fa3", 32, 32, (1, 40), 256, 64, script="tour2"),

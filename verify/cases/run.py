@@ -22,7 +22,6 @@ from verify.worker.scenario import Scenario
 
 POISONS = (1, 0)  # see verify.worker.observe.observe: 0 keeps what a capture wrote
 MAX_DEATHS = 3
-LARGE = 100  # a batch of more rows is played over one poison on a CPU
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,6 @@ class Setup:
     seed: int = 0
     wrapper: tuple[str, ...] = ()
     guarded: bool = True
-    poisons: tuple[int, ...] = POISONS
     workers: int = 2
 
     def worker(
@@ -66,12 +64,14 @@ class Setup:
 class Job:
     """One unit of work: a route, on a scenario if it needs one.
 
-    wrapper: a command that the candidate's worker runs under; extra: of its environment.
+    poisons: those that the scenario is played over, in this order. wrapper: a command
+    that the candidate's worker runs under; extra: of its environment.
     """
 
     route: Route
     scenario: Scenario | None = None
     mode: str = ""
+    poisons: tuple[int, ...] = POISONS
     wrapper: tuple[str, ...] = ()
     extra: tuple[tuple[str, str], ...] = ()
 
@@ -187,12 +187,11 @@ def play_all(
 def run(
     setup: Setup, jobs: list[Job], progress: Callable[[Case], None] = lambda case: None
 ) -> Ran[Case]:
-    """Every job's scenario, under every poison."""
+    """Every job's scenario, over each of its poisons."""
 
     def play(table: Table, job: Job) -> Iterable[Case]:
         assert job.scenario is not None
-        slow = setup.device == "cpu" and job.scenario.max_bs > LARGE
-        for poison in setup.poisons[: 1 if slow else None]:
+        for poison in job.poisons:
             case = table.verify(job, job.scenario, poison)
             progress(case)
             yield case

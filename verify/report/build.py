@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from patcher import __version__
 from patcher.results import Exit
-from verify.cases.run import Ran, Setup
+from verify.cases.run import POISONS, Ran, Setup
 from verify.outcome import Broken, Case, Difference, Different, Identical, NotRun
 from verify.report import model as r
 from verify.report.findings import Finding, findings
@@ -59,7 +59,7 @@ def build(
         candidate=_side(context, "candidate", context.pair.candidate),
         workers=list(_workers(ran)),
         seed=context.setup.seed,
-        poisons=list(context.setup.poisons),
+        poisons=list(POISONS),
         matrix=cells,
         failures=_failures(context, ran),
         counters=list(counters),

@@ -20,6 +20,8 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from verify.worker.observe.interpreter import quicken
+
 ENTRIES = (
     "_precompute_replay_metadata",
     "init_forward_metadata_replay_cuda_graph",
@@ -102,7 +104,8 @@ class Evidence(logging.Handler):
 
         for kind in (jit.JITFunction, interpreter.InterpretedFunction):
             _wrap_run(kind, lambda name: self.count(f"kernel {name}"))
-        _patch_language_once(interpreter)
+        # A warm-up run before a capture is skipped: what it writes is poisoned.
+        quicken(interpreter, lambda: self.phase == "capture")
         _wrap_compiled(lambda name: self.count(f"kernel {name}"))
 
     def refuse_kernels(self) -> None:
@@ -198,34 +201,6 @@ def _wrap_compiled(seen: Callable[[str], None]) -> None:
         return counted
 
     CompiledKernel.__getitem__ = watched
-
-
-def _patch_language_once(interpreter: Any) -> None:
-    """Makes Triton's interpreter swap `tl` for itself once a module and launch.
-
-    It does so again in every device function that a kernel calls: a quarter of its time.
-    It also need not run what only warms a GPU up.
-    """
-    patch, launch = interpreter._patch_lang, interpreter.GridExecutor.__call__
-    done: dict[int, Any] = {}
-
-    def patch_once(function: Any) -> Any:
-        module = id(function.__globals__)
-        if module not in done:
-            done[module] = patch(function)
-        return done[module]
-
-    def launched(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if EVIDENCE.phase == "capture":
-            return None  # a warm-up run before a capture: what it writes is poisoned
-        done.clear()
-        try:
-            return launch(self, *args, **kwargs)
-        finally:
-            done.clear()
-
-    interpreter._patch_lang = patch_once
-    interpreter.GridExecutor.__call__ = launched
 
 
 EVIDENCE = Evidence()
