@@ -74,7 +74,11 @@ def app(
     device: options.Device = "auto",
     python: options.Python = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Two sizes, four steps, fewer rounds.")
+        bool,
+        typer.Option(
+            "--quick",
+            help="Two sizes, four steps, fewer rounds; --engine: each side starts once.",
+        ),
     ] = False,
     curves: Annotated[
         bool, typer.Option("--curves", help="Also along steps, batch sizes, lengths.")
@@ -96,6 +100,12 @@ def app(
     new_tokens: Annotated[
         int, typer.Option(metavar="N", help="--engine: new tokens a request.")
     ] = 128,
+    load: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="--engine: N requests that come and go, some aborted."
+        ),
+    ] = 0,
     engine_arg: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="--engine: for sglang; repeatable."),
@@ -106,7 +116,7 @@ def app(
     if engine is not None:
         others = {
             "--against": against, "--mode": mode, "--route": route, "--len": length,
-            "--quick": quick, "--curves": curves, "--min-speedup": min_speedup,
+            "--curves": curves, "--min-speedup": min_speedup,
         }  # fmt: skip
         if strange := [name for name, value in others.items() if value]:
             raise typer.BadParameter(f"not with --engine: {', '.join(strange)}")
@@ -118,10 +128,12 @@ def app(
                 tree, engine, tuple(steps or ()), tuple(prompt or ()), tuple(bs or ()),
                 new_tokens, tuple(engine_arg or ()), rounds, seed,
                 str(python) if python else None, json, report, context.obj.arguments,
+                load, quick,
             )
         )  # fmt: skip
-    if prompt or engine_arg:
-        raise typer.BadParameter("--prompt and --engine-arg go with --engine")
+    if prompt or engine_arg or load:
+        what = "--prompt, --load and --engine-arg go with --engine"
+        raise typer.BadParameter(what)
     from verify.bench.bench import BenchOptions, work
     from verify.bench.points import PointError, Request, numbers
 

@@ -1,7 +1,7 @@
 """Runs beside the installed sglang: starts an engine and asks it, JSON line by JSON line.
 
     python child.py probe      prints what this environment has, and ends
-    python child.py            answers requests of stdin: start, generate, then its end
+    python child.py            answers requests of stdin: start, generate, load; then its end
 
 Copied alone to a folder of its own before it runs, so that nothing of this project can
 be imported by the engine. Answers go to the first stdout; what the engine prints goes to
@@ -10,6 +10,7 @@ stderr. Needs the standard library and sglang.
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 import importlib.util
 import json
@@ -22,6 +23,8 @@ from typing import Any
 
 Json = dict[str, Any]
 KERNELS = ("sgl_kernel", "deep_gemm")
+ABORTED = 6
+"""Of the requests that come and go, every how manieth is aborted."""
 
 
 def probe() -> Json:
@@ -85,12 +88,64 @@ class Engine:
         seconds = time.perf_counter() - began
         return {"seconds": seconds, "requests": [_request(a) for a in answers]}
 
+    def load(
+        self,
+        seed: int,
+        count: int,
+        longest: int,
+        vocabulary: int,
+        new_tokens: int,
+        at_once: int,
+    ) -> Json:
+        """Requests that come and go: `at_once` of them wait or run until `count` are done.
+
+        Prompts of 1 to `longest` tokens, as many of a length as of its double; 1 to
+        `new_tokens` new ones. Every `ABORTED`th is aborted after up to half a second.
+        """
+        work = self._load(seed, count, longest, vocabulary, new_tokens, at_once)
+        began = time.perf_counter()
+        answers = self.engine.loop.run_until_complete(work)
+        return {"seconds": time.perf_counter() - began, "requests": answers}
+
+    async def _load(
+        self,
+        seed: int,
+        count: int,
+        longest: int,
+        vocabulary: int,
+        new_tokens: int,
+        at_once: int,
+    ) -> list[Json]:
+        draw, gate = random.Random(seed), asyncio.Semaphore(at_once)
+        lengths = [int(longest ** draw.random()) for _ in range(count)]
+        counts = [draw.randint(1, new_tokens) for _ in range(count)]
+        waits = [draw.random() / 2 for _ in range(count)]
+        every = prompts(seed, lengths, vocabulary)
+
+        async def one(i: int) -> Json:
+            sampling = {
+                "temperature": 0, "max_new_tokens": counts[i], "ignore_eos": True,
+            }  # fmt: skip
+            async with gate:
+                asked = asyncio.ensure_future(
+                    self.engine.async_generate(
+                        input_ids=every[i], sampling_params=sampling, rid=f"load-{i}"
+                    )
+                )
+                aborted = i % ABORTED == ABORTED - 1
+                if aborted:
+                    await asyncio.wait([asked], timeout=waits[i])
+                    self.engine.tokenizer_manager.abort_request(f"load-{i}")
+                return {**_request(await asked), "aborted": aborted}
+
+        return list(await asyncio.gather(*map(one, range(count))))
+
 
 def _request(answer: Json) -> Json:
     """verify: target verifications; accepted: how many of them took 0, 1, 2, ... drafts."""
     meta = answer["meta_info"]
     return {
-        "ids": list(answer["output_ids"]),
+        "ids": list(answer.get("output_ids") or ()),
         "verify": int(meta.get("spec_verify_ct") or 0),
         "accepted": list(meta.get("spec_accept_histogram") or ()),
     }
@@ -102,12 +157,13 @@ def serve(lines: Any, answer: Any) -> None:
     for line in lines:
         request = json.loads(line)
         try:
-            if request.pop("do") == "start":
+            do = request.pop("do")
+            if do == "start":
                 engine = Engine(**request)
                 reply = engine.about
             else:
                 assert engine is not None
-                reply = engine.generate(**request)
+                reply = getattr(engine, do)(**request)
             reply = {"ok": True, **reply}
         except Exception as error:
             traceback.print_exc()

@@ -18,11 +18,15 @@ FEWEST = 5
 
 @dataclass(frozen=True)
 class Cell:
-    """One point: draft steps, prompt length of the first request, requests at once."""
+    """One point: draft steps, prompt length of the first request, requests at once.
+
+    load: so many requests come and go instead, of prompts up to that length; 0: none do.
+    """
 
     steps: int
     prompt: int
     bs: int
+    load: int = 0
 
     @property
     def lengths(self) -> list[int]:
@@ -31,6 +35,8 @@ class Cell:
 
     @property
     def name(self) -> str:
+        if self.load:
+            return f"{self.steps} steps, {self.load:,} come and go"
         return f"{self.steps} steps, {self.bs} x {self.prompt:,}"
 
 
@@ -89,6 +95,12 @@ def differences(reference: Sequence[Json], run: Run) -> Iterator[str]:
 
 
 def _difference(old: Json, new: Json) -> str:
+    if old.get("aborted"):
+        # How far it came is a matter of time; what it said until then is not.
+        both = min(len(old["ids"]), len(new["ids"]))
+        old, new = (
+            {"ids": r["ids"][:both], "verify": 0, "accepted": []} for r in (old, new)
+        )
     if old["ids"] != new["ids"]:
         pairs = enumerate(zip(old["ids"], new["ids"], strict=False))
         shorter = min(len(old["ids"]), len(new["ids"]))

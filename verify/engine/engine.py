@@ -48,7 +48,7 @@ def bench(options: Options) -> EngineReport:
     """
     clock = build.Clock()
     asked = request.read(options)
-    found = sides.resolve(options.tree)
+    found = sides.resolve(options.tree, options.quick)
     here = environment.look(options.python or sys.executable, found.release)
     sides.check(here.package, found)
     show.reserve(options.report, options.json)
@@ -136,6 +136,12 @@ def _run(server: Server, asked: Request, cell: Cell, side: Side, turn: int) -> R
         )  # fmt: skip
 
     every = SHORT_TOKENS + asked.new_tokens
+    if cell.load:
+        said = server.load(
+            seed=asked.seed, count=cell.load, longest=cell.prompt, new_tokens=every,
+            vocabulary=asked.vocabulary, at_once=2 * cell.bs,
+        )  # fmt: skip
+        return Run(side.name, turn, [said["requests"]])
     run = Run(side.name, turn, [generate(every)["requests"]])
     for _ in range(asked.repetitions):
         short, long = generate(SHORT_TOKENS), generate(every)

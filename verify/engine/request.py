@@ -24,7 +24,11 @@ Arguments = dict[str, Any]
 
 @dataclass(frozen=True)
 class Options:
-    """The command line. model: a folder, or `tiny`. rounds: repetitions a start."""
+    """The command line. model: a folder, or `tiny`. rounds: repetitions a start.
+
+    load: requests that come and go in every start. quick: each side starts once, and not
+    with its gates off.
+    """
 
     tree: Path
     model: str
@@ -39,6 +43,8 @@ class Options:
     json: Path | None = None
     report: Path | None = None
     arguments: tuple[str, ...] = ()
+    load: int = 0
+    quick: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,12 +84,23 @@ def read(options: Options) -> Request:
         raise _usage("", str(error)) from None
     if options.new_tokens < 1:
         raise _usage("--new-tokens", "must be positive")
-    if options.rounds < 0:
-        raise _usage("--rounds", "must be positive")
+    for name, value in (("--rounds", options.rounds), ("--load", options.load)):
+        if value < 0:
+            raise _usage(name, "must be positive")
     tiny_one = options.model == TINY
     config = tiny.CONFIG if tiny_one else _config(Path(options.model))
     return Request(
-        cells=tuple(Cell(s, p, b) for s in steps for p in prompts for b in batches),
+        cells=tuple(
+            cell
+            for s in steps
+            for cell in (
+                *(Cell(s, p, b) for p in prompts for b in batches),
+                *(
+                    [Cell(s, max(prompts), max(batches), options.load)]
+                    * bool(options.load)
+                ),
+            )
+        ),
         new_tokens=options.new_tokens,
         repetitions=options.rounds or REPETITIONS,
         seed=options.seed,

@@ -83,6 +83,10 @@ class Server:
         """See `child.Engine.generate`."""
         return self._ask({"do": "generate", **request}, ANSWER_TIMEOUT)
 
+    def load(self, **request: Any) -> Json:
+        """See `child.Engine.load`."""
+        return self._ask({"do": "load", **request}, ANSWER_TIMEOUT)
+
     def close(self) -> None:
         """Ends it in good order if it can, and by force if it can't."""
         assert self._process.stdin is not None

@@ -36,17 +36,19 @@ class Sides:
     release: str
     patches: tuple[str, ...]
     sides: tuple[Side, ...]
+    quick: bool = False
 
     @property
     def turns(self) -> tuple[Side, ...]:
         """There and back, so that what drifts with time falls on all alike."""
-        return (*self.sides, *reversed(self.sides))
+        return self.sides if self.quick else (*self.sides, *reversed(self.sides))
 
 
-def resolve(tree: Path) -> Sides:
+def resolve(tree: Path, quick: bool = False) -> Sides:
     """The sides of a tree with patches: its files as they are, and their originals.
 
-    Raises `Refusal` where there is no manifest.
+    quick: without the side whose gates are off, and one turn each. Raises `Refusal`
+    where there is no manifest.
     """
     found = find_tree(tree)
     applied = manifest.load(found)
@@ -59,9 +61,9 @@ def resolve(tree: Path) -> Sides:
     unset: dict[str, str | None] = dict.fromkeys(gates)
     off: dict[str, str | None] = dict.fromkeys(gates, "0")
     made = [Side(ORIGINAL, originals, unset), Side(PATCHED, patched, unset)]
-    if gates:
+    if gates and not quick:
         made.append(Side(GATES_OFF, patched, off))
-    return Sides(applied.release, applied.names, tuple(made))
+    return Sides(applied.release, applied.names, tuple(made), quick)
 
 
 class Package:

@@ -19,7 +19,7 @@ ORIGINAL = "STEP = 0.004\n"
 PATCHED = "STEP = 0.002\n"
 
 ENGINE = f"""
-import os, sys, time
+import asyncio, os, sys, time
 from sglang.srt.layers.attention import nsa_backend as says
 from sglang.version import __version__
 
@@ -30,6 +30,9 @@ class Engine:
     def __init__(self, **arguments):
         print("noise on stdout")
         self.arguments = arguments
+        self.loop = asyncio.new_event_loop()
+        self.tokenizer_manager = self
+        self.stopped, self.now, self.most = set(), 0, 0
         if getattr(says, "NO_START", False):
             print("RuntimeError: no such kernel", file=sys.stderr)
             os._exit(3)
@@ -57,6 +60,25 @@ class Engine:
             }}
             for ids in input_ids
         ]
+
+    def abort_request(self, rid):
+        self.stopped.add(rid)
+
+    async def async_generate(self, input_ids, sampling_params, rid):
+        self.now += 1
+        self.most = max(self.most, self.now)
+        said = self.generate([input_ids], sampling_params)[0]
+        for _ in range(3):
+            await asyncio.sleep(0)
+        if int(rid.rpartition("-")[2]) % 6 == 5:
+            await asyncio.sleep(0.6)
+        self.now -= 1
+        if rid in self.stopped:
+            del said["output_ids"][os.urandom(1)[0] % len(said["output_ids"]):]
+        elif getattr(says, "LOSES", False) and not self.now:
+            said["output_ids"].pop()
+        print("at once", self.most, file=sys.stderr)
+        return said
 
     def shutdown(self):
         pass

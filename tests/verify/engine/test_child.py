@@ -85,3 +85,16 @@ def test_serve_ends_with_its_input(monkeypatch: pytest.MonkeyPatch) -> None:
     said = io.StringIO()
     child.serve([json.dumps({"do": "generate", **ASK})], said)
     assert json.loads(said.getvalue())["ok"] is False  # nothing was started
+
+
+def test_requests_come_and_go_and_some_are_aborted(tmp_path: Path) -> None:
+    with server(tmp_path) as asked:
+        asked.start({})
+        answer = asked.load(
+            seed=1, count=13, longest=50, vocabulary=100, new_tokens=40, at_once=3
+        )
+    said = answer["requests"]
+    assert [i for i, r in enumerate(said) if r["aborted"]] == [5, 11]
+    assert len({len(r["ids"]) for r in said if not r["aborted"]}) > 5
+    assert "at once 3" in asked.printed
+    assert "at once 4" not in asked.printed

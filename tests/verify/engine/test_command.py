@@ -214,8 +214,9 @@ def test_a_patch_without_a_gate_has_two_sides(go: Go, tmp_path: Path) -> None:
         (["--steps", "0"], "--steps: '0' is not a positive number"),
         (["--prompt", "long"], "--prompt: 'long' is not a positive number"),
         (["--new-tokens", "0"], "--new-tokens: must be positive"),
+        (["--load", "-1"], "--load: must be positive"),
         (["--engine-arg", "tp_size"], "'tp_size' is not NAME=VALUE"),
-        (["--mode", "decode", "--quick"], "not with --engine: --mode, --quick"),
+        (["--mode", "decode", "--curves"], "not with --engine: --mode, --curves"),
         (["--engine", "nowhere"], "is no folder with a config.json of a model"),
     ],
 )
@@ -231,6 +232,8 @@ def test_its_options_need_engine(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert bench.main([str(tmp_path), "--prompt", "3k"]) == 2
+    assert "go with --engine" in capsys.readouterr().err
+    assert bench.main([str(tmp_path), "--load", "3"]) == 2
     assert "go with --engine" in capsys.readouterr().err
 
 
@@ -260,3 +263,28 @@ def test_more_requests_than_slots_is_noted(go: Go, tmp_path: Path) -> None:
     )  # fmt: skip
     assert code == 0
     assert "more requests than max_running_requests" in out
+
+
+LOAD = ("--load", "13", "--bs", "2", "--quick")
+
+
+def test_requests_that_come_and_go_are_compared(go: Go, tmp_path: Path) -> None:
+    file = tmp_path / "engine.json"
+    code, out, _ = go(kit.tree(tmp_path / "tree"), *QUICK, *LOAD, "--json", file)
+    assert code == 0
+    found = model.read(file)
+    assert [s.side for s in found.starts] == ["original", "patched"]
+    cell, load = found.cells
+    assert (cell.bs, cell.load, load.bs, load.load) == (2, 0, 2, 13)
+    assert [r.status for r in load.results] == ["identical", "identical"]
+    assert load.results[1].step_ms is None
+    assert load.results[1].tokens_a_step > 0
+    assert "13 by 2" in out
+
+
+def test_a_token_that_differs_among_them_is_found(go: Go, tmp_path: Path) -> None:
+    tree = kit.tree(tmp_path / "tree", f"{kit.PATCHED}LOSES = True\n")
+    code, out, _ = go(tree, *QUICK, *LOAD)
+    assert code == 1
+    assert "3 steps, 13 come and go, patched: request " in out
+    assert "differs: none instead of" in out

@@ -98,3 +98,11 @@ def test_the_interval_of_a_median_holds_it() -> None:
 
 def test_prompts_of_one_cell_differ_in_length() -> None:
     assert Cell(3, 100, 3).lengths == [100, 137, 174]
+
+
+def test_an_aborted_request_is_compared_as_far_as_both_came() -> None:
+    old = {**request([1, 2, 3]), "aborted": True}
+    assert found({**request([1, 2], verify=2), "aborted": True}, old=old) == []
+    assert found({**request([1, 9], verify=2), "aborted": True}, old=old) == [
+        "request 0: token 1 differs: 9 instead of 2"
+    ]

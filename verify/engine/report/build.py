@@ -116,6 +116,7 @@ def _cell(
         steps=cell.steps,
         prompt=cell.prompt,
         bs=cell.bs,
+        load=cell.load,
         ids_sha256=hashlib.sha256(json.dumps(ids).encode()).hexdigest(),
         results=[
             _result(side.name, runs, reference, seed, side.name in failed)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from verify.engine.compare import Verdict
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 Status = Literal["identical", "different", "failed", "not run"]
 SCHEMA_FILE = Path(__file__).with_name("engine.schema.json")
 
@@ -53,11 +53,15 @@ class Result(Model):
 
 
 class CellReport(Model):
-    """One point. ids_sha256: of the original's token ids, all requests."""
+    """One point. ids_sha256: of the original's token ids, all requests.
+
+    load: so many requests came and went, of prompts up to `prompt`; 0: `bs` at once.
+    """
 
     steps: int
     prompt: int
     bs: int
+    load: int
     ids_sha256: str
     results: list[Result]
 

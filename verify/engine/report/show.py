@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patcher.results import Exit, Reason, Refusal
+from verify.engine.compare import Cell
 from verify.engine.report.model import (
     CellReport,
     EngineReport,
@@ -125,7 +126,9 @@ def _table(report: EngineReport) -> Table:
 def row(cell: CellReport, result: Result) -> list[str]:
     """A line of the table, as text."""
     return [
-        str(cell.steps), f"{cell.prompt:,}", str(cell.bs), result.side, result.status,
+        str(cell.steps), f"{'up to ' * bool(cell.load)}{cell.prompt:,}",
+        f"{cell.load:,} by {cell.bs}" if cell.load else str(cell.bs),
+        result.side, result.status,
         str(result.verify_steps) if result.verify_steps else "-",
         f"{result.tokens_a_step:.2f}" if result.verify_steps else "-",
         _estimate(result.step_ms), _estimate(result.ratio), result.verdict or "",
@@ -139,7 +142,7 @@ def _estimate(found: Estimate | None) -> str:
 def findings(report: EngineReport) -> list[str]:
     """What differs, what failed, what was logged; one line each."""
     lines = [
-        f"{c.steps} steps, {c.bs} x {c.prompt:,}, {r.side}: {line}"
+        f"{Cell(c.steps, c.prompt, c.bs, c.load).name}, {r.side}: {line}"
         for c in report.cells
         for r in c.results
         for line in r.differences
