@@ -29,6 +29,7 @@ class RouteData:
     brief     a fallback that other routes cover too: fewer scenarios anywhere
     timed     a side of the default bench
     best      a side of the bench's curves too
+    families  of releases in which the path is taken
     """
 
     name: str
@@ -44,6 +45,7 @@ class RouteData:
     brief: bool = False
     timed: bool = True
     best: bool = False
+    families: tuple[str, ...] = ("A", "B")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ DECODE = ("decode", "decode@runner")
 EXPANDED = ("target_verify", "draft_extend")
 PLAIN = "decode@plain"
 _DRIVERS = {"decode": "multi", "decode@runner": "runner"}
+_LOOPS = {"multi": "loop", "runner": "loop-runner"}
 # A patch without routes mends what others run: its gate stays as the user has it.
 GATES = tuple(dict.fromkeys(about.gate for about in all_about() if about.routes))
 OFF = dict.fromkeys(GATES, "0")
@@ -107,7 +108,10 @@ def _routes() -> tuple[Route, ...]:
         for data in about.routes:
             patches = _closure((about.name, *data.beside), by_name)
             on = tuple(dict.fromkeys(by_name[name].gate for name in patches))
-            found.append(Route(**vars(data), patch=about.name, patches=patches, on=on))
+            dsa = "C" in data.families
+            found.append(
+                Route(**vars(data), patch=about.name, patches=patches, on=on, dsa=dsa)
+            )
     return tuple(found)
 
 
@@ -144,9 +148,8 @@ def baseline_driver(mode: str, in_tree: bool) -> str:
     The release's multi-step replay is that loop; in a tree nobody here patched the
     verifier runs the loop itself.
     """
-    if mode == "decode" and in_tree:
-        return "loop"
-    return _DRIVERS.get(mode, "base")
+    driver = _DRIVERS.get(mode, "base")
+    return _LOOPS.get(driver, driver) if in_tree else driver
 
 
 _PRECOMPUTED = "replay call _precompute_replay_metadata"
@@ -180,7 +183,11 @@ From 4 steps on three backends are copied to at once: not every copy is a call.
 def upstream(family: str, patches: Collection[str]) -> tuple[Route, ...]:
     """The routes of a tree whose release has a precompute, driven against itself."""
     if family == "C":
-        return _DSA
+        own = [r for r in ROUTES if r.dsa and set(r.patches) <= set(patches)]
+        unset = [
+            replace(r, name=DEFAULTS, on=(), unset=True, few=1) for r in own if r.best
+        ]
+        return (*_DSA, *own, *unset)
     return tuple(
         replace(
             route,
@@ -190,6 +197,7 @@ def upstream(family: str, patches: Collection[str]) -> tuple[Route, ...]:
         for route in ROUTES
         if set(route.patches) <= set(patches)
         and (route.name, route.pair) != ("original", False)
+        and not route.dsa
     )
 
 
@@ -202,7 +210,11 @@ def available(
     patched the tree; the draft runner of such a one is not driven, since newer releases
     changed its parts.
     """
-    found = tuple(route for route in ROUTES if set(route.patches) <= set(patches))
+    found = tuple(
+        route
+        for route in ROUTES
+        if set(route.patches) <= set(patches) and not route.dsa
+    )
     if not in_tree:
         return (*found, *_defaults(found), *_mixed(found, patches))
     return tuple(

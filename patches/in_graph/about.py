@@ -6,7 +6,14 @@ Source: what documents 001 and 004 leave as the future, "the full metadata pipel
 from __future__ import annotations
 
 from patcher.about import About, RouteData
-from patches.shared.evidence import BASE_CALL, NO_CALL, NO_KERNEL, REPLAY_KERNEL
+from patches.shared.evidence import (
+    BASE_CALL,
+    NO_CALL,
+    NO_KERNEL,
+    ONE_REPLAY,
+    PAIR,
+    REPLAY_KERNEL,
+)
 
 ABOUT = About(
     name="in-graph",
@@ -15,6 +22,7 @@ ABOUT = About(
     source="documents 001 and 004",
     gate="SGLANG_NSA_METADATA_IN_GRAPH",
     sign="fill_metadata_in_graph",
+    families=("A", "C"),
     routes=(
         RouteData(
             "in-graph",
@@ -44,6 +52,27 @@ ABOUT = About(
             shares=True,
             brief=True,
             timed=False,
+        ),
+        RouteData(
+            "in-graph",
+            ("decode@runner",),
+            must=("graph kernel *_metadata_kernel*",),
+            must_not=(*NO_CALL, "replay kernel *"),
+            shares=True,
+            kernels=True,
+            best=True,
+            families=("C",),
+        ),
+        RouteData(
+            "not-in-graph",
+            ("decode",),
+            must=(ONE_REPLAY,),
+            must_not=PAIR,
+            every=(ONE_REPLAY, ("replay begun",)),
+            shares=True,
+            kernels=True,
+            timed=False,
+            families=("C",),
         ),
     ),
 )

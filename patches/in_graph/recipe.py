@@ -6,35 +6,42 @@ Source: what documents 001 and 004 leave as the future, "the full metadata pipel
 from __future__ import annotations
 
 from patcher.recipe import Patch
-from patcher.steps import AddMethods, InsertBefore
+from patcher.steps import AddMethods, InsertBefore, Where
+from patcher.steps.cst.workspace import Step
 from patches import HERE
 from patches.in_graph.about import ABOUT
-from patches.shared.anchors import NSA_BACKEND, OLDER_NSA_BACKEND, REPLAY
+from patches.in_graph.dsa import FAMILY_C
+from patches.shared.anchors import DSA_BACKEND, NSA_BACKEND, OLDER_NSA_BACKEND, REPLAY
 from patches.shared.fused import MULTI_STEP, SHARED_STEPS, prepend, read_gate
 
 PAYLOAD = HERE / "in_graph" / "payload"
 
+FAMILY_A: tuple[Step, ...] = (
+    *SHARED_STEPS,
+    *read_gate(ABOUT.gate, PAYLOAD, "NSA_METADATA_IN_GRAPH"),
+    prepend(PAYLOAD, "InGraphDispatch", "__init__", MULTI_STEP),
+    prepend(PAYLOAD, "InGraphDispatch", REPLAY, MULTI_STEP),
+    AddMethods(
+        file=NSA_BACKEND,
+        cls=MULTI_STEP,
+        after=REPLAY,
+        payload=PAYLOAD / "nsa_backend.py",
+        source="InGraph",
+        adapt=OLDER_NSA_BACKEND,
+    ),
+    InsertBefore(
+        file="sglang/srt/speculative/eagle_draft_cuda_graph_runner.py",
+        function="EAGLEDraftCudaGraphRunner.capture_one_batch_size.run_once",
+        anchor="ret = self.eagle_worker.draft_forward(forward_batch)",
+        payload=PAYLOAD / "eagle_draft_cuda_graph_runner.py",
+        source="InGraphCapture.capture_one_batch_size.run_once",
+    ),
+)
+
 PATCH = Patch(
     ABOUT,
     steps=(
-        *SHARED_STEPS,
-        *read_gate(ABOUT.gate, PAYLOAD, "NSA_METADATA_IN_GRAPH"),
-        prepend(PAYLOAD, "InGraphDispatch", "__init__", MULTI_STEP),
-        prepend(PAYLOAD, "InGraphDispatch", REPLAY, MULTI_STEP),
-        AddMethods(
-            file=NSA_BACKEND,
-            cls=MULTI_STEP,
-            after=REPLAY,
-            payload=PAYLOAD / "nsa_backend.py",
-            source="InGraph",
-            adapt=OLDER_NSA_BACKEND,
-        ),
-        InsertBefore(
-            file="sglang/srt/speculative/eagle_draft_cuda_graph_runner.py",
-            function="EAGLEDraftCudaGraphRunner.capture_one_batch_size.run_once",
-            anchor="ret = self.eagle_worker.draft_forward(forward_batch)",
-            payload=PAYLOAD / "eagle_draft_cuda_graph_runner.py",
-            source="InGraphCapture.capture_one_batch_size.run_once",
-        ),
+        *(Where(step, lacks=DSA_BACKEND) for step in FAMILY_A),
+        *(Where(step, has=DSA_BACKEND) for step in FAMILY_C),
     ),
 )

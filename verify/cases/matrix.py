@@ -100,18 +100,18 @@ def _dsa(mode: str) -> list[Scenario]:
     settings = {
         name: _SETTINGS[name] for name in ("impl", "seq_bits", "row_bits", "kv")
     }
-    steps = (3, 4, 2, 5, 7) if mode == "decode" else (1,)
+    steps = (3, 4, 2, 5, 7) if mode.startswith("decode") else (1,)
     rows = pairwise({"steps": steps, **settings}, 5)
     small: dict[str, Any] = {"capture": (1, 3), "context": 200, "topk": 64}
     found = [
-        Scenario(mode, script="tour4" if number < 2 else "tour3", **small, **row)
+        of_kind(mode, script="tour4" if number < 2 else "tour3", **small, **row)
         for number, row in enumerate(rows)
     ]
     wide = [
-        Scenario(mode, n, 64, "fa3", 64, 64, (2, 32), 130, 64, 2, script="tour2")
-        for n in ((3, 4) if mode == "decode" else (1,))
+        of_kind(mode, n, 64, "fa3", 64, 64, (2, 32), 130, 64, 2, script="tour2")
+        for n in ((3, 4) if mode.startswith("decode") else (1,))
     ]
-    paged = Scenario(mode, steps[1 % len(steps)], 1, "fa3", 32, 32, (1, 3), 100, 64)
+    paged = of_kind(mode, steps[1 % len(steps)], 1, "fa3", 32, 32, (1, 3), 100, 64)
     return [*found, *wide, replace(paged, script="recapture3")]
 
 

@@ -49,6 +49,7 @@ NEEDED_DSA = (
     f"{_ATTENTION}/dsa/dsa_topk_backend.py",
 )
 IF_THERE_DSA = (
+    "sglang/srt/speculative/eagle_draft_cuda_graph_runner.py",
     f"{_ATTENTION}/dsa/dsa_backend_kpool.py",
     f"{_ATTENTION}/dsa/dsa_metadata_manager.py",
     f"{_ATTENTION}/dsa/dsa_mtp_verification.py",
@@ -57,7 +58,11 @@ IF_THERE_DSA = (
     "sglang/kernels/ops/attention/dsa/metadata.py",
 )
 _MARKER = b"# nsa-opt:"
-_NEW_MODULES = (f"{_ATTENTION}/nsa/", "sglang/srt/speculative/")
+_NEW_MODULES = (
+    f"{_ATTENTION}/nsa/",
+    f"{_ATTENTION}/dsa/",
+    "sglang/srt/speculative/",
+)
 
 Read = Callable[[str], bytes | None]
 
@@ -252,10 +257,10 @@ def _of_release(release: str, progress: Callable[[str], None]) -> Source:
 
 def _marked(tree: Tree) -> Iterable[str]:
     """Modules that carry our marker: patched by a copy of the tree, without manifest."""
-    for folder in (f"{_ATTENTION}/nsa", "sglang/srt/speculative"):
+    for folder in _NEW_MODULES:
         for file in sorted(tree.path(folder).glob("*.py")):
             if _MARKER in file.read_bytes():
-                yield f"{folder}/{file.name}"
+                yield f"{folder}{file.name}"
 
 
 def _edited(tree: Tree, applied: Manifest) -> list[str]:

@@ -27,7 +27,7 @@ class Session:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         import torch
 
-        from verify.worker.play import draft_runner, drivers
+        from verify.worker.play import draft_runner, drivers, dsa_runner
         from verify.worker.tree import family, standins, stubs
         from verify.worker.tree.isolate import (
             FORWARD_BATCH,
@@ -56,7 +56,8 @@ class Session:
             if family.is_dsa(snapshot):
                 answers = family.merged(answers, family.overrides(lambda: self.topk))
                 modules.update(family.modules())
-                vars(modules[FORWARD_BATCH])["build_inner_fb_view"] = family.inner_view
+                answers = family.merged(answers, dsa_runner.overrides())
+                dsa_runner.complete(modules[FORWARD_BATCH])
             self.finder = Isolated(snapshot, modules, answers, blocked, on_cpu)
         if self.device != "cpu":
             # Some of it is put off, and imports what is blocked.

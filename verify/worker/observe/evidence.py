@@ -26,6 +26,7 @@ ENTRIES = (
     "_precompute_replay_metadata",
     "init_forward_metadata_replay_cuda_graph",
     "init_forward_metadata_replay_cuda_graph_from_precomputed",
+    "_apply_cuda_graph_metadata",
 )
 
 

@@ -41,6 +41,19 @@ def bounds(page_size: int) -> tuple[Bound, ...]:
     return Bound("page_table_1", 1), Bound("real_page_table", page_size)
 
 
+def readable(metadata: Any, field: str, tensor: torch.Tensor) -> torch.Tensor:
+    """A table of [rows, columns] with zeros for what nobody reads; other tensors as is.
+
+    Nothing is asked of the host, so that a graph can record it.
+    """
+    found = [b for b in bounds(metadata.page_size) if b.field == field]
+    if not found or not family.leaves_tails():
+        return tensor
+    live = -(-metadata.dsa_seqlens_expanded[: tensor.shape[0], None] // found[0].unit)
+    columns = torch.arange(tensor.shape[1], device=tensor.device)
+    return torch.where(columns < live, tensor, 0)
+
+
 @dataclass
 class _Table:
     """One table's memory, and how much of each row is live: [rows] int64."""
@@ -89,6 +102,9 @@ class Contract:
         for table in self.tables.values():
             mine = table.whole == self._pattern(table, self.salt)
             self._fill(table, self._dead(table) & mine, 0)
+        for path, copy in self.driver.seen().items():
+            if path.startswith(f"bs{bs}.") and path.endswith(".topk_v2_plan"):
+                self._settle_plan(copy)
 
     def _captured(self) -> Iterator[Any]:
         for backend in self.driver.backends:

@@ -8,6 +8,7 @@ verify.worker.play.graphs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -35,15 +36,20 @@ class Captures:
 
     @staticmethod
     def capture(runner: Any) -> None:
-        if torch.device(runner.model_runner.device).type != "cuda":
-            runner.stream = None
-            _capture_all(runner)
-            return
-        runner.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        runner.stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(runner.stream):
-            _capture_all(runner)
-        torch.cuda.current_stream().wait_stream(runner.stream)
+        on_stream(runner, lambda: _capture_all(runner))
+
+
+def on_stream(runner: Any, capture: Callable[[], None]) -> None:
+    """Captures on a stream of the runner's own, where there are streams."""
+    if torch.device(runner.model_runner.device).type != "cuda":
+        runner.stream = None
+        capture()
+        return
+    runner.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    runner.stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(runner.stream):
+        capture()
+    torch.cuda.current_stream().wait_stream(runner.stream)
 
 
 def _capture_all(runner: Any) -> None:
@@ -95,10 +101,14 @@ class Consumer:
                 for i, backend in enumerate(self.backends)
                 for path, tensor in metadata_tensors(backend.forward_metadata)
             }
-        for source, copy in self.pairs[bs].values():
-            copy.copy_(source)
-        hidden = forward_batch.spec_info.hidden_states
-        return hidden[:, :1], hidden[:, :1], hidden[:, :1]
+        for path, (source, copy) in self.pairs[bs].items():
+            copy.copy_(self.readable(path, source))
+        hidden = forward_batch.spec_info.hidden_states[:, :1]
+        return (hidden,) * 3
+
+    def readable(self, path: str, source: torch.Tensor) -> torch.Tensor:
+        """What of a tensor a step may read: all of it."""
+        return source
 
 
 class DraftRunner(MultiStep):
@@ -118,14 +128,20 @@ class DraftRunner(MultiStep):
 
     def init_state(self) -> None:
         _pool[0] = None
-        self.consumer = Consumer(self.backends)
+        self.consumer = self.make_consumer()
         worker = Record(
-            model_runner=self.model_runner, draft_forward=self.consumer.draft_forward
+            model_runner=self.model_runner,
+            draft_forward=self.consumer.draft_forward,
+            speculative_num_steps=self.scenario.steps,
         )
         self.runner = self.runner_class(worker)
         on_host = getattr(self.runner, "seq_lens_cpu", None)
         if on_host is not None:
             EVIDENCE.on_host = {on_host.untyped_storage().data_ptr()}
+
+    def make_consumer(self) -> Consumer:
+        """What stands for the draft model."""
+        return Consumer(self.backends)
 
     def capture(self, bs: int) -> None:
         """The runner captured everything when it was made."""

@@ -33,9 +33,9 @@ class DsaMultiStep(MultiStep):
     names = DSA
 
     def capture(self, bs: int) -> None:
+        # No graph is captured here, so nothing is recorded into one.
         batch = self.capture_batch(bs)
         self.multi.init_forward_metadata_out_graph(batch, in_capture=True)
-        self.multi.init_forward_metadata_in_graph(batch)
 
     def replay(self, replay: Replay, around: Around = plainly) -> int:
         batch = self.batch(replay)
@@ -88,19 +88,9 @@ class DsaPair(DsaBase, PrecomputedPair):
         return PrecomputedPair.replay(self, replay, around)
 
 
-class DsaRunner(Driver):
-    """The draft runner of this family has other parts; not driven."""
-
-    names = DSA
-
-    def build(self) -> None:
-        raise NotApplicable("the draft runner is driven only up to 0.5.12")
-
-
 DRIVERS: dict[str, type[Driver]] = {
     "multi": DsaMultiStep,
     "loop": DsaLoop,
     "base": DsaBase,
     "pair": DsaPair,
-    "runner": DsaRunner,
 }

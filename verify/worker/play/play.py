@@ -8,7 +8,7 @@ from verify.worker.observe import guards
 from verify.worker.observe.evidence import EVIDENCE, HostReads
 from verify.worker.observe.live import Contract
 from verify.worker.observe.observe import Observer
-from verify.worker.play import dsa, scripts
+from verify.worker.play import dsa, dsa_runner, scripts
 from verify.worker.play.draft_runner import DraftRunner
 from verify.worker.play.drivers import Base, Driver, Loop, MultiStep, PrecomputedPair
 from verify.worker.protocol import Played
@@ -21,7 +21,14 @@ DRIVERS: dict[str, type[Driver]] = {
     "base": Base,
     "pair": PrecomputedPair,
     "runner": DraftRunner,
+    "loop-runner": DraftRunner,
 }
+DSA_DRIVERS: dict[str, type[Driver]] = {
+    **dsa.DRIVERS,
+    "runner": dsa_runner.DsaRunner,
+    "loop-runner": dsa_runner.DsaLoopRunner,
+}
+BASELINES = ("loop", "base", "loop-runner")
 
 
 def play(
@@ -38,10 +45,10 @@ def play(
     """
     guards.release_all()
     EVIDENCE.reset()
-    drivers = dsa.DRIVERS if family.is_dsa_here() else DRIVERS
+    drivers = DSA_DRIVERS if family.is_dsa_here() else DRIVERS
     driver = drivers[driver_name](scenario, seed, device, guarded)
     observer = Observer(driver)
-    contract = Contract(driver, driver_name in ("loop", "base"))
+    contract = Contract(driver, driver_name in BASELINES)
 
     def spoil() -> None:
         observer.poison(poison)

@@ -102,7 +102,9 @@ def model_runner(scenario: Scenario, pools: Pools) -> Any:
         tp_size=1,
         dp_size=1,
         tp_group=Record(barrier=lambda: None),
-        spec_algorithm=Record(is_eagle=lambda: speculative),
+        spec_algorithm=Record(
+            is_eagle=lambda: speculative, is_standalone=lambda: False
+        ),
         server_args=Record(
             nsa_prefill_backend=scenario.prefill,
             nsa_decode_backend=scenario.impl,

@@ -63,12 +63,16 @@ def settle(scenario: Scenario) -> None:
         "speculative_num_steps": scenario.steps if speculative else None,
         "speculative_num_draft_tokens": scenario.draft if speculative else None,
         "speculative_dsa_topk_backend": "sgl-kernel",
+        "speculative_use_rejection_sampling": False,
     }
     _RUNTIME.update(
         get_exec=Record(
             kernel=Record(**kernels),
             deterministic=Record(enable_deterministic_inference=False),
             features=Record(enable_memory_saver=False),
+            graph=Record(
+                disable_cuda_graph_padding=False, enable_profile_cuda_graph=False
+            ),
             overlap=Record(enable_two_batch_overlap=False),
         ),
         get_spec=Record(**spec),
@@ -124,6 +128,7 @@ def overrides(index_topk: Callable[[], int]) -> dict[str, dict[str, Any]]:
             "get_platform": lambda: Record(is_sm100=False),
             "get_schedule": lambda: Record(enable_mixed_chunk=False),
             "get_disagg": lambda: Record(disaggregation_mode="null"),
+            "get_flags": lambda: Record(capture=Record(enable_torch_compile=False)),
             "get_memory": lambda: Record(enable_hisparse=False),
         },
         "sglang.srt.layers.attention.utils": expand,

@@ -24,7 +24,6 @@ LIVE = (
 NOT_COVERED = (
     "draft_extend: this family has one way to compute it, and nothing to compare it with",
     "k-pool (index_kpool > 1) and HiSparse",
-    "the draft runner: driven only up to 0.5.6.post2",
 )
 
 
