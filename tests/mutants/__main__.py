@@ -11,14 +11,11 @@ from rich.table import Table
 from tests.mutants.catalogue import all_mutants
 from tests.mutants.harness import (
     Verdict,
-    applied_files,
     controls,
-    pinned,
     planted,
     run_all,
 )
 from tests.mutants.mutate import NoLongerApplies
-from verify.sides.source import Source
 
 
 def main() -> int:
@@ -29,11 +26,10 @@ def main() -> int:
         mutants = tuple(
             m for m in mutants if any(w in f"{m.sort}: {m.name}" for w in wanted)
         )
-    applied = Source("applied", "", applied_files(pinned()).get)
     invalid = []
     for mutant in mutants:
         try:
-            planted(applied, mutant)
+            planted(mutant)
         except NoLongerApplies as error:
             invalid.append(f"{mutant.name}: no longer applies: {error}")
     for line in invalid:

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 
 from tests.mutants.mutate import Edit
 
+RELEASE = "0.5.6.post2"
+NEWEST = "0.5.23"
 BACKEND = "sglang/srt/layers/attention/nsa_backend.py"
 KERNELS = "sglang/srt/layers/attention/nsa/triton_metadata_kernel.py"
+DSA_BACKEND = "sglang/srt/layers/attention/dsa_backend.py"
 RUNNER = "sglang/srt/speculative/eagle_draft_cuda_graph_runner.py"
 
 
@@ -20,7 +23,8 @@ class Mutant:
     """A bug in one file; met by `route` (`pair`: its precomputed pair) in `mode`.
 
     route: a name, or a pattern where any of several will do. kind: what sort of mistake
-    it is; of a patch's own code, the patch. only_cuda: a CPU cannot see it.
+    it is; of a patch's own code, the patch. only_cuda: a CPU cannot see it. release: of
+    the tree that it is planted in.
     """
 
     name: str
@@ -33,6 +37,7 @@ class Mutant:
     pair: bool = False
     kind: str = ""
     only_cuda: bool = False
+    release: str = RELEASE
 
     @property
     def sort(self) -> str:
@@ -41,6 +46,7 @@ class Mutant:
 
 def all_mutants() -> tuple[Mutant, ...]:
     from tests.mutants import (
+        dsa,
         expanded,
         holes_inputs,
         holes_settings,
@@ -58,6 +64,7 @@ def all_mutants() -> tuple[Mutant, ...]:
         *kernels.MUTANTS,
         *sharing.MUTANTS,
         *expanded.MUTANTS,
+        *dsa.MUTANTS,
     )
     names = [mutant.name for mutant in found]
     assert len(set(names)) == len(names), "two mutants have the same name"

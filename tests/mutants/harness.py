@@ -5,28 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from patcher.plan.edits import files_of, plan
 from patcher.plan.select import choose
 from patcher.recipe import Patch
-from patcher.tree.pins import pins
+from patcher.tree.pins import Family, pins
 from patcher.tree.wheels import fetch
 from patches import all_patches
-from tests.mutants.catalogue import BACKEND, Mutant
+from tests.mutants.catalogue import BACKEND, DSA_BACKEND, RELEASE, Mutant
 from tests.mutants.mutate import mutate
 from verify.cases.case import Baseline, Question, judge
 from verify.cases.matrix import jobs
 from verify.cases.run import POISONS, Setup
 from verify.outcome import Broken, Different, Outcome
-from verify.routes import OFF, Route, available
+from verify.routes import OFF, Route, available, upstream
 from verify.sides.source import Source, snapshot
-
-RELEASE = "0.5.6.post2"
 
 
 @dataclass(frozen=True)
@@ -60,16 +59,18 @@ class Bench:
 
     def judge(self, mutant: Mutant) -> Verdict:
         began = time.monotonic()
-        files = {mutant.file: planted(self.applied, mutant)}
+        files = {mutant.file: planted(mutant)}
         folder = self.folder / mutant.name.replace("/", " ")
         snapshot(_laid_over(self.applied, files), self.pristine, folder)
         setup = Setup(folder, folder)
+        # Upstream's own replay is no reference there, each step's alone is.
+        later = _family(mutant.release) != "A"
         at, outcome = 0, None
         for route in routes_of(mutant):
             with setup.worker("candidate", route.env, route.blocked) as worker:
                 for poison, scenario in _order(route, mutant.mode):
                     at += 1
-                    asked = Question(scenario, mutant.mode, route, False, 0, poison)
+                    asked = Question(scenario, mutant.mode, route, later, 0, poison)
                     outcome = judge(self.baseline, worker, asked)
                     if isinstance(outcome, Different | Broken):
                         break
@@ -87,12 +88,11 @@ class Bench:
 
 
 @contextmanager
-def bench() -> Iterator[Bench]:
-    originals = pinned()
-    applied = Source("applied", RELEASE, applied_files(originals).get, extra=_created())
+def bench(release: str = RELEASE) -> Iterator[Bench]:
+    applied = applied_tree(release)
     with TemporaryDirectory(prefix="nsa-mutants-") as name:
         folder = Path(name)
-        pristine = Source("originals", RELEASE, originals.get)
+        pristine = Source("originals", release, pinned(release).get)
         snapshot(pristine, applied, folder / "baseline")
         setup = Setup(folder / "baseline", folder / "baseline")
         with setup.worker("baseline", dict(OFF)) as worker:
@@ -105,11 +105,15 @@ def run_all(
     """Every mutant's verdict, in the catalogue's order; `seen` as they come in."""
 
     def one(mutant: Mutant) -> Verdict:
-        verdict = shared.judge(mutant)
+        verdict = benches[mutant.release].judge(mutant)
         seen(verdict)
         return verdict
 
-    with bench() as shared, ThreadPoolExecutor(workers) as pool:
+    with ExitStack() as stack, ThreadPoolExecutor(workers) as pool:
+        benches = {
+            release: stack.enter_context(bench(release))
+            for release in {mutant.release for mutant in mutants}
+        }
         return list(pool.map(one, mutants))
 
 
@@ -144,29 +148,31 @@ class _Over:
         return self.files[rel] if rel in self.files else self.below(rel)
 
 
-def applied_files(originals: Files) -> _Over:
+@cache
+def applied_tree(release: str = RELEASE) -> Source:
     """The release with every patch planned over it, in memory."""
-    patches = _patches()
+    originals, patches = pinned(release), _patches(release)
     found = {rel: originals.get(rel) for rel in files_of(patches)}
     planned = plan({k: v for k, v in found.items() if v is not None}, patches)
     assert not planned.conflicts, planned.conflicts
     over = _Over(originals.get)
     over.files.update(planned.edits)
-    return over
+    touched = tuple(rel for rel in sorted(files_of(patches)) if rel.endswith(".py"))
+    return Source("applied", release, over.get, extra=touched)
 
 
-def _patches() -> tuple[Patch, ...]:
+def _patches(release: str) -> tuple[Patch, ...]:
     """Those that an apply without --patch puts into the release."""
-    return choose((), all_patches(), pins()[RELEASE])
+    return choose((), all_patches(), pins()[release])
 
 
-def _created() -> tuple[str, ...]:
-    return tuple(rel for rel in sorted(files_of(_patches())) if rel.endswith(".py"))
+def _family(release: str) -> Family:
+    return pins()[release].family
 
 
-def planted(applied: Source, mutant: Mutant) -> bytes:
+def planted(mutant: Mutant) -> bytes:
     """The mutant's file with its bug. Raises NoLongerApplies."""
-    data = applied.read(mutant.file)
+    data = applied_tree(mutant.release).read(mutant.file)
     assert data is not None, f"{mutant.file} is not in the applied tree"
     text = data.decode()
     for edit in mutant.edits:
@@ -177,28 +183,42 @@ def planted(applied: Source, mutant: Mutant) -> bytes:
 def _laid_over(source: Source, files: Mapping[str, bytes]) -> Source:
     over = _Over(source.read)
     over.files.update(files)
-    return Source("mutant", RELEASE, over.get, extra=source.extra)
+    return Source("mutant", source.release, over.get, extra=source.extra)
 
 
 def controls(mutants: tuple[Mutant, ...]) -> tuple[Mutant, ...]:
     """The applied tree without a bug, on every route and mode that a mutant meets."""
-    met = dict.fromkeys((m.route, m.pair, m.mode) for m in mutants if m.edits)
-    return tuple(
-        Mutant(f"control {number}", "none", BACKEND, (), route, mode, "", pair)
-        for number, (route, pair, mode) in enumerate(met, 1)
+    met = dict.fromkeys(
+        (m.route, m.pair, m.mode, m.release) for m in mutants if m.edits
     )
+    return tuple(
+        Mutant(
+            f"control {number}", "none", _backend(release), (), route, mode, "", pair,
+            release=release,
+        )
+        for number, (route, pair, mode, release) in enumerate(met, 1)
+    )  # fmt: skip
+
+
+def _backend(release: str) -> str:
+    return DSA_BACKEND if _family(release) == "C" else BACKEND
 
 
 def routes_of(mutant: Mutant) -> list[Route]:
     found = [
         route
-        for route in available([patch.name for patch in _patches()])
+        for route in _routes(mutant.release)
         if fnmatchcase(route.name, mutant.route)
         and route.pair == mutant.pair
         and mutant.mode in route.modes
     ]
     assert found, f"{mutant.name}: no route {mutant.route} in {mutant.mode}"
     return found
+
+
+def _routes(release: str) -> tuple[Route, ...]:
+    names = [patch.name for patch in _patches(release)]
+    return available(names) if _family(release) == "A" else upstream("C", names)
 
 
 def _order(route: Route, mode: str) -> Iterator[tuple[int, str]]:

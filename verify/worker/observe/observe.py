@@ -19,6 +19,7 @@ import torch
 
 from verify.worker.observe.poison import poison, whole_storage
 from verify.worker.protocol import Extent, Layout, Observation, Owned, View
+from verify.worker.tree import family
 
 
 def walk(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -91,7 +92,7 @@ class Observer:
                     poison(tensor, path, seed)
         for backend in self.driver.backends:
             backend.use_mha = True
-            backend.nsa_prefill_impl = "poison"
+            setattr(backend, _prefill_impl(), "poison")
 
     def poison_seen(self, seed: int) -> None:
         for path, tensor in self.driver.seen().items():
@@ -179,7 +180,7 @@ class Observer:
                     if isinstance(key, int) and value is current
                 ],
                 "use_mha": backend.use_mha,
-                "nsa_prefill_impl": backend.nsa_prefill_impl,
+                _prefill_impl(): getattr(backend, _prefill_impl()),
             }
         return state
 
@@ -213,6 +214,10 @@ def _bytes(flat: torch.Tensor) -> memoryview:
 
 def _address(tensor: torch.Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
+
+
+def _prefill_impl() -> str:
+    return "dsa_prefill_impl" if family.is_dsa_here() else "nsa_prefill_impl"
 
 
 def _state(backend: Any) -> Any:

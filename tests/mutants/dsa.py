@@ -1,0 +1,131 @@
+"""Bugs in `in-graph` on family C: shared buffers, filled through upstream's own hook."""
+
+from __future__ import annotations
+
+from tests.mutants.catalogue import DSA_BACKEND, NEWEST, RUNNER, Mutant
+from tests.mutants.mutate import Drop, Edit, Swap
+
+OLDER = "0.5.13.post1"  # where the graph records the kernel of the older families
+_MULTI = "DeepseekSparseAttnMultiStepBackend"
+_IN_GRAPH = f"{_MULTI}.init_forward_metadata_in_graph"
+_OUT_GRAPH = f"{_MULTI}.init_forward_metadata_out_graph"
+_STATE = f"{_MULTI}.init_cuda_graph_state"
+_FILL = f"{_MULTI}._fill_metadata_in_graph"
+_SHARED = f"{_MULTI}._fill_shared_metadata"
+_USE = f"{_MULTI}._use_shared_metadata"
+_RUN_ONCE = "EAGLEDraftCudaGraphRunner.capture_one_shape.run_once"
+_HOOK = "self.draft_attn_backend.init_forward_metadata_in_graph(forward_batch)"
+_DRAFT = "ret = self.eagle_worker.draft_forward(forward_batch)"
+
+
+def _mutant(
+    name: str,
+    names: str,
+    *edits: Edit,
+    route: str = "in-graph",
+    file: str = DSA_BACKEND,
+    release: str = NEWEST,
+) -> Mutant:
+    mode = "decode@runner" if route == "in-graph" else "decode"
+    word = "newest" if release == NEWEST else release
+    return Mutant(
+        f"{word}: {name}", "in-graph", file, edits, route, mode, names,
+        kind="in-graph on DSA", release=release,
+    )  # fmt: skip
+
+
+MUTANTS = (
+    _mutant(
+        "filled after the draft has read it",
+        "seen",
+        Drop(_RUN_ONCE, _HOOK),
+        Swap(_RUN_ONCE, _DRAFT, f"{_DRAFT}\n{_HOOK}"),
+        file=RUNNER,
+    ),
+    _mutant(
+        "said to be filled and never filled",
+        "cache_seqlens_int32",
+        Swap(_IN_GRAPH, "self._fill_metadata_in_graph(forward_batch)", "True"),
+    ),
+    _mutant(
+        "the replay fills again from the host",
+        "the route did not run",
+        Drop(_IN_GRAPH, "self.in_graph_bs.add"),
+    ),
+    _mutant(
+        "a size whose graph did not fill is not filled",
+        "cache_seqlens_int32",
+        Drop(_OUT_GRAPH, "self._fill_shared_metadata"),
+        route="not-in-graph",
+    ),
+    _mutant(
+        "a host read in the captured function",
+        "a host read in the captured function",
+        Swap(_FILL, "None", "forward_batch.seq_lens.cpu()"),
+    ),
+    _mutant(
+        "rows in another order",
+        "page_table",
+        Swap(
+            _SHARED,
+            "forward_batch.req_pool_indices",
+            "forward_batch.req_pool_indices.flip(0)",
+        ),
+    ),
+    _mutant(
+        "long sequences cut short",
+        "cache_seqlens_int32",
+        Swap(_SHARED, "forward_batch.seq_lens", "forward_batch.seq_lens.clamp(max=64)"),
+    ),
+    _mutant(
+        "steps keep tables of their own",
+        "page_table",
+        Swap(
+            _STATE,
+            "attn_backend.decode_cuda_graph_metadata = first.decode_cuda_graph_metadata",
+            "pass",
+        ),
+    ),
+    _mutant(
+        "forward_metadata not set",
+        "forward_metadata",
+        Drop(_USE, "attn_backend.forward_metadata ="),
+    ),
+    _mutant(
+        "prefill implementation not decided",
+        "use_mha",
+        Drop(_USE, "first.set_dsa_prefill_impl"),
+    ),
+    _mutant(
+        "prefill implementation decided for the first step only",
+        "dsa_prefill_impl",
+        Drop(_USE, "attn_backend.dsa_prefill_impl ="),
+    ),
+    _mutant(
+        "gate inverted",
+        "the route did not run",
+        Swap(
+            f"{_MULTI}._can_share_metadata",
+            "DSA_METADATA_IN_GRAPH",
+            "not DSA_METADATA_IN_GRAPH",
+        ),
+    ),
+    _mutant(
+        "DeepGEMM's schedule left as at capture",
+        "paged_mqa_schedule_metadata",
+        Drop(_FILL, "metadata.paged_mqa_schedule_metadata.copy_"),
+        release=OLDER,
+    ),
+    _mutant(
+        "FlashMLA's metadata left as at capture",
+        "flashmla_metadata",
+        Drop(_FILL, "metadata.flashmla_metadata.slice"),
+        release=OLDER,
+    ),
+    _mutant(
+        "the replay fills again from the host",
+        "the route did not run",
+        Swap(_FILL, "return True", "return False"),
+        release=OLDER,
+    ),
+)

@@ -1,0 +1,110 @@
+"""`in-graph` from 0.5.13 on: applied, verified through the release's runner, rolled back."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from patcher.apply import apply
+from patcher.rollback import rollback
+from patcher.tree.find import find_tree
+from patcher.tree.pins import pins
+from patches import HERE, all_patches
+from tests.mutants.harness import applied_tree, pinned
+from tests.patcher.lookalike import snapshot
+from tests.patcher.releases import one_of_each
+from tests.verify.test_releases import unpack
+from verify.cases.run import Job, Setup, run
+from verify.outcome import Identical
+from verify.routes import upstream
+from verify.sides import source
+from verify.worker.scenario import parse
+
+Run = Callable[..., tuple[int, str, str]]
+
+GRAPH = "decode@runner:n5:p64:flashmla_kv:s64:r64:c1,3:x130:k64:d4:tour3"
+NO_GRAPH = "decode:n4:p64:fa3:s32:r32:c1,3:x130:k64:d4:tour3"
+PAYLOAD = HERE / "in_graph" / "payload" / "dsa_backend.py"
+
+ALL = [r for r in one_of_each() if pins()[r].family == "C"]
+# A kernel is added to one and not to the other.
+SOME = ALL if os.environ.get("ALL_RELEASES") else ["0.5.13.post1", "0.5.23"]
+
+
+@pytest.mark.tree
+@pytest.mark.parametrize("release", SOME)
+def test_applied_verified_rolled_back(release: str, tmp_path: Path, run: Run) -> None:
+    tree = find_tree(unpack(release, tmp_path / "tree"))
+    before = snapshot(tmp_path / "tree")
+    apply(tree, (), all_patches())
+    file = tmp_path / "report.json"
+    code, out, err = run(
+        tmp_path / "tree", "--device", "cpu", "--json", file, "--route", "in-graph",
+        "--route", "not-in-graph", "--scenario", GRAPH, "--scenario", NO_GRAPH,
+    )  # fmt: skip
+    assert code == 0, out + err
+    assert json.loads(file.read_text())["totals"]["identical"] == 4
+    rollback(tree, (), all_patches())
+    assert snapshot(tmp_path / "tree") == before
+
+
+@pytest.mark.tree
+def test_without_its_kernel_the_release_replays(tmp_path: Path) -> None:
+    """On 0.5.13 the graph records a kernel; where it does not compile, nothing is."""
+    release = "0.5.13.post1"
+    applied = applied_tree(release)
+    original = source.Source("originals", release, pinned(release).get)
+    source.snapshot(original, applied, tmp_path / "old")
+    source.snapshot(applied, original, tmp_path / "new")
+    (route,) = (r for r in upstream("C", ["in-graph"]) if r.name == "in-graph")
+    blocked = replace(
+        route,
+        blocked=("triton.compile",),
+        must=("replay call _apply_cuda_graph_metadata",),
+        must_not=("* kernel *",),
+    )
+    setup = Setup(tmp_path / "old", tmp_path / "new", in_tree=True)
+    (first, second) = run(setup, [Job(blocked, parse(GRAPH))]).results
+    assert isinstance(first.outcome, Identical), first.outcome
+    assert isinstance(second.outcome, Identical), second.outcome
+
+
+def can_share(
+    backend: Any, topk: int = 1, *, gate: bool = True, cuda: bool = True
+) -> bool:
+    """What the payload answers for steps with such backends."""
+    names: dict[str, Any] = {"DSA_METADATA_IN_GRAPH": gate, "is_cuda": lambda: cuda}
+    for cls in ast.parse(PAYLOAD.read_text()).body:
+        if isinstance(cls, ast.ClassDef) and cls.name == "InGraph":
+            found = [n for n in cls.body if isinstance(n, ast.FunctionDef)]
+            method = next(n for n in found if n.name == "_can_share_metadata")
+            exec(compile(ast.Module([method], []), str(PAYLOAD), "exec"), names)
+    backends = [] if backend is None else [backend]
+    steps = SimpleNamespace(attn_backends=backends, topk=topk)
+    answer = names["_can_share_metadata"](steps)
+    assert isinstance(answer, bool)
+    return answer
+
+
+def plain(**other: Any) -> SimpleNamespace:
+    return SimpleNamespace(
+        **{"hisparse_coordinator": None, "dsa_index_kpool": 1, **other}
+    )
+
+
+def test_where_metadata_is_shared() -> None:
+    assert can_share(plain())
+    assert not can_share(plain(dsa_index_kpool=4))
+    assert not can_share(plain(hisparse_coordinator=object()))
+    assert not can_share(plain(), topk=2)
+    assert not can_share(plain(), gate=False)
+    assert not can_share(plain(), cuda=False)
+    assert not can_share(None)
