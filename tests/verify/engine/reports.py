@@ -42,7 +42,7 @@ def report(status: str = "identical") -> EngineReport:
         model="tiny", new_tokens=128, engine_args={"speculative_eagle_topk": 1},
         cells=[
             CellReport(
-                steps=4, prompt=120_000, bs=1, ids_sha256="0" * 64, results=results
+                steps=4, prompt=120_000, bs=1, load=0, ids_sha256="0" * 64, results=results
             )
         ],
         starts=[
