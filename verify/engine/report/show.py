@@ -32,8 +32,8 @@ _HEADLINES = {
 }
 _JSON = "engine.json"
 _HEADS = (
-    "steps", "prompt", "bs", "side", "tokens", "verify steps", "tokens a step",
-    "ms a verify step", "x original", "",
+    "steps", "prompt", "bs", "side", "tokens", "x original", "verdict",
+    "ms a verify step", "verify steps", "tokens a step",
 )  # fmt: skip
 
 
@@ -74,6 +74,8 @@ def page(report: EngineReport) -> str:
 
     machine = report.machine
     headline, tone = _HEADLINES[Exit(report.exit_code)]
+    if report.exit_code == 0:
+        headline += _best(report)
     return render(
         "engine.html",
         report=report,
@@ -97,6 +99,18 @@ def page(report: EngineReport) -> str:
     )
 
 
+def _best(report: EngineReport) -> str:
+    """The largest ratio of those that are sure, and where; empty if there is none."""
+    sure = [
+        (r.ratio.value, Cell(c.steps, c.prompt, c.bs, c.load).name)
+        for c in report.cells
+        for r in c.results
+        if r.ratio and r.verdict == "FASTER"
+    ]
+    value, where = max(sure, default=(0.0, ""))
+    return f", {value:.2f}x less time a verify step: {where}" if sure else ""
+
+
 def console(report: EngineReport, out: Console) -> None:
     """The table, what differs, and the summary."""
     machine = report.machine
@@ -116,10 +130,10 @@ def _table(report: EngineReport, width: int) -> Table:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     found = [(r, row(cell, r)) for cell in report.cells for r in cell.results]
-    keep = ("steps", "prompt", "bs", "side", "tokens", "")
+    keep = ("steps", "prompt", "bs", "side", "tokens", "verdict")
     shown = narrowed(_HEADS, [line for _, line in found], keep, width)
     for place in shown:
-        left = _HEADS[place] in ("side", "tokens", "")
+        left = _HEADS[place] in ("side", "tokens", "verdict")
         table.add_column(
             _HEADS[place], justify="left" if left else "right", no_wrap=True
         )
@@ -136,9 +150,9 @@ def row(cell: CellReport, result: Result) -> list[str]:
         str(cell.steps), f"{'up to ' * bool(cell.load)}{cell.prompt:,}",
         f"{cell.load:,} by {cell.bs}" if cell.load else str(cell.bs),
         result.side, result.status,
+        _estimate(result.ratio), result.verdict or "", _estimate(result.step_ms),
         str(result.verify_steps) if result.verify_steps else "-",
         f"{result.tokens_a_step:.2f}" if result.verify_steps else "-",
-        _estimate(result.step_ms), _estimate(result.ratio), result.verdict or "",
     ]  # fmt: skip
 
 
