@@ -16,7 +16,7 @@ from patcher.disk.preconditions import (
 )
 from patcher.plan.prepare import Prepared, prepare
 from patcher.plan.ready import ready
-from patcher.plan.select import choose
+from patcher.plan.select import choose, left_out
 from patcher.recipe import Patch
 from patcher.results import (
     AlreadyApplied,
@@ -28,7 +28,7 @@ from patcher.results import (
     WouldApply,
 )
 from patcher.tree.find import Tree
-from patcher.tree.pins import Pin
+from patcher.tree.pins import Pin, pins
 
 
 def apply(
@@ -53,7 +53,7 @@ def apply(
         return tuple(patch for patch in patches if patch.name in chosen)
 
     notes = list(finish_cut_off(tree, dry=dry))
-    where = str(tree.home)
+    where, usual = str(tree.home), not names
     with telling(notes):
         state = ready(tree, lambda: tuple(patches), notes, progress, dry=dry)
     with telling(notes), undisturbed(tree):
@@ -63,6 +63,8 @@ def apply(
         done = AlreadyApplied(where, release, names, tuple(notes))
         if prepared.changes_nothing and (dry or not commit):
             return done
+        if usual and (why := left_out(patches, pins()[release])):
+            notes.append(f"left out: {why}")
         changes = journal.between(prepared.old, prepared.new)
         files = changes.edits()
         repo = _repository(tree, prepared, commit=commit, allow_dirty=allow_dirty)

@@ -11,8 +11,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from patcher.disk.git import git_refusal
-from patcher.plan.select import suggest
-from patcher.results import CheckedOut, Exit, Reason, Refusal
+from patcher.results import CheckedOut, Exit, Reason, Refusal, suggest
 from patcher.tree.pins import nearest_newer, pins
 from patcher.tree.wheels import fetch
 

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from patcher.results import Exit, Reason, Refusal
+from patcher.results import SCHEMA_VERSION, Exit, Reason, Refusal
 from patcher.tree.outline import sha256
 
 SCHEMA = Path(__file__).with_name("record.schema.json")
@@ -85,7 +85,7 @@ class Record(_Model):
     started    UTC, ISO 8601; seconds is the time that it took
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Annotated[int, Field(ge=1, le=SCHEMA_VERSION)] = SCHEMA_VERSION
     tool: str
     release: str
     patches: tuple[Patched, ...]

@@ -8,14 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any, get_args
 
-from patcher.results import Result
+from patcher.results import SCHEMA_VERSION, Result
 
 SCHEMA = Path(__file__).with_name("report.schema.json")
 
 
 def report(result: Result) -> dict[str, Any]:
     """The result as JSON knows it; `result` names its kind."""
-    return {"result": type(result).__name__, **dataclasses.asdict(result)}
+    head = {"schema_version": SCHEMA_VERSION, "result": type(result).__name__}
+    return {**head, **dataclasses.asdict(result)}
 
 
 def schema() -> dict[str, Any]:
@@ -27,13 +28,17 @@ def schema() -> dict[str, Any]:
     for kind in get_args(Result):
         one = TypeAdapter(kind).json_schema(mode="serialization")
         shared |= one.pop("$defs", {})
-        one["properties"] = {"result": {"const": kind.__name__}, **one["properties"]}
+        head = {
+            "schema_version": {"const": SCHEMA_VERSION},
+            "result": {"const": kind.__name__},
+        }
+        one["properties"] = head | one["properties"]
         one["required"] = list(one["properties"])
         one["additionalProperties"] = False
         kinds.append(one)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "What apply-nsa-opt, rollback-nsa-opt and checkout-nsa-opt report",
+        "title": "What the commands of nsa-opt answer, and how each of them refuses",
         "oneOf": kinds,
         "$defs": shared,
     }

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+
+SCHEMA_VERSION = 3
+"""Of every JSON that a command writes: results, reports, records. Grows with any of them."""
 
 
 class Exit(IntEnum):
@@ -39,6 +43,27 @@ class Refusal(Exception):
         super().__init__("; ".join(reason.what for reason in reasons))
         self.reasons = reasons
         self.code = code
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """`did you mean X?`, or what there is."""
+    options = list(known)
+    close = difflib.get_close_matches(name, options, n=1)
+    return f"did you mean {close[0]}?" if close else f"there is: {', '.join(options)}"
+
+
+def require_known(
+    names: Iterable[str], known: Iterable[str], kind: str, option: str = ""
+) -> None:
+    """Raises `Refusal` (usage), with a suggestion, for names that are not known."""
+    options = list(known)
+    reasons = [
+        Reason(option, name, f"there is no {kind} {name!r}", suggest(name, options))
+        for name in names
+        if name not in options
+    ]
+    if reasons:
+        raise Refusal(*reasons, code=Exit.USAGE)
 
 
 class Interrupted(BaseException):

@@ -20,7 +20,7 @@ from patcher.disk.preconditions import (
 )
 from patcher.disk.state import State, sweep
 from patcher.plan.ready import forgotten, ready
-from patcher.plan.select import dependents, require_known
+from patcher.plan.select import dependents
 from patcher.recipe import Discover, Patch
 from patcher.results import (
     Exit,
@@ -30,6 +30,7 @@ from patcher.results import (
     Refusal,
     Result,
     RolledBack,
+    require_known,
 )
 from patcher.tree.find import Tree
 
@@ -50,7 +51,7 @@ def rollback(
     `Interrupted` saying what was done.
     """
     if names:
-        require_known(names, [patch.name for patch in patches()])
+        require_known(names, [patch.name for patch in patches()], "patch")
     notes = list(finish_cut_off(tree))
     with telling(notes):
         state = current(tree)

@@ -226,6 +226,15 @@ def available(
     )
 
 
+def unfit(release: str) -> tuple[str, ...]:
+    """In words, whose routes no tree of a release can have, of patches for its family."""
+    return tuple(
+        f"{about.name}: not for {release}: {about.unfit[release]}"
+        for about in all_about()
+        if about.routes and release in about.unfit
+    )
+
+
 def _defaults(found: tuple[Route, ...]) -> tuple[Route, ...]:
     """No gate variable set: the furthest route of each mode has to run by itself."""
     # The later of two that reach as far: it is dispatched first.

@@ -13,17 +13,19 @@ from typing import Any
 
 from patcher.cli.outputs import STDOUT, Output
 from patcher.record import dump
-from patcher.results import Exit, Reason, Refusal
+from patcher.results import Exit, Reason, Refusal, require_known
 from verify import routes
 from verify.cases import launches
 from verify.cases.matrix import Matrix, matrix
 from verify.cases.run import Job, Ran, Setup, run
+from verify.cli.options import DEVICES, RUNTIMES
+from verify.cli.progress import Progress
 from verify.outcome import Case
 from verify.record import record
 from verify.report import console
 from verify.report.build import Context, build
 from verify.report.model import Report
-from verify.report.write import write, write_refusal
+from verify.report.write import write
 from verify.sides.source import Pair, resolve, snapshot
 from verify.worker.scenario import ScenarioError, parse
 from verify.worker.tree import tails
@@ -53,11 +55,7 @@ class Options:
 
 def work(options: Options) -> Exit:
     """Verify, print, write. Raises `Refusal`."""
-    try:
-        report = verify(options)
-    except Refusal as refusal:
-        write_refusal(refusal, options.report, options.json)
-        raise
+    report = verify(options)
     beside = STDOUT in (options.json, options.junit, options.record)
     console.render(report, _console(beside=beside))
     write(report, options.report, options.json, options.junit)
@@ -136,14 +134,15 @@ def _run(
     if options.sanitize:
         from verify.cases import sanitize
 
-        with console.Progress(None) as bar:
+        with Progress("verifying", None) as bar:
             return sanitize.run(setup, chosen, bar)
     if options.cases and not options.scenarios:
         from verify.cases import fuzz
 
-        with console.Progress(None) as bar:
+        with Progress("verifying", None) as bar:
             return fuzz.run(setup, chosen, options.cases, bar)
-    with console.Progress(sum(len(job.poisons) for job in plan.jobs)) as bar:
+    total = sum(len(job.poisons) for job in plan.jobs)
+    with Progress("verifying", total) as bar:
         return run(setup, list(plan.jobs), bar)
 
 
@@ -158,7 +157,8 @@ def _plan(
         return Matrix((), (words,))
     if not options.scenarios:
         plan = matrix(chosen, device)
-        return replace(plan, reduced=(*plan.reduced, *_unseen(pair)))
+        never = (*routes.unfit(pair.candidate.release), *_unseen(pair))
+        return replace(plan, reduced=(*plan.reduced, *never))
     try:
         wanted = [parse(text) for text in options.scenarios]
     except ScenarioError as error:
@@ -191,24 +191,20 @@ def _routes(options: Options, pair: Pair) -> tuple[routes.Route, ...]:
         found = routes.available(candidate.patches(), pair.in_tree, candidate.foreign)
     if not options.routes:
         return found
+    there = dict.fromkeys(route.name for route in found)
+    known = dict.fromkeys((*routes.NAMES, *there))
+    require_known(options.routes, known, "route", "--route")
     for name in options.routes:
-        there = {route.name for route in found}
-        if name not in (*routes.NAMES, *there):
-            raise _usage(
-                "--route", f"unknown route {name!r}; known: {', '.join(routes.NAMES)}"
-            )
         if name not in there:
             what = f"has no route {name!r}: its patch is not in the tree"
-            names = ", ".join(dict.fromkeys(route.name for route in found))
-            raise Refusal(Reason(str(options.tree), "", what, f"it has: {names}"))
+            hint = f"it has: {', '.join(there)}"
+            raise Refusal(Reason(str(options.tree), "", what, hint))
     return tuple(route for route in found if route.name in options.routes)
 
 
 def _check(options: Options) -> None:
-    if options.device not in ("auto", "cpu", "cuda"):
-        raise _usage("--device", f"{options.device!r} is not auto, cpu or cuda")
-    if options.runtime not in ("isolated", "installed"):
-        raise _usage("--runtime", f"{options.runtime!r} is not isolated or installed")
+    require_known([options.device], DEVICES, "device", "--device")
+    require_known([options.runtime], RUNTIMES, "runtime", "--runtime")
     if options.cases < 0:
         raise _usage("--cases", "must not be negative")
     if options.timeout <= 0:

@@ -99,7 +99,8 @@ def app(
             return replace(result, exit=Exit.DONE)
         return result
 
-    return common.finish(make, json, show_diff=diff)
+    following = ("verify-nsa-opt", tree) if tree else None
+    return common.finish(make, json, show_diff=diff, following=following)
 
 
 def main(argv: Sequence[str] | None, patches: Discover) -> int:

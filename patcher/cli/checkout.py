@@ -40,7 +40,7 @@ def app(
 
         return checkout(release, dest, common.progress)
 
-    return common.finish(make, json)
+    return common.finish(make, json, following=("apply-nsa-opt", dest))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
+import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +20,8 @@ from patcher.cli import outputs
 from patcher.cli.render import coloured, render
 from patcher.disk.signals import as_interrupts
 from patcher.results import (
+    Applied,
+    CheckedOut,
     Exit,
     Interrupted,
     Reason,
@@ -30,6 +34,16 @@ from patcher.results import (
 if TYPE_CHECKING:
     from patcher.about import About
     from patcher.recipe import Discover
+
+
+# Typer brings click along in some versions and depends on it in others.
+_Misuse: type[Exception] = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
+
+
+WIDE = 120
+"""Columns of a terminal that tables fit."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +100,19 @@ def run(
     def work() -> Exit | int:
         outputs.require_streams()
         try:
-            app(args=list(arguments), prog_name=name, obj=invocation)
+            code = app(
+                args=list(arguments),
+                prog_name=name,
+                obj=invocation,
+                standalone_mode=False,
+            )
+        except _Misuse as misuse:
+            raise _misused(misuse, name) from None
         except SystemExit as stop:
             if isinstance(stop.__context__, OSError):
                 raise stop.__context__ from None
             return stop.code if isinstance(stop.code, int) else 1
-        return Exit.DONE
+        return code if isinstance(code, int) else Exit.DONE
 
     with as_interrupts():
         return int(_answer(work, ""))
@@ -114,6 +135,30 @@ def _answer(work: Callable[[], Exit | int], undone: str) -> Exit | int:
         outputs.silence()
         return refused(_unavailable(error))
     return code
+
+
+def _misused(misuse: Exception, name: str) -> Refusal:
+    """What the command line's parser says, in our form."""
+    close = getattr(misuse, "possibilities", None)
+    said = misuse.message if close else misuse.format_message()  # type: ignore[attr-defined]
+    hint = f"did you mean {' or '.join(close)}?" if close else f"see {name} --help"
+    what = said[:1].lower() + said[1:].rstrip(".")
+    return Refusal(Reason("", "", what, hint), code=Exit.USAGE)
+
+
+@contextlib.contextmanager
+def refusals_in(*files: Path | None) -> Iterator[None]:
+    """A refusal of what runs within becomes a report in these files too."""
+    try:
+        yield
+    except Refusal as refusal:
+        from patcher.report import report
+
+        said = report(Refused(refusal.reasons, refusal.code))
+        for file in files:
+            if file is not None:
+                outputs.Output(file).write(json.dumps(said, indent=1) + "\n")
+        raise
 
 
 def refused(refusal: Refusal) -> Exit:
@@ -147,10 +192,15 @@ def releases() -> list[str]:
 
 
 def finish(
-    make: Callable[[], Result], json_file: Path | None, *, show_diff: bool = False
+    make: Callable[[], Result],
+    json_file: Path | None,
+    *,
+    show_diff: bool = False,
+    following: tuple[str, Path] | None = None,
 ) -> Exit:
     """Makes the result, prints it, writes the report; the exit code comes back.
 
+    following: the command to run next, and the path that it is for, as it was typed.
     Raises `OSError` when the report cannot be opened, before anything else.
     """
     output = outputs.Output(json_file) if json_file else None
@@ -163,6 +213,9 @@ def finish(
             output.drop()
         raise
     _print(result, show_diff, beside=json_file == outputs.STDOUT)
+    if following and isinstance(result, Applied | CheckedOut):
+        line = shlex.join(map(str, following))
+        typer.echo(f"  next: {line}", err=json_file == outputs.STDOUT)
     if output:
         from patcher.report import report
 
@@ -185,7 +238,10 @@ def _print(result: Result, show_diff: bool, *, beside: bool) -> None:
     if show_diff and isinstance(result, WouldApply):
         typer.echo(coloured(result.diff), nl=False, err=beside)
         beside = True
-    typer.echo(render(result), err=beside)
+    stream = sys.stderr if beside else sys.stdout
+    width = outputs.columns(stream)
+    text = render(result, wide=width is None or width >= WIDE)
+    typer.echo(outputs.fitted(text, stream), err=beside)
 
 
 def progress(line: str) -> None:

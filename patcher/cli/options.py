@@ -19,8 +19,15 @@ Patches = Annotated[
     ),
 ]
 Json = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Write a JSON report here.")
+    Path | None,
+    typer.Option(metavar="FILE", help="Write a JSON report here; - is stdout."),
 ]
 Version = Annotated[
-    bool, typer.Option("--version", callback=common.show_version, is_eager=True)
+    bool,
+    typer.Option(
+        "--version",
+        callback=common.show_version,
+        is_eager=True,
+        help="Show the version and exit.",
+    ),
 ]

@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TextIO
 
 import typer
 
@@ -82,6 +84,35 @@ def require_streams() -> None:
         raise OSError("the standard output is closed")
 
 
+def columns(stream: TextIO | None) -> int | None:
+    """How wide the terminal is that a stream goes to; None if it goes elsewhere."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns if stream else None
+    except (OSError, ValueError):
+        return None
+
+
+def fitted(text: str, stream: TextIO | None) -> str:
+    """The text with lines that a terminal would break inside a word broken before it.
+
+    What is longer than a line, a path or a command to copy, stays in one piece.
+    """
+    width = columns(stream)
+    if not width:
+        return text
+    rows: list[str] = []
+    for line in text.split("\n"):
+        if len(line) <= width or line.lstrip().startswith("next: "):
+            rows.append(line)
+            continue
+        indent = line[: len(line) - len(line.lstrip())] + "    "
+        rows += textwrap.wrap(
+            line, width, subsequent_indent=indent, break_long_words=False,
+            break_on_hyphens=False,
+        )  # fmt: skip
+    return "\n".join(rows)
+
+
 def settle() -> None:
     """Brings what was printed to where it goes. Raises `OSError`."""
     if sys.stdout is not None:
@@ -101,6 +132,6 @@ def silence() -> None:
 def complain(text: str) -> None:
     """A line on stderr, if that can be written."""
     with contextlib.suppress(OSError, ValueError):
-        typer.echo(text, err=True)
+        typer.echo(fitted(text, sys.stderr), err=True)
         if sys.stderr is not None:
             sys.stderr.flush()

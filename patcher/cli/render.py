@@ -36,13 +36,12 @@ def coloured(diff: str) -> str:
     )
 
 
-def render(result: Result) -> str:
-    """The result as a person reads it."""
+def render(result: Result, *, wide: bool = True) -> str:
+    """The result as a person reads it; what is a table if wide is a list if not."""
     match result:
         case Applied():
             head = f"applied {_names(result.patches)} to sglang {result.release}"
             rows = [*_files(result.files), *_commit(result.commit)]
-            rows.append(f"next: verify-nsa-opt {result.tree}")
         case WouldApply():
             head = f"would apply {_names(result.patches)} to sglang {result.release}"
             rows = _files(result.files)
@@ -62,9 +61,9 @@ def render(result: Result) -> str:
         case NothingToDo():
             head, rows = f"nothing to do: {result.what}", []
         case Listed():
-            from patcher.cli.table import text
+            from patcher.cli import table
 
-            return text(result)
+            return table.text(result) if wide else table.lines(result)
         case Status():
             head, rows = _status(result)
         case CheckedOut():

@@ -62,6 +62,21 @@ def text(listed: Listed) -> str:
     return "\n".join([*about, "", *lines])
 
 
+def lines(listed: Listed) -> str:
+    """The same for a narrow terminal: a few lines for releases in a row."""
+    rows = [f"{name}: {said}" for name, said in listed.patches.items()]
+    for row in listed.releases:
+        fit = [name for name, fits in row.fits.items() if fits == "yes"]
+        rows += ["", f"{row.span} (family {row.family})"]
+        rows += [f"  fits: {', '.join(fit)}"] if fit else []
+        rows += [f"  not: {why}" for why in row.why.split("; ") if why]
+    if listed.tree is not None:
+        if not listed.releases:
+            rows += ["", "the tree is of no release known here"]
+        rows += ["", f"applied: {', '.join(listed.applied) or 'nothing'}"]
+    return "\n".join(rows)
+
+
 def markdown(patches: Sequence[Patch]) -> str:
     """Releases x patches as a Markdown table."""
     head = ["releases", "family", *(f"`{p.name}`" for p in patches), "why not"]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from patcher.recipe import Patch
-from patcher.results import Exit, Reason, Refusal
+from patcher.results import Reason, Refusal, require_known
 from patcher.tree.pins import Pin, pins
 
 
@@ -19,7 +18,7 @@ def choose(
     Raises `Refusal` for a name that is not known, or a patch that does not fit.
     """
     by_name = {patch.name: patch for patch in patches}
-    require_known(names, by_name)
+    require_known(names, by_name, "patch")
     if not names:
         fitting = tuple(p for p in patches if not unfit(p, patches, pin))
         if not fitting:
@@ -35,24 +34,6 @@ def choose(
     if reasons:
         raise Refusal(*reasons)
     return tuple(patch for patch in patches if patch.name in chosen)
-
-
-def require_known(names: Iterable[str], known: Iterable[str]) -> None:
-    """Raises `Refusal` (usage), with a suggestion, for a name that is not known."""
-    reasons = [
-        Reason("", name, f"there is no patch {name!r}", suggest(name, known))
-        for name in names
-        if name not in set(known)
-    ]
-    if reasons:
-        raise Refusal(*reasons, code=Exit.USAGE)
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """`did you mean X?`, or what there is."""
-    options = list(known)
-    close = difflib.get_close_matches(name, options, n=1)
-    return f"did you mean {close[0]}?" if close else f"there is: {', '.join(options)}"
 
 
 def closure(names: Iterable[str], patches: Sequence[Patch]) -> frozenset[str]:
@@ -87,6 +68,12 @@ def unfit(patch: Patch, patches: Sequence[Patch], pin: Pin) -> str:
         if unfit(required, patches, pin):
             return f"it requires {name}, which does not fit"
     return ""
+
+
+def left_out(patches: Sequence[Patch], pin: Pin) -> str:
+    """Which patches an apply of all that fit leaves out, and why; empty if none."""
+    usual = [patch for patch in patches if patch.about.default]
+    return _reasons({patch.name: unfit(patch, patches, pin) for patch in usual})
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,11 @@ def find_tree(path: Path) -> Tree:
     for package in (base / "python/sglang", base / "sglang", base):
         if _is_package(package):
             return Tree(package.resolve().parent, _layout(package, base))
+    for inside in sorted(base.glob("lib*/python3*/*-packages")):
+        if _is_package(inside / "sglang"):
+            what = "is a Python environment; sglang lies deeper in it"
+            hint = f"give {path / inside.relative_to(base)}"
+            raise Refusal(Reason(str(path), "", what, hint))
     raise Refusal(
         Reason(
             str(path),

@@ -20,13 +20,20 @@ Run = Callable[..., tuple[int, str, str]]
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["--route", "sideways"], Exit.USAGE, "unknown route 'sideways'; known: per-"),
+        (["--route", "sideways"], Exit.USAGE, "no route 'sideways'\n  there is: per-"),
+        (["--route", "fanout"], Exit.USAGE, "did you mean fan-out?"),
         (["--scenario", "decode"], Exit.USAGE, "11 parts"),
-        (["--device", "tpu"], Exit.USAGE, "'tpu' is not auto, cpu or cuda"),
-        (["--runtime", "real"], Exit.USAGE, "'real' is not isolated or installed"),
+        (
+            ["--device", "tpu"],
+            Exit.USAGE,
+            "no device 'tpu'\n  did you mean cpu?",
+        ),
+        (["--runtime", "real"], Exit.USAGE, "no runtime 'real'"),
         (["--cases", "-1"], Exit.USAGE, "must not be negative"),
         (["--timeout", "0"], Exit.USAGE, "must be positive"),
         (["--baseline", "9.9.9"], Exit.USAGE, "neither a tree nor a pinned release"),
+        (["--baseline", "intree"], Exit.USAGE, "did you mean in-tree?"),
+        (["--devise", "cpu"], Exit.USAGE, "error: no such option: --devise\n  did you"),
         (
             ["--route", "original", "--scenario", DECODE],
             Exit.USAGE,

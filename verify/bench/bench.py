@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from patcher.results import Exit, Reason, Refusal
+from patcher.cli.outputs import STDOUT
+from patcher.results import Exit, Reason, Refusal, require_known
 from verify.bench import sides
 from verify.bench.points import Plan, PointError, Request, plan
 from verify.bench.report.build import Provenance, build
@@ -18,6 +19,9 @@ from verify.bench.report.console import render
 from verify.bench.report.model import BenchReport
 from verify.bench.report.write import write
 from verify.bench.run import Workers, run
+from verify.cli.options import DEVICES
+from verify.cli.progress import Progress
+from verify.routes import unfit
 from verify.sides.probe import has_cuda
 from verify.sides.process import WorkerDied
 
@@ -42,7 +46,7 @@ class BenchOptions:
 def work(options: BenchOptions) -> Exit:
     """Measure, print, write. Raises `Refusal`."""
     report = bench(options)
-    render(report, _console())
+    render(report, _console(beside=options.json == STDOUT))
     write(report, options.report, options.json, progress)
     return Exit(report.exit_code)
 
@@ -62,7 +66,8 @@ def bench(options: BenchOptions) -> BenchReport:
                 about = workers.start()
             except WorkerDied as death:
                 raise _no_worker(death) from None
-            measured = run(workers, planned.points)
+            with Progress("timing", len(planned.points)) as bar:
+                measured = run(workers, planned.points, bar.step)
             provenance = Provenance(
                 sides=found,
                 used={side.name: workers.used(side) for side in found},
@@ -74,7 +79,7 @@ def bench(options: BenchOptions) -> BenchReport:
                 started=started.isoformat(timespec="seconds"),
                 seconds=time.monotonic() - began,
                 min_speedup=options.min_speedup,
-                notes=workers.notes,
+                notes=(*workers.notes, *unfit(found[0].source.release)),
             )
     return build(provenance, planned, measured)
 
@@ -91,9 +96,7 @@ def _plan(request: Request, device: str, found: tuple[sides.Side, ...]) -> Plan:
 
 def _device(options: BenchOptions) -> str:
     """cpu or cuda, as the workers' own interpreter can do it."""
-    if options.device not in ("auto", "cpu", "cuda"):
-        what = f"--device: {options.device!r} is not auto, cpu or cuda"
-        raise Refusal(Reason("", "", what, "see --help"), code=Exit.USAGE)
+    require_known([options.device], DEVICES, "device", "--device")
     found = options.device != "cpu" and has_cuda(options.python)
     if options.device == "cuda" and not found:
         what = "--device cuda: torch sees no CUDA device"
@@ -110,11 +113,16 @@ def _no_worker(death: WorkerDied) -> Refusal:
     return Refusal(Reason("", "", what, lines), code=Exit.UNAVAILABLE)
 
 
-def _console() -> Any:
-    """As wide as a terminal; in a pipe wide enough that nothing is cut."""
+def _console(*, beside: bool) -> Any:
+    """As wide as a terminal; in a pipe wide enough that nothing is cut.
+
+    beside: on stderr, for stdout has the report.
+    """
     from rich.console import Console
 
-    return Console() if sys.stdout.isatty() else Console(width=200)
+    if (sys.stderr if beside else sys.stdout).isatty():
+        return Console(stderr=beside)
+    return Console(width=200, stderr=beside)
 
 
 def progress(line: str) -> None:

@@ -201,12 +201,20 @@ class Workers:
         return self._sessions[side.process]
 
 
-def run(workers: Workers, points: Sequence[PlannedPoint]) -> list[Measured]:
-    """Both passes over all points. Raises WorkerDied where the original never ran."""
+def run(
+    workers: Workers,
+    points: Sequence[PlannedPoint],
+    step: Callable[[int, str], None] = lambda done, at: None,
+) -> list[Measured]:
+    """Both passes over all points. Raises WorkerDied where the original never ran.
+
+    step: told how many are timed, and which is next.
+    """
     found = []
-    for number, planned in enumerate(points, 1):
-        workers.progress(f"timing {number}/{len(points)}: {planned.point}")
+    for number, planned in enumerate(points):
+        step(number, str(planned.point))
         found.append(workers.times(planned))
+    step(len(points), "counting")
     if workers.device == "cpu":
         return found
     if not workers.attach():
@@ -214,8 +222,8 @@ def run(workers: Workers, points: Sequence[PlannedPoint]) -> list[Measured]:
             "the profiler records nothing here: no launches, no GPU time"
         )
         return found
-    for number, measured in enumerate(found, 1):
-        workers.progress(f"counting {number}/{len(points)}: {measured.planned.point}")
+    for measured in found:
+        step(len(points), f"counting {measured.planned.point}")
         workers.counts(measured)
     return found
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from patcher.disk.preconditions import current
-from patcher.results import Exit, Reason, Refusal
+from patcher.results import Reason, Refusal, require_known
 from patcher.tree.find import find_tree
 from patches import all_about
 from verify.bench.points import MODES
@@ -63,7 +63,8 @@ def resolve(
     quick: bool = False,
 ) -> tuple[Side, ...]:
     """All sides, their modules written below `folder`. Raises `Refusal`."""
-    _check(wanted)
+    known = dict.fromkeys(route.name for route in ROUTES)
+    require_known(wanted, known, "route", "--route")
     if current(find_tree(tree)).kind in ("original", "restored", "unknown"):
         hint = "apply-nsa-opt first: its originals are what a bench compares with"
         raise Refusal(Reason(str(tree), "", "has no patches applied", hint))
@@ -92,14 +93,6 @@ def of_point(sides: Sequence[Side], mode: str, every: bool) -> tuple[Side, ...]:
     if every or not any(side.kind == "route" for side in best):
         return tuple(found)
     return tuple(best)
-
-
-def _check(wanted: Sequence[str]) -> None:
-    for name in wanted:
-        known = tuple(dict.fromkeys(route.name for route in ROUTES))
-        if name not in known:
-            what = f"unknown route {name!r}; known: {', '.join(known)}"
-            raise Refusal(Reason("--route", "", what, "see --help"), code=Exit.USAGE)
 
 
 def route_sides(candidate: Side, wanted: Sequence[str], quick: bool) -> list[Side]:

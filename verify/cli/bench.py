@@ -10,7 +10,7 @@ import typer
 
 from patcher.cli import common, outputs
 from patcher.cli import options as shared
-from patcher.results import Exit
+from patcher.results import Exit, Reason, Refusal, require_known
 from verify.cli import options
 
 HELP = """Time the replay of a patched sglang tree against its originals, in one run.
@@ -34,10 +34,26 @@ and the time of a verify step (docs/engine.md). MODEL is a model's folder, or `t
   bench-nsa-opt ~/sglang --engine tiny --steps 3,4 --prompt 3k,120k --bs 1,4
   bench-nsa-opt ~/sglang --engine /models/v3.2 --engine-arg tp_size=8
 
+`bench-nsa-opt compare A.json B.json` sets reports beside each other: --help says how.
+
 \b
 Exit codes: 0 done; 1 an output differs, or slower than --min-speedup; 2 usage;
 3 the tree refuses; 4 the environment can't (no GPU, no torch, a worker that died).
 """
+
+
+def modes() -> list[str]:
+    """What the shell may complete after `--mode`."""
+    from verify.bench.points import MODES
+
+    return list(MODES)
+
+
+def kernels() -> list[str]:
+    """What the shell may complete after `--decode-kernel`."""
+    from verify.bench.points import IMPLS
+
+    return list(IMPLS)
 
 
 @common.app(HELP, undone="nothing was measured")
@@ -46,11 +62,19 @@ def app(
     tree: shared.Tree,
     against: Annotated[
         list[str] | None,
-        typer.Option(metavar="RELEASE|PATH", help="Another side; repeatable."),
+        typer.Option(
+            metavar="RELEASE|PATH",
+            help="Another side; repeatable.",
+            autocompletion=common.releases,
+        ),
     ] = None,
     mode: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME,...", help="decode, target_verify or draft_extend."),
+        typer.Option(
+            metavar="NAME,...",
+            help="decode, target_verify or draft_extend.",
+            autocompletion=modes,
+        ),
     ] = None,
     route: options.Routes = None,
     steps: Annotated[
@@ -65,7 +89,11 @@ def app(
     ] = None,
     decode_kernel: Annotated[
         str,
-        typer.Option(metavar="fa3|flashmla_kv", help="The backend's decode kernel."),
+        typer.Option(
+            metavar="fa3|flashmla_kv",
+            help="The backend's decode kernel.",
+            autocompletion=kernels,
+        ),
     ] = "fa3",
     rounds: Annotated[
         int, typer.Option(metavar="N", help="Rounds a point; 0: as many as usual.")
@@ -113,62 +141,78 @@ def app(
     version: shared.Version = False,
 ) -> Exit:
     outputs.require_writable((json,), report)
-    if engine is not None:
-        others = {
-            "--against": against, "--mode": mode, "--route": route, "--len": length,
-            "--curves": curves, "--min-speedup": min_speedup,
-        }  # fmt: skip
-        if strange := [name for name, value in others.items() if value]:
-            raise typer.BadParameter(f"not with --engine: {', '.join(strange)}")
-        from verify.engine import engine as server
-        from verify.engine.request import Options
 
-        return server.work(
-            Options(
-                tree, engine, tuple(steps or ()), tuple(prompt or ()), tuple(bs or ()),
-                new_tokens, tuple(engine_arg or ()), rounds, seed,
-                str(python) if python else None, json, report, context.obj.arguments,
-                load, quick,
+    def make() -> Exit:
+        if engine is not None:
+            others = {
+                "--against": against, "--mode": mode, "--route": route, "--len": length,
+                "--curves": curves, "--min-speedup": min_speedup,
+            }  # fmt: skip
+            if strange := [name for name, value in others.items() if value]:
+                raise _misused(f"not with --engine: {', '.join(strange)}")
+            from verify.engine import engine as server
+            from verify.engine.request import Options
+
+            return server.work(
+                Options(
+                    tree, engine, tuple(steps or ()), tuple(prompt or ()),
+                    tuple(bs or ()), new_tokens, tuple(engine_arg or ()), rounds, seed,
+                    str(python) if python else None, json, report,
+                    context.obj.arguments, load, quick,
+                )
+            )  # fmt: skip
+        if prompt or engine_arg or load:
+            raise _misused("--prompt, --load and --engine-arg go with --engine")
+        from verify.bench.bench import BenchOptions, work
+        from verify.bench.points import PointError, Request, numbers
+
+        asked_modes = common.names(mode)
+        require_known(asked_modes, modes(), "mode", "--mode")
+        require_known([decode_kernel], kernels(), "kernel", "--decode-kernel")
+        try:
+            request = Request(
+                modes=asked_modes,
+                steps=numbers(steps or (), "--steps"),
+                bs=numbers(bs or (), "--bs"),
+                lengths=numbers(length or (), "--len"),
+                impl=decode_kernel,
+                quick=quick,
+                curves=curves,
+                rounds=rounds,
             )
-        )  # fmt: skip
-    if prompt or engine_arg or load:
-        what = "--prompt, --load and --engine-arg go with --engine"
-        raise typer.BadParameter(what)
-    from verify.bench.bench import BenchOptions, work
-    from verify.bench.points import PointError, Request, numbers
-
-    try:
-        request = Request(
-            modes=common.names(mode),
-            steps=numbers(steps or (), "--steps"),
-            bs=numbers(bs or (), "--bs"),
-            lengths=numbers(length or (), "--len"),
-            impl=decode_kernel,
-            quick=quick,
-            curves=curves,
-            rounds=rounds,
+        except PointError as error:
+            raise _misused(str(error)) from None
+        asked = BenchOptions(
+            tree=tree,
+            against=tuple(against or ()),
+            routes=common.names(route),
+            request=request,
+            seed=seed,
+            device=device,
+            python=str(python) if python else None,
+            min_speedup=min_speedup,
+            json=json,
+            report=report,
+            arguments=context.obj.arguments,
         )
-    except PointError as error:
-        raise typer.BadParameter(str(error)) from None
-    asked = BenchOptions(
-        tree=tree,
-        against=tuple(against or ()),
-        routes=common.names(route),
-        request=request,
-        seed=seed,
-        device=device,
-        python=str(python) if python else None,
-        min_speedup=min_speedup,
-        json=json,
-        report=report,
-        arguments=context.obj.arguments,
-    )
-    return work(asked)
+        return work(asked)
+
+    with common.refusals_in(json, report and report / "report.json"):
+        return make()
+
+
+def _misused(what: str) -> Refusal:
+    return Refusal(Reason("", "", what, "see bench-nsa-opt --help"), code=Exit.USAGE)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit code."""
-    return common.run(app, "bench-nsa-opt", argv)
+    """Runs the command and returns its exit code; `compare` is a command of its own."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["compare"]:
+        from verify.cli import compare
+
+        return compare.main(arguments[1:])
+    return common.run(app, "bench-nsa-opt", arguments)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ def app(
         typer.Option(
             metavar="TREE|RELEASE|in-tree|originals",
             help="What to compare with; see above.",
+            autocompletion=options.baselines,
         ),
     ] = None,
     route: options.Routes = None,
@@ -57,6 +58,7 @@ def app(
         typer.Option(
             metavar="isolated|installed",
             help="Stub what metadata does not need, or import the sglang there.",
+            autocompletion=options.runtimes,
         ),
     ] = "isolated",
     seed: options.Seed = 0,
@@ -106,7 +108,8 @@ def app(
         record=record,
         arguments=context.obj.arguments,
     )
-    return work.work(asked)
+    with common.refusals_in(json, report and report / "report.json"):
+        return work.work(asked)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from patcher.cli.outputs import STDOUT, Output
 from patcher.results import Exit, Reason, Refusal
 from verify.engine import environment, request, sides, tiny
 from verify.engine.compare import Cell, Run, step_ms
 from verify.engine.report import build, show
-from verify.engine.report.model import EngineReport, Start
+from verify.engine.report.model import EngineReport, Start, dump
 from verify.engine.request import TINY, Options, Request
 from verify.engine.server import Json, Server, ServerFailed
 from verify.engine.sides import ORIGINAL, Package, Side, Sides
@@ -36,8 +37,13 @@ def work(options: Options) -> Exit:
     from rich.console import Console
 
     report = bench(options)
-    wide = Console() if sys.stdout.isatty() else Console(width=200)
-    show.console(report, wide)
+    beside = options.json == STDOUT
+    if beside:
+        Output(STDOUT).write(dump(report))
+    shown = (sys.stderr if beside else sys.stdout).isatty()
+    show.console(
+        report, Console(stderr=beside) if shown else Console(stderr=beside, width=200)
+    )
     return Exit(report.exit_code)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from patcher import __version__
-from patcher.results import Exit
+from patcher.results import SCHEMA_VERSION, Exit
 from verify.cases.run import POISONS, Ran, Setup
 from verify.outcome import Broken, Case, Difference, Different, Identical, NotRun
 from verify.report import model as r
@@ -46,7 +46,7 @@ def build(
     }.get(code, "unverified")  # type: ignore[assignment]
     cells = list(_cells(ran.results))
     return r.Report(
-        schema_version=r.SCHEMA_VERSION,
+        schema_version=SCHEMA_VERSION,
         tool=f"nsa-opt {__version__}",
         verdict=verdict,
         exit_code=int(code),

@@ -1,12 +1,10 @@
-"""What a person reads: the report on stdout, progress on stderr if that is a terminal."""
+"""What a person reads of a verification, on stdout."""
 
 from __future__ import annotations
 
-import sys
-from types import TracebackType
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from verify.outcome import Case
 from verify.report.model import Cell, Report
 
 if TYPE_CHECKING:
@@ -14,6 +12,7 @@ if TYPE_CHECKING:
 
 SHOWN = 12
 LINES = 6  # below each
+WIDE = 85  # columns of a terminal that the whole matrix fits
 
 
 def render(report: Report, console: Console) -> None:
@@ -23,12 +22,13 @@ def render(report: Report, console: Console) -> None:
     say = _Plain(console)
     _head(report, say)
     table = Table(box=None, pad_edge=False, header_style="bold")
+    wide = console.width >= WIDE
     for name in ("mode", "route"):
         table.add_column(name, no_wrap=True)
-    for name in ("identical", "different", "broken", "not run", "replays", "s"):
-        table.add_column(name, justify="right")
+    for name in _WIDE if wide else _NARROW:
+        table.add_column(name, justify="right", no_wrap=True)
     for cell in report.matrix:
-        table.add_row(*_row(cell), style=_style(cell))
+        table.add_row(*_row(cell, wide=wide), style=_style(cell))
     console.print(table)
     say()
     for counted in report.counters:
@@ -66,14 +66,18 @@ def _head(report: Report, say: _Plain) -> None:
     say()
 
 
-def _row(cell: Cell) -> list[str]:
-    numbers = (cell.identical, cell.different, cell.broken, cell.not_run, cell.replays)
-    return [
-        cell.mode,
-        cell.route,
-        *(str(n) if n else "-" for n in numbers),
-        f"{cell.seconds:.1f}",
-    ]
+_WIDE = ("identical", "different", "broken", "not run", "replays", "s")
+_NARROW = ("same", "not", "s")
+
+
+def _row(cell: Cell, *, wide: bool) -> list[str]:
+    numbers: tuple[int, ...] = (cell.identical, cell.different + cell.broken)
+    if wide:
+        numbers = (
+            cell.identical, cell.different, cell.broken, cell.not_run, cell.replays,
+        )  # fmt: skip
+    shown = [str(n) if n else "-" for n in numbers]
+    return [cell.mode, cell.route, *shown, f"{cell.seconds:.1f}"]
 
 
 def _style(cell: Cell) -> str:
@@ -82,52 +86,35 @@ def _style(cell: Cell) -> str:
     return "" if cell.identical else "dim"
 
 
+def narrowed(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    keep: Collection[str],
+    width: int,
+) -> list[int]:
+    """Which columns fit `width`, by place: those to keep, then the others in order."""
+    room = width + 2  # two blanks between columns, none after the last
+    chosen: list[int] = []
+    for place in sorted(range(len(heads)), key=lambda place: heads[place] not in keep):
+        cells = (heads[place], *(row[place] for row in rows))
+        room -= max(map(len, cells)) + 2
+        if heads[place] not in keep and room < 0:
+            break
+        chosen.append(place)
+    return sorted(chosen)
+
+
 class _Plain:
-    """Prints text as it is: no markup, no wrapping, colour only on a terminal."""
+    """Prints text as it is: no markup, colour only on a terminal.
+
+    A terminal's lines end between words, but for commands, which are to be copied.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     def __call__(self, line: str = "", style: str = "") -> None:
+        whole = not self._console.is_terminal or "reproduce: " in line
         self._console.print(
-            line, style=style, markup=False, highlight=False, soft_wrap=True
+            line, style=style, markup=False, highlight=False, soft_wrap=whole
         )
-
-
-class Progress:
-    """A bar on stderr where stderr is a terminal; nothing otherwise."""
-
-    def __init__(self, total: int | None) -> None:
-        self._total = total
-        self._bad = 0
-
-    def __enter__(self) -> Progress:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-        from rich.progress import Progress as Bar
-
-        console = Console(stderr=True)
-        self._bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            console=console,
-            transient=True,
-            disable=not sys.stderr.isatty(),
-        )
-        self._bar.start()
-        self._task = self._bar.add_task("verifying", total=self._total)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
-
-    def __call__(self, case: Case) -> None:
-        self._bad += case.failed
-        text = case.place + (f", {self._bad} bad" if self._bad else "")
-        self._bar.update(self._task, advance=1, description=text)

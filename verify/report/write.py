@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from json import dumps
 from pathlib import Path
 
 from patcher.cli.outputs import Output
-from patcher.report import report as report_of
-from patcher.results import Refusal, Refused
 from verify.report.github import step_summary, workflow_commands
 from verify.report.html import html
 from verify.report.junit import junit
@@ -34,17 +31,6 @@ def write(
         if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
             with Path(summary).open("a", encoding="utf-8") as page:
                 page.write(step_summary(report))
-
-
-def write_refusal(
-    refusal: Refusal, folder: Path | None, json_file: Path | None
-) -> None:
-    """A refusal is a report too: {"result": "Refused", ...}, as apply-nsa-opt has it."""
-    refused = report_of(Refused(refusal.reasons, refusal.code))
-    text = dumps(refused, indent=1) + "\n"
-    for file in (folder / "report.json" if folder else None, json_file):
-        if file is not None:
-            _write(file, text)
 
 
 def json(report: Report) -> str:

@@ -19,7 +19,7 @@ from patcher.disk import manifest
 from patcher.disk.git import repository
 from patcher.disk.manifest import Manifest
 from patcher.disk.preconditions import current, half
-from patcher.results import Exit, Reason, Refusal
+from patcher.results import Exit, Reason, Refusal, suggest
 from patcher.tree.find import Tree, find_tree
 from patcher.tree.identify import identify
 from patcher.tree.pins import PINNED, Family, family_of, pins
@@ -201,7 +201,7 @@ def _baseline(text: str, progress: Callable[[str], None]) -> Source:
             text,
             "",
             "is neither a tree nor a pinned release",
-            f"pinned: {', '.join(pins())}; or `in-tree`, `originals`",
+            suggest(text, ("in-tree", "originals", *pins())),
         ),
         code=Exit.USAGE,
     )
@@ -218,13 +218,14 @@ def _of_tree(tree: Tree, applied: Manifest | None) -> Source:
     patches = applied.patches if applied else ()
     return Source(
         str(tree.home), release, tree.read, tuple(sorted(extra)), tuple(edited),
-        tuple(f"{patch.name} {patch.version}" for patch in patches), _commit(tree),
+        tuple(f"{patch.name} {patch.version}" for patch in patches), commit_of(tree.home),
     )  # fmt: skip
 
 
-def _commit(tree: Tree) -> str:
+def commit_of(path: Path) -> str:
+    """The commit of the git checkout that a tree is; empty where it is none."""
     try:
-        found = repository(tree, NEEDED)
+        found = repository(find_tree(path), NEEDED)
     except Refusal:
         return ""
     return found.head() if found else ""

@@ -80,7 +80,18 @@ def wrong_usage(stage: Stage) -> None:
     stage.run("apply cache")
     (stage.folder / "empty").mkdir()
     stage.run("apply empty")
+    environment = stage.folder / "venv"
+    write_tree(environment / "lib/python3.12/site-packages")
+    stage.run("apply venv")
     stage.run("apply tree --commit")
+
+
+@scenario
+def paths_that_a_shell_would_split(stage: Stage) -> None:
+    write_tree(stage.folder / "my tree")
+    stage.wheel()
+    stage.run("apply './my tree/'")
+    stage.run("checkout 1.0 'my dest'")
 
 
 @scenario

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from patcher.checkout import checkout
+from patcher.report import SCHEMA
 from patcher.results import Refusal
 from patches import commands
-from verify.bench.report.model import read
-from verify.cli import bench
+from verify.bench.report.model import BenchReport, read
+from verify.cli import bench, verify
+
+Command = Callable[[list[str]], int]
 
 KERNELS = "sglang/srt/layers/attention/nsa/triton_metadata_kernel.py"
 TINY = (
@@ -39,10 +44,10 @@ def error(capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--mode", "prefill"], "unknown mode 'prefill'"),
+        (["--mode", "prefill"], "--mode: there is no mode 'prefill'"),
         (["--bs", "0"], "--bs: '0' is not a positive number"),
-        (["--device", "tpu"], "'tpu' is not auto, cpu or cuda"),
-        (["--decode-kernel", "fa4"], "'fa4' is not fa3 or flashmla_kv"),
+        (["--device", "tpu"], "--device: there is no device 'tpu'"),
+        (["--decode-kernel", "fa4"], "no kernel 'fa4'\n  did you mean fa3?"),
         (["--rounds", "-1"], "--rounds: must be positive"),
     ],
 )
@@ -75,8 +80,11 @@ def test_a_tree_without_patches_is_refused(
 def test_an_unknown_route_is_a_usage_error(
     applied: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert bench.main([str(applied), "--device", "cpu", "--route", "fastest"]) == 2
-    assert "unknown route 'fastest'; known:" in error(capsys)
+    assert bench.main([str(applied), "--device", "cpu", "--route", "fanout"]) == 2
+    said = error(capsys)
+    assert said == (
+        "error: --route: there is no route 'fanout'\n  did you mean fan-out?\n"
+    )
 
 
 @pytest.mark.tree
@@ -96,6 +104,44 @@ def test_a_whole_run_on_a_cpu(
     ]  # fmt: skip
     assert [r.destinations for r in point.timings] == [2, 1, 1, 1]
     assert "its times mean nothing" in capsys.readouterr().out
+
+
+@pytest.mark.tree
+def test_the_modes_of_one_backend_are_timed_too(
+    applied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    modes = "--mode=target_verify,draft_extend"
+    options = [
+        "--bs=2",
+        "--len=200",
+        "--rounds=1",
+        "--route=precomputed",
+        modes,
+        "--json=-",
+    ]
+    assert bench.main([str(applied), "--device=cpu", *options]) == 0
+    out, err = capsys.readouterr()
+    found = BenchReport.model_validate_json(out)
+    assert [(p.mode, [t.status for t in p.timings]) for p in found.points] == [
+        ("target_verify", ["ok", "ok"]), ("draft_extend", ["ok", "ok"]),
+    ]  # fmt: skip
+    assert "0.00 [0.00" not in err
+    assert "target_verify" in err
+
+
+@pytest.mark.tree
+@pytest.mark.parametrize("main", [bench.main, verify.main])
+def test_a_refusal_is_json_too_on_stdout(
+    applied: Path, main: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = [str(applied), "--device", "cpu", "--route", "fanout", "--json", "-"]
+    assert main(line) == 2
+    out, err = capsys.readouterr()
+    said = json.loads(out)
+    jsonschema.validate(said, json.loads(SCHEMA.read_text()))
+    assert (said["result"], said["exit"]) == ("Refused", 2)
+    assert said["reasons"][0]["hint"] == "did you mean fan-out?"
+    assert "did you mean fan-out?" in err
 
 
 @pytest.mark.tree

@@ -34,11 +34,12 @@ def chromium(text: str, folder: Path, *options: str) -> str:
     return done.stdout
 
 
-def screenshot(text: str, folder: Path, dark: bool) -> bytes:
-    """The page's first screen as PNG."""
-    file = folder / f"{dark}.png"
+def picture(text: str, folder: Path, width: int, height: int, *, dark: bool) -> bytes:
+    """The page's first screen in a window of this size, as PNG."""
+    file = folder / "screen.png"
     prefers = f"--blink-settings=preferredColorScheme={0 if dark else 1}"
-    chromium(text, folder, prefers, f"--screenshot={file}")
+    size = f"--window-size={width},{height}"
+    chromium(text, folder, prefers, size, f"--screenshot={file}", "--hide-scrollbars")
     return file.read_bytes()
 
 

@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from patcher import __version__
-from patcher.results import Exit
+from patcher.results import SCHEMA_VERSION, Exit
 from verify.bench.judge import Judge
 from verify.bench.points import Plan
 from verify.bench.report.curves import curve_report
 from verify.bench.report.model import (
-    SCHEMA_VERSION,
     BenchReport,
     Machine,
     MinSpeedup,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from verify.bench.points import short
 from verify.bench.report.model import BenchReport, PointReport, Timing
+from verify.report.console import narrowed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,7 +40,8 @@ def render(report: BenchReport, console: Console) -> None:
         table = Table(box=None, pad_edge=False, header_style="bold", title=mode)
         table.title_justify = "left"
         console.print()
-        console.print(_filled(table, report, [p for p in points if p.mode == mode]))
+        shown = [p for p in points if p.mode == mode]
+        console.print(_filled(table, report, shown, console.width))
     if len(points) < len(report.points):
         more = len(report.points) - len(points)
         console.print(f"\n{more} more points along curves: in --json and --report")
@@ -50,15 +52,23 @@ def render(report: BenchReport, console: Console) -> None:
     console.print(report.summary, style=style, highlight=False)
 
 
-def _filled(table: Table, report: BenchReport, points: list[PointReport]) -> Table:
-    for name in heads(report, points[0].mode):
+def _filled(
+    table: Table, report: BenchReport, points: list[PointReport], width: int
+) -> Table:
+    """The table with as many columns as the terminal has room for."""
+    names = heads(report, points[0].mode)
+    lines = [[*cells, verdict] for p in points for cells, verdict, _ in rows(report, p)]
+    shown = narrowed(names, lines, ("N", "bs", "len", "side", "verdict"), width)
+    for place in shown:
+        left = names[place] == "side"
         table.add_column(
-            name, justify="left" if name == "side" else "right", no_wrap=True
+            names[place], justify="left" if left else "right", no_wrap=True
         )
-    for point in points:
-        for cells, verdict, _ in rows(report, point):
-            escaped = [cell.replace("[", r"\[") for cell in cells]
-            table.add_row(*escaped, verdict, style=_STYLES.get(verdict, ""))
+    for line in lines:
+        cells = [line[place].replace("[", r"\[") for place in shown]
+        table.add_row(*cells, style=_STYLES.get(line[-1], ""))
+    if len(shown) < len(names):
+        table.caption = "more columns: a wider terminal, --json, --report"
     return table
 
 

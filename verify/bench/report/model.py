@@ -10,7 +10,6 @@ from verify.bench.points import Point
 from verify.bench.stats import Speed
 from verify.report.model import Model
 
-SCHEMA_VERSION = 2
 SCHEMA_FILE = Path(__file__).with_name("bench.schema.json")
 Status = Literal["ok", "wrong", "failed", "not applicable"]
 _RAW = {

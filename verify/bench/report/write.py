@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from patcher.cli.outputs import Output
 from patcher.results import Exit, Reason, Refusal
 from verify.bench.report import plots
 from verify.bench.report.html import html
@@ -23,7 +24,7 @@ def write(
     """
     try:
         if json_file is not None:
-            json_file.write_text(dump(report), encoding="utf-8")
+            Output(json_file).write(dump(report))
         if folder is not None:
             _folder(report, folder, progress)
     except OSError as error:

@@ -11,12 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 from patcher import __version__
-from patcher.results import Exit
+from patcher.results import SCHEMA_VERSION, Exit
 from verify.engine import compare
 from verify.engine.compare import Cell, Run
 from verify.engine.environment import Environment
 from verify.engine.report.model import (
-    SCHEMA_VERSION,
     CellReport,
     EngineReport,
     Estimate,
@@ -27,6 +26,7 @@ from verify.engine.report.model import (
 )
 from verify.engine.request import Options, Request
 from verify.engine.sides import ORIGINAL, Sides
+from verify.sides.source import commit_of
 
 _VERDICTS = ("FASTER", "SAME", "UNSURE", "SLOWER")
 _QUEUED = (
@@ -80,6 +80,8 @@ def build(
         machine=Machine(
             gpu=here.gpu, python=here.version, torch=here.torch, sglang=here.release
         ),
+        tree=str(options.tree),
+        commit=commit_of(options.tree),
         release=found.release,
         patches=list(found.patches),
         gates={side.name: dict(side.gates) for side in found.sides},

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict
 
 from verify.engine.compare import Verdict
 
-SCHEMA_VERSION = 2
 Status = Literal["identical", "different", "failed", "not run"]
 SCHEMA_FILE = Path(__file__).with_name("engine.schema.json")
 
@@ -97,6 +96,8 @@ class EngineReport(Model):
     exit_code: int
     summary: str
     machine: Machine
+    tree: str
+    commit: str
     release: str
     patches: list[str]
     gates: dict[str, dict[str, str | None]]

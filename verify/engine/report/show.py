@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from patcher.cli.outputs import STDOUT
 from patcher.results import Exit, Reason, Refusal
 from verify.engine.compare import Cell
 from verify.engine.report.model import (
@@ -14,6 +15,7 @@ from verify.engine.report.model import (
     Result,
     dump,
 )
+from verify.report.console import narrowed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,8 +32,8 @@ _HEADLINES = {
 }
 _JSON = "engine.json"
 _HEADS = (
-    "steps", "prompt", "bs", "side", "tokens", "verify steps", "tokens a step",
-    "ms a verify step", "x original", "",
+    "steps", "prompt", "bs", "side", "tokens", "x original", "verdict",
+    "ms a verify step", "verify steps", "tokens a step",
 )  # fmt: skip
 
 
@@ -41,7 +43,7 @@ def reserve(folder: Path | None, json_file: Path | None) -> None:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
         for file in (json_file, folder / _JSON if folder else None):
-            if file is not None:
+            if file is not None and file != STDOUT:
                 file.open("a").close()
     except OSError as error:
         raise _unwritable(error) from error
@@ -51,7 +53,7 @@ def write(report: EngineReport, folder: Path | None, json_file: Path | None) -> 
     """Raises `Refusal` where a file cannot be written."""
     text = dump(report)
     try:
-        if json_file is not None:
+        if json_file is not None and json_file != STDOUT:
             json_file.write_text(text, encoding="utf-8")
         if folder is not None:
             (folder / _JSON).write_text(text, encoding="utf-8")
@@ -72,14 +74,18 @@ def page(report: EngineReport) -> str:
 
     machine = report.machine
     headline, tone = _HEADLINES[Exit(report.exit_code)]
+    if report.exit_code == 0:
+        headline += _best(report)
     return render(
         "engine.html",
         report=report,
         headline=headline,
         tone=tone,
         facts=[
+            ("Tree", report.tree),
             ("Release", report.release),
             ("Patches", ", ".join(report.patches)),
+            ("Commit", report.commit),
             ("Model", report.model),
             (
                 "Machine",
@@ -93,6 +99,18 @@ def page(report: EngineReport) -> str:
     )
 
 
+def _best(report: EngineReport) -> str:
+    """The largest ratio of those that are sure, and where; empty if there is none."""
+    sure = [
+        (r.ratio.value, Cell(c.steps, c.prompt, c.bs, c.load).name)
+        for c in report.cells
+        for r in c.results
+        if r.ratio and r.verdict == "FASTER"
+    ]
+    value, where = max(sure, default=(0.0, ""))
+    return f", {value:.2f}x less time a verify step: {where}" if sure else ""
+
+
 def console(report: EngineReport, out: Console) -> None:
     """The table, what differs, and the summary."""
     machine = report.machine
@@ -100,26 +118,29 @@ def console(report: EngineReport, out: Console) -> None:
         f"sglang {machine.sglang}, {report.model}, {machine.gpu}, torch {machine.torch}",
         highlight=False,
     )
-    out.print(_table(report))
+    out.print(_table(report, out.width))
     for line in [*findings(report), *report.notes]:
         out.print(line, highlight=False, markup=False)
     style = "bold green" if report.exit_code == 0 else "bold red"
     out.print(report.summary, style=style, highlight=False)
 
 
-def _table(report: EngineReport) -> Table:
+def _table(report: EngineReport, width: int) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in _HEADS:
-        left = name in ("side", "tokens", "")
-        table.add_column(name, justify="left" if left else "right", no_wrap=True)
-    for cell in report.cells:
-        for result in cell.results:
-            verdict = result.verdict if result.status == "identical" else result.status
-            style = _STYLES.get(verdict or "", "")
-            cells = [text.replace("[", r"\[") for text in row(cell, result)]
-            table.add_row(*cells, style=style)
+    found = [(r, row(cell, r)) for cell in report.cells for r in cell.results]
+    keep = ("steps", "prompt", "bs", "side", "tokens", "verdict")
+    shown = narrowed(_HEADS, [line for _, line in found], keep, width)
+    for place in shown:
+        left = _HEADS[place] in ("side", "tokens", "verdict")
+        table.add_column(
+            _HEADS[place], justify="left" if left else "right", no_wrap=True
+        )
+    for result, line in found:
+        verdict = result.verdict if result.status == "identical" else result.status
+        cells = [line[place].replace("[", r"\[") for place in shown]
+        table.add_row(*cells, style=_STYLES.get(verdict or "", ""))
     return table
 
 
@@ -129,9 +150,9 @@ def row(cell: CellReport, result: Result) -> list[str]:
         str(cell.steps), f"{'up to ' * bool(cell.load)}{cell.prompt:,}",
         f"{cell.load:,} by {cell.bs}" if cell.load else str(cell.bs),
         result.side, result.status,
+        _estimate(result.ratio), result.verdict or "", _estimate(result.step_ms),
         str(result.verify_steps) if result.verify_steps else "-",
         f"{result.tokens_a_step:.2f}" if result.verify_steps else "-",
-        _estimate(result.step_ms), _estimate(result.ratio), result.verdict or "",
     ]  # fmt: skip
 
 

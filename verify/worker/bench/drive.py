@@ -47,6 +47,7 @@ class Timed(Driver):
         self.pools = shared
         self.guards: Any = _NoGuards()
         self.module = importlib.import_module(BACKEND)
+        self.backend = getattr(self.module, self.names.backend)
         modes = importlib.import_module(FORWARD_BATCH).ForwardMode
         self.mode = getattr(modes, _MODES.get(point.mode, "DECODE"))
         self.model_runner = fakes.model_runner(self.scenario, shared)
