@@ -80,14 +80,22 @@ def cut_kernel(version: str, folder: Path) -> None:
         ):
             for name in filter(_needed, whole.namelist()):
                 _add(kept, name, whole.read(name))
-            text = f"Metadata-Version: 2.1\nName: sglang-kernel\nVersion: {version}\n"
-            _add(kept, f"sglang_kernel-{version}.dist-info/METADATA", text.encode())
+            _state(kept, "sglang_kernel", version, "sgl_kernel")
+            # transformers up to 5.6 looks up who brought a flash_attn that it finds.
+            _state(kept, "stand_ins", "0", "flash_attn")
 
 
 def _needed(name: str) -> bool:
     package, _, rest = name.partition("/")
     wanted = rest.startswith("sm90/") or "flashmla_ops" in rest or "spatial_ops" in rest
     return package == "sgl_kernel" and (rest.endswith(".py") or wanted)
+
+
+def _state(archive: tarfile.TarFile, name: str, version: str, package: str) -> None:
+    """What pip would leave: which distribution a package is of."""
+    text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    _add(archive, f"{name}-{version}.dist-info/METADATA", text.encode())
+    _add(archive, f"{name}-{version}.dist-info/top_level.txt", package.encode())
 
 
 def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:

@@ -195,6 +195,30 @@ def test_a_dsa_tree_without_its_backend_is_not_patched_through_the_shim(
         apply(tree, ["fresh-plans"], all_patches(), allow_drift=True)
 
 
+def test_the_shim_is_followed_and_left_as_it_is(tmp_path: Path) -> None:
+    """A DSA tree has a nsa_backend.py too, which only imports from the backend."""
+    tree = unpack("0.5.17", tmp_path)
+    shim = tree.path(BACKEND).read_bytes()
+    assert b"import *" in shim
+    applied = apply(tree, ["fresh-plans"], all_patches())
+    assert isinstance(applied, Applied)
+    assert [edit.path for edit in applied.files] == [ENVIRON, DSA_BACKEND]
+    assert tree.path(BACKEND).read_bytes() == shim
+
+
+def test_a_shim_of_ones_own_is_no_backend_to_patch(tmp_path: Path) -> None:
+    tree = unpack("0.5.17", tmp_path)
+    path = tree.path(BACKEND)
+    edited = path.read_text() + "\nclass NativeSparseAttnMultiStepBackend:\n    pass\n"
+    path.write_text(edited)
+    with pytest.raises(Refusal):
+        apply(tree, ["fresh-plans"], all_patches())
+    applied = apply(tree, ["fresh-plans"], all_patches(), allow_drift=True)
+    assert isinstance(applied, Applied)
+    assert [edit.path for edit in applied.files] == [ENVIRON, DSA_BACKEND]
+    assert path.read_text() == edited
+
+
 MULTI = "NativeSparseAttnMultiStepBackend"
 
 

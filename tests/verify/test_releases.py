@@ -154,7 +154,7 @@ def test_a_mistake_in_it_is_caught(
     assert set(stale(report, FIVE)) == {field}
 
 
-@pytest.mark.parametrize("release", ["0.5.14", "0.5.16", "0.5.17"])
+@pytest.mark.parametrize("release", ["0.5.12.post1", "0.5.14", "0.5.16", "0.5.17"])
 def test_the_contract_is_said_and_the_pair_is_compared(
     release: str, tmp_path: Path, verify: Callable[..., tuple[int, Any]]
 ) -> None:
