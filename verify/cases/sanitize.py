@@ -22,6 +22,7 @@ from verify.routes import Route
 from verify.worker.scenario import Scenario, of_kind
 
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
+_OWN_ALLOCATIONS = (("PYTORCH_NO_CUDA_MEMORY_CACHING", "1"),)
 _SUMMARY = re.compile(r"(?:ERROR|RACECHECK) SUMMARY: (\d+)")
 
 
@@ -58,7 +59,8 @@ def run(
             Job(
                 route,
                 wrapper=_command(tool, name, log),
-                extra=(("PYTORCH_NO_CUDA_MEMORY_CACHING", "1"),),
+                # What is planned inside a graph is allocated there.
+                extra=() if route.dsa else _OWN_ALLOCATIONS,
             ): (name, log)
             for name in TOOLS
             for number, route in enumerate(routes)

@@ -9,7 +9,7 @@ from verify.worker.observe import guards
 from verify.worker.observe.launches import launches
 from verify.worker.observe.syncs import host_syncs
 from verify.worker.play import scripts
-from verify.worker.play.play import DRIVERS
+from verify.worker.play.play import driver_of
 from verify.worker.protocol import Counted
 from verify.worker.scenario import Scenario
 
@@ -19,7 +19,7 @@ _WARM = 2
 def measure(scenario: Scenario, driver_name: str, seed: int, device: str) -> Counted:
     """Counts over the script's replays after two warm ones: launches, syncs, kernels."""
     guards.release_all()
-    driver = DRIVERS[driver_name](scenario, seed, device)
+    driver = driver_of(driver_name)(scenario, seed, device)
     kernels: Counter[str] = Counter()
     syncs = counted = 0
 

@@ -31,6 +31,11 @@ DSA_DRIVERS: dict[str, type[Driver]] = {
 BASELINES = ("loop", "base", "loop-runner")
 
 
+def driver_of(name: str) -> type[Driver]:
+    """The driver of this name for this process's tree."""
+    return (DSA_DRIVERS if family.is_dsa_here() else DRIVERS)[name]
+
+
 def play(
     scenario: Scenario,
     driver_name: str,
@@ -45,8 +50,7 @@ def play(
     """
     guards.release_all()
     EVIDENCE.reset()
-    drivers = DSA_DRIVERS if family.is_dsa_here() else DRIVERS
-    driver = drivers[driver_name](scenario, seed, device, guarded)
+    driver = driver_of(driver_name)(scenario, seed, device, guarded)
     observer = Observer(driver)
     contract = Contract(driver, driver_name in BASELINES)
 
