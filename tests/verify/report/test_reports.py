@@ -148,5 +148,12 @@ def test_annotations_only_on_github(
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     write(report(SAME), None, None, None)
     assert capsys.readouterr().out.startswith("::notice ")
+    page = tmp_path / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
+    write(report(SAME), None, Path("-"), None)
+    out, err = capsys.readouterr()
+    assert json.loads(out)["verdict"] == "identical"
+    assert err.startswith("::notice ")
+    assert "| mode | route | identical | not |\n| - | - | - | - |\n" in page.read_text()
     names = sorted(file.name for file in (tmp_path / "out").iterdir())
     assert names == ["junit.xml", "report.html", "report.json"]
