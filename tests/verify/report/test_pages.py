@@ -19,6 +19,7 @@ from tests.verify.report.browser import chromium, fits_a_phone, needed, picture
 from tests.verify.report.reports import DIFFERENT, SAME
 from tests.verify.report.reports import report as verify_report
 from verify.bench.report.html import html as bench_html
+from verify.bench.report.plots import draw
 from verify.engine.report import show
 from verify.report.html import html as verify_html
 
@@ -168,6 +169,32 @@ def test_columns_that_compare_come_first_and_heads_stay(tmp_path: Path) -> None:
     assert found["first"] == "x original"
     assert found["sticky"] == "sticky"
     assert abs(found["top"]) <= 1
+
+
+CLIPPED = """
+const texts = [...document.querySelectorAll("figure svg text")];
+const out = texts.filter(text => {
+  const frame = text.closest("svg").getBoundingClientRect();
+  const box = text.getBoundingClientRect();
+  return box.left < frame.left - 1 || box.right > frame.right + 1;
+});
+return {texts: texts.length, out: out.map(text => text.textContent)};
+"""
+
+
+@needed
+def test_no_plot_s_legend_is_clipped(tmp_path: Path) -> None:
+    sides = [data(name, 30) for name in ("fan-out", "precomputed", "a-long-name")]
+    places = [measured(original(), *sides, *in_graph(2), bs=bs) for bs in (1, 32)]
+    for place in places:
+        for found in place.samples:
+            assert found.facts is not None
+            found.facts["bytes_least"] *= place.planned.point.bs
+    made = bench_report(places)
+    found = asked(bench_html(made, draw(made)), CLIPPED, tmp_path)
+    assert isinstance(found, dict)
+    assert found["texts"] > 30
+    assert found["out"] == []
 
 
 RUN_AXE = """
