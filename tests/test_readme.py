@@ -57,10 +57,21 @@ def test_every_message_that_it_explains_is_one_of_the_tools() -> None:
     assert not [message for message in quoted if message not in said]
 
 
+def logged() -> set[str]:
+    """The fixed beginnings of what payloads log at level info."""
+    text = "".join(p.read_text("utf-8") for p in ROOT.glob("patches/*/payload/*.py"))
+    return set(re.findall(r'\.info\(\s*f?"([^"{]+)', text))
+
+
 def test_its_log_line_and_its_variable_are_real() -> None:
-    payload = (ROOT / "patches/shared/payload/triton_metadata_kernel.py").read_text()
-    line = "NSA metadata in one launch, "
-    assert line in README
-    assert line in payload
+    section = README.split("\n## Is it active?\n")[1].split("\n## ")[0]
+    (line,) = re.findall(r"^    (.+)$", section, re.M)
+    assert any(line.startswith(begin) for begin in logged()), logged()
     gates = {patch.about.gate for patch in all_patches()}
     assert set(re.findall(r"(SGLANG_\w+)=0", README)) <= gates
+
+
+def test_log_lines_are_the_same_wherever_they_are_explained() -> None:
+    fleet = (ROOT / "docs/fleet.md").read_text("utf-8")
+    for page in (README, PATCHES, fleet):
+        assert any(begin.rstrip(" ,") in page for begin in logged()), logged()

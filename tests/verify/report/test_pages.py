@@ -96,6 +96,26 @@ def test_a_page_that_looks_otherwise_is_seen(
     assert off(seen, kept) > FEW
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_begins_with_what_it_is_about(name: str) -> None:
+    """The headline, then tree, release and machine; patches and commit if there are any."""
+    page = PAGES[name]()
+    wanted = ["Tree", "Release", "Patches", "Commit", "Machine"]
+    if name == "verify":  # of a source without either
+        wanted = ["Tree", "Release", "Machine"]
+    assert re.findall(f"<dt>({'|'.join(wanted)})</dt>", page) == wanted
+    assert page.index("<h1>") < page.index("<dt>Tree") < page.index("<nav")
+    assert page.index("<nav") < page.index("<table")
+
+
+def test_an_engine_s_page_leads_with_the_one_number() -> None:
+    assert (
+        "<h1>The same tokens, 1.46x less time a verify step: 4 steps, 1 x 120,000</h1>"
+        in PAGES["engine"]()
+    )
+    assert "<h1>Not the same tokens</h1>" in show.page(engine_report("different"))
+
+
 @needed
 @pytest.mark.parametrize("name", PAGES)
 def test_a_phone_is_wide_enough(name: str, tmp_path: Path) -> None:
