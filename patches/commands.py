@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 
 import patches
+from patcher.cli.common import refused
+from patcher.results import Refusal, require_known
 
 
 def apply(argv: Sequence[str] | None = None) -> int:
@@ -32,9 +34,16 @@ def status(argv: Sequence[str] | None = None) -> int:
     return main(argv, patches.all_about)
 
 
+def main(argv: Sequence[str]) -> int:
+    """Runs the command that is named first."""
+    commands = {"apply": apply, "rollback": rollback, "status": status}
+    name = argv[0] if argv else ""
+    try:
+        require_known([name], commands, "command")
+    except Refusal as refusal:
+        return int(refused(refusal))
+    return commands[name](argv[1:])
+
+
 if __name__ == "__main__":
-    sys.exit(
-        {"apply": apply, "rollback": rollback, "status": status}[sys.argv[1]](
-            sys.argv[2:]
-        )
-    )
+    sys.exit(main(sys.argv[1:]))

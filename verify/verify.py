@@ -221,10 +221,11 @@ def _needs(package: str, hint: str) -> None:
 
 def _device(options: Options) -> str:
     """cpu or cuda, as the workers' own interpreter can do it."""
-    if options.device == "cpu":
-        return "cpu"
-    from verify.sides.probe import has_cuda
+    from verify.sides.probe import has_cuda, require_interpreter
 
+    if options.device == "cpu":
+        require_interpreter(options.python)
+        return "cpu"
     found = has_cuda(options.python)
     if options.device == "cuda" and not found:
         what = "--device cuda: torch sees no CUDA device"

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -44,6 +45,8 @@ _Misuse: type[Exception] = next(
 
 WIDE = 120
 """Columns of a terminal that tables fit."""
+HELP = 90
+"""Columns that help's examples fit."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,10 @@ def run(
     for variable in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"):
         os.environ.pop(variable, None)
     arguments = tuple(sys.argv[1:] if argv is None else argv)
+    width = outputs.columns(sys.stdout)
+    if width is not None and width < HELP:
+        for command in app.registered_commands:
+            command.help = _narrow(command.help or "")
     invocation = Invocation(arguments, patches, abouts)
 
     def work() -> Exit | int:
@@ -116,6 +123,12 @@ def run(
 
     with as_interrupts():
         return int(_answer(work, ""))
+
+
+def _narrow(help: str) -> str:
+    """Help whose examples have what they do below them, and whose text may be wrapped."""
+    wrapped = help.replace("\b\nExit codes", "Exit codes")
+    return re.sub(r"^(  \S.*?\S) {3,}(?=\S)", r"\1\n      ", wrapped, flags=re.M)
 
 
 def _answer(work: Callable[[], Exit | int], undone: str) -> Exit | int:

@@ -11,6 +11,7 @@ from patcher.results import Exit
 from tests.verify.test_verdicts import DECODE
 from verify import routes
 from verify.cases import fuzz
+from verify.cli import bench
 from verify.cli import verify as command
 
 Run = Callable[..., tuple[int, str, str]]
@@ -73,10 +74,44 @@ def test_cuda_without_a_gpu(
     assert "torch sees no CUDA device" in err
 
 
+@pytest.mark.parametrize("main", [command.main, bench.main])
+@pytest.mark.parametrize(
+    ("has", "says"),
+    [
+        ("triton numpy", "has no torch"),
+        ("torch triton", "has Triton and no numpy, which Triton's interpreter needs"),
+    ],
+)
+def test_what_an_interpreter_lacks_is_said_first_and_once(
+    main: Callable[[list[str]], int],
+    has: str,
+    says: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho {has}\n")
+    python.chmod(0o755)
+    nowhere = str(tmp_path / "nowhere")
+    assert main([nowhere, "--device", "cpu", "--python", str(python)]) == 4
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("error: ") == 1
+    assert err.startswith(f"error: {python}: {says}")
+
+
 def test_help_lists_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--help"]) == 0
     out = capsys.readouterr().out
     assert "0 identical, 1 not identical (or only the candidate crashes" in out
+
+
+def test_a_patch_that_does_not_fit_a_release_is_said_in_words() -> None:
+    said = (
+        "draft-extend: not for 0.5.5: its draft_extend metadata has one row a request"
+    )
+    assert routes.unfit("0.5.5") == (said,)
+    assert routes.unfit("0.5.6.post2") == ()
 
 
 def test_every_gate_of_a_route_is_known() -> None:

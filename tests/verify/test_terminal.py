@@ -74,6 +74,17 @@ def test_a_narrow_terminal_breaks_lines_between_words(words: str) -> None:
         assert too_long(wide)
 
 
+@pytest.mark.parametrize("module", ["verify.cli.verify", "verify.cli.bench"])
+def test_help_fits_a_narrow_terminal(module: str) -> None:
+    command = [sys.executable, "-m", module, "--help"]
+    narrow = terminal(command)
+    examples = re.findall(r"^    \S+-nsa-opt .*$", narrow, re.M)
+    assert len(examples) >= 5
+    assert not set(too_long(narrow)) - set(examples), "a command is to be copied"
+    assert not [line for line in examples if re.search(r"\S {3,}\S", line)]
+    assert re.search(r"^    \S+-nsa-opt .*? {3,}\S", terminal(command, 200), re.M)
+
+
 def test_a_pipe_s_lines_are_not_broken() -> None:
     text = "word " * 60
     assert outputs.fitted(text, io.StringIO()) == text

@@ -22,7 +22,7 @@ from verify.bench.run import Workers, run
 from verify.cli.options import DEVICES
 from verify.cli.progress import Progress
 from verify.routes import unfit
-from verify.sides.probe import has_cuda
+from verify.sides.probe import has_cuda, require_interpreter
 from verify.sides.process import WorkerDied
 
 
@@ -97,6 +97,8 @@ def _plan(request: Request, device: str, found: tuple[sides.Side, ...]) -> Plan:
 def _device(options: BenchOptions) -> str:
     """cpu or cuda, as the workers' own interpreter can do it."""
     require_known([options.device], DEVICES, "device", "--device")
+    if options.device == "cpu":
+        require_interpreter(options.python)
     found = options.device != "cpu" and has_cuda(options.python)
     if options.device == "cuda" and not found:
         what = "--device cuda: torch sees no CUDA device"

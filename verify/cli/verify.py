@@ -39,7 +39,7 @@ torch, a baseline that died).
 @common.app(HELP, undone="there is no verdict")
 def app(
     context: typer.Context,
-    tree: Annotated[Path, typer.Argument(metavar="[TREE]", show_default=False)] = Path(
+    tree: Annotated[Path, typer.Argument(metavar="TREE", show_default=False)] = Path(
         "."
     ),
     baseline: Annotated[

@@ -1,6 +1,10 @@
-"""GitHub's workflow commands: one a finding, and a notice with the verdict."""
+"""GitHub: annotations, one a finding and one with the verdict; a job's summary."""
 
 from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from verify.report.model import Report
 
@@ -21,20 +25,29 @@ def workflow_commands(report: Report) -> str:
 
 def step_summary(report: Report) -> str:
     """Markdown for the job's page: the verdict, the matrix, every finding."""
-    lines = [
-        f"### {report.summary}",
-        "",
-        "| mode | route | identical | not |",
-        "|-|-|-|-|",
-    ]
-    lines += [
-        f"| {c.mode} | {c.route} | {c.identical} | {c.different + c.broken} |"
+    rows = [
+        (c.mode, c.route, str(c.identical), str(c.different + c.broken))
         for c in report.matrix
     ]
+    head = f"### {report.summary}\n"
+    lines = [head, table(("mode", "route", "identical", "not"), rows)]
     for failure in report.failures:
         text = "\n".join([failure.line, *failure.detail, failure.reproduce])
         lines += ["", "```", text, "```"]
     return "\n".join(lines) + "\n"
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [heads, ["-"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def summarise(text: str) -> None:
+    """Adds Markdown to the job's page, where there is one. Raises `OSError`."""
+    if page := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(page).open("a", encoding="utf-8") as file:
+            file.write(text)
 
 
 def _escape(text: str) -> str:

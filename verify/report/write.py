@@ -6,8 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from patcher.cli.outputs import Output
-from verify.report.github import step_summary, workflow_commands
+from patcher.cli.outputs import STDOUT, Output
+from verify.report.github import step_summary, summarise, workflow_commands
 from verify.report.html import html
 from verify.report.junit import junit
 from verify.report.model import Report
@@ -16,7 +16,7 @@ from verify.report.model import Report
 def write(
     report: Report, folder: Path | None, json_file: Path | None, junit_file: Path | None
 ) -> None:
-    """`folder` gets all of them; annotations go to stdout on GitHub."""
+    """`folder` gets all of them; on GitHub there are annotations and a summary too."""
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder / "report.json", json(report))
@@ -27,10 +27,10 @@ def write(
     if junit_file is not None:
         _write(junit_file, junit(report))
     if os.environ.get("GITHUB_ACTIONS"):
-        sys.stdout.write(workflow_commands(report))
-        if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-            with Path(summary).open("a", encoding="utf-8") as page:
-                page.write(step_summary(report))
+        # GitHub reads both streams; what is asked for on stdout stays alone there.
+        stream = sys.stderr if STDOUT in (json_file, junit_file) else sys.stdout
+        stream.write(workflow_commands(report))
+    summarise(step_summary(report))
 
 
 def json(report: Report) -> str:

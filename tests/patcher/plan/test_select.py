@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from patcher.about import About
-from patcher.plan.select import choose, closure, dependents, table, unfit
+from patcher.plan.select import choose, closure, dependents, left_out, table, unfit
 from patcher.recipe import Patch
 from patcher.results import Exit, Refusal
 from patcher.tree.pins import Pin
@@ -29,6 +29,12 @@ def names(patches: tuple[Patch, ...]) -> list[str]:
 def test_a_patch_brings_all_that_it_requires() -> None:
     assert closure(["c"], CHAIN) == {"a", "b", "c"}
     assert names(choose(["d", "c"], CHAIN, NEW)) == ["a", "b", "c", "d"]
+
+
+def test_what_is_left_out_is_said_in_words() -> None:
+    assert left_out(CHAIN, NEW) == ""
+    why = "b: too old; c: it requires b, which does not fit"
+    assert left_out(CHAIN, OLD) == why
 
 
 def test_a_patch_goes_with_all_that_require_it() -> None:

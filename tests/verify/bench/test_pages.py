@@ -135,6 +135,18 @@ def test_without_matplotlib_the_page_has_tables_and_says_so(
     assert (tmp_path / "one.json").exists()
 
 
+def test_a_job_on_github_gets_the_headline_and_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
+    write(several(), None, None, print)
+    text = page.read_text()
+    assert re.match(r"### 9\d\.?\d?x less time a replay call: in-graph", text)
+    assert "\n| N | bs | len | side | x original |" in text
+    assert re.search(r"\| in-graph \| 9\d\S* \[.*\| FASTER \|", text)
+
+
 def test_a_folder_that_cannot_be_made_is_a_message(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Refusal, match="cannot be written"):

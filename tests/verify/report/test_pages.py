@@ -19,6 +19,7 @@ from tests.verify.report.browser import chromium, fits_a_phone, needed, picture
 from tests.verify.report.reports import DIFFERENT, SAME
 from tests.verify.report.reports import report as verify_report
 from verify.bench.report.html import html as bench_html
+from verify.bench.report.plots import draw
 from verify.engine.report import show
 from verify.report.html import html as verify_html
 
@@ -95,6 +96,26 @@ def test_a_page_that_looks_otherwise_is_seen(
     assert off(seen, kept) > FEW
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_begins_with_what_it_is_about(name: str) -> None:
+    """The headline, then tree, release and machine; patches and commit if there are any."""
+    page = PAGES[name]()
+    wanted = ["Tree", "Release", "Patches", "Commit", "Machine"]
+    if name == "verify":  # of a source without either
+        wanted = ["Tree", "Release", "Machine"]
+    assert re.findall(f"<dt>({'|'.join(wanted)})</dt>", page) == wanted
+    assert page.index("<h1>") < page.index("<dt>Tree") < page.index("<nav")
+    assert page.index("<nav") < page.index("<table")
+
+
+def test_an_engine_s_page_leads_with_the_one_number() -> None:
+    assert (
+        "<h1>The same tokens, 1.46x less time a verify step: 4 steps, 1 x 120,000</h1>"
+        in PAGES["engine"]()
+    )
+    assert "<h1>Not the same tokens</h1>" in show.page(engine_report("different"))
+
+
 @needed
 @pytest.mark.parametrize("name", PAGES)
 def test_a_phone_is_wide_enough(name: str, tmp_path: Path) -> None:
@@ -168,6 +189,32 @@ def test_columns_that_compare_come_first_and_heads_stay(tmp_path: Path) -> None:
     assert found["first"] == "x original"
     assert found["sticky"] == "sticky"
     assert abs(found["top"]) <= 1
+
+
+CLIPPED = """
+const texts = [...document.querySelectorAll("figure svg text")];
+const out = texts.filter(text => {
+  const frame = text.closest("svg").getBoundingClientRect();
+  const box = text.getBoundingClientRect();
+  return box.left < frame.left - 1 || box.right > frame.right + 1;
+});
+return {texts: texts.length, out: out.map(text => text.textContent)};
+"""
+
+
+@needed
+def test_no_plot_s_legend_is_clipped(tmp_path: Path) -> None:
+    sides = [data(name, 30) for name in ("fan-out", "precomputed", "a-long-name")]
+    places = [measured(original(), *sides, *in_graph(2), bs=bs) for bs in (1, 32)]
+    for place in places:
+        for found in place.samples:
+            assert found.facts is not None
+            found.facts["bytes_least"] *= place.planned.point.bs
+    made = bench_report(places)
+    found = asked(bench_html(made, draw(made)), CLIPPED, tmp_path)
+    assert isinstance(found, dict)
+    assert found["texts"] > 30
+    assert found["out"] == []
 
 
 RUN_AXE = """

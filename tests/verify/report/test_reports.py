@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from json import dumps
 from pathlib import Path
 from xml.etree import ElementTree as xml
 
@@ -12,6 +13,11 @@ import pytest
 from rich.console import Console
 
 import verify
+from patcher.report import report as result_of
+from patcher.results import SCHEMA_VERSION, Refused
+from tests.verify.bench.kit import measured, original
+from tests.verify.bench.kit import report as bench_report
+from tests.verify.engine.reports import report as engine_report
 from tests.verify.report.reports import (
     CRASH,
     DIFFERENT,
@@ -21,6 +27,8 @@ from tests.verify.report.reports import (
     WRONG,
     report,
 )
+from verify.bench.report import model as bench
+from verify.engine.report import model as engine
 from verify.outcome import Different, NotRun, Outcome
 from verify.report import console
 from verify.report.github import workflow_commands
@@ -29,6 +37,7 @@ from verify.report.model import schema
 from verify.report.write import json as as_json
 from verify.report.write import write
 
+HOUSE = Path(__file__).parents[3]
 SHIPPED = Path(verify.__file__).parent / "report" / "report.schema.json"
 KINDS = {
     "identical": (SAME, SAME),
@@ -39,6 +48,18 @@ KINDS = {
 
 def test_the_shipped_schema_is_the_model_s() -> None:
     assert json.loads(SHIPPED.read_text()) == schema()
+
+
+def test_all_json_has_the_one_version() -> None:
+    found = [as_json(report(SAME)), bench.dump(bench_report([measured(original())]))]
+    found += [engine.dump(engine_report()), dumps(result_of(Refused(())))]
+    assert {json.loads(text)["schema_version"] for text in found} == {SCHEMA_VERSION}
+    shipped = [
+        *HOUSE.glob("patcher/*.schema.json"),
+        *HOUSE.glob("verify/**/*.schema.json"),
+    ]
+    assert len(shipped) == 6
+    assert all("schema_version" in file.read_text("utf-8") for file in shipped)
 
 
 @pytest.mark.parametrize("verdict", KINDS)
@@ -148,5 +169,12 @@ def test_annotations_only_on_github(
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     write(report(SAME), None, None, None)
     assert capsys.readouterr().out.startswith("::notice ")
+    page = tmp_path / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
+    write(report(SAME), None, Path("-"), None)
+    out, err = capsys.readouterr()
+    assert json.loads(out)["verdict"] == "identical"
+    assert err.startswith("::notice ")
+    assert "| mode | route | identical | not |\n| - | - | - | - |\n" in page.read_text()
     names = sorted(file.name for file in (tmp_path / "out").iterdir())
     assert names == ["junit.xml", "report.html", "report.json"]

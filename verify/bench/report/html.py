@@ -17,14 +17,14 @@ KERNELS = 8
 
 def html(report: BenchReport, plots: Sequence[Plot]) -> str:
     """One page that needs nothing else; amber where only a CPU was timed."""
-    headline, tone = _headline(report)
+    title, tone = headline(report)
     machine = report.machine
     patched = next((s for s in report.sides if s.kind == "route"), report.sides[0])
     modes = dict.fromkeys(point.mode for point in report.points)
     return render(
         "bench.html",
         report=report,
-        headline=headline,
+        headline=title,
         tone=tone,
         facts=[
             ("Tree", patched.label),
@@ -45,7 +45,7 @@ def html(report: BenchReport, plots: Sequence[Plot]) -> str:
     )  # fmt: skip
 
 
-def _headline(report: BenchReport) -> tuple[str, str]:
+def headline(report: BenchReport) -> tuple[str, str]:
     """The best route at the middle of the first mode: decode's, if that was measured."""
     if not report.machine.times_count:
         return "Timed on a CPU: no time here counts", "warn"
