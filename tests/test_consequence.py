@@ -17,6 +17,19 @@ LONG = 65536
 pytestmark = pytest.mark.tree
 
 
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both trees, as `pack` writes them; no wheels."""
+    folder = tmp_path_factory.mktemp("packed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(CI)
+        patch.delitem(sys.modules, "consequence", raising=False)
+        script = importlib.import_module("consequence")
+        patch.setattr(script.subprocess, "run", lambda *args, **kw: None)
+        script.pack(folder)
+    return folder
+
+
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Both scripts, with small points, and stand-ins for the kernels they ask for."""
@@ -88,13 +101,11 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(side, "WIDTH", LONG + 64)
     monkeypatch.setattr(replay, "WIDTH", LONG + 64)
     monkeypatch.setattr(side, "_graph_us", lambda call: 1.0)
-    monkeypatch.setattr(whole.subprocess, "run", lambda *args, **kw: None)
-    return SimpleNamespace(pack=whole.pack, tables=whole.tables, side=side.side)
+    return SimpleNamespace(tables=whole.tables, side=side.side)
 
 
-def test_the_plan_is_wrong_before_and_right_after(script: Any, tmp_path: Path) -> None:
-    script.pack(tmp_path)
-    sides = {s: script.side(tmp_path / s, "cpu") for s in ("before", "after")}
+def test_the_plan_is_wrong_before_and_right_after(script: Any, packed: Path) -> None:
+    sides = {s: script.side(packed / s, "cpu") for s in ("before", "after")}
     wrong = {name: [row["wrong"] for row in one["topk"]] for name, one in sides.items()}
     assert wrong == {"before": [[0, 0], [2, 0]], "after": [[0, 0], [0, 0]]}
     assert [row["left"] for row in sides["before"]["topk"]] == [0, 4096]
@@ -103,10 +114,9 @@ def test_the_plan_is_wrong_before_and_right_after(script: Any, tmp_path: Path) -
 
 
 def test_a_replay_that_falls_back_is_no_result(
-    script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    script: Any, packed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script.pack(tmp_path)
     copy = sys.modules["sglang.kernels.ops.attention.dsa.fused_metadata_copy"]
     monkeypatch.delattr(copy, "fused_metadata_copy_multi_cuda")
     with pytest.raises(RuntimeError, match="fell back"):
-        script.side(tmp_path / "before", "cpu")
+        script.side(packed / "before", "cpu")

@@ -137,3 +137,14 @@ class _Drop(cst.CSTTransformer):
         if scopes.shape(original_node) == self._statement:
             return cst.RemoveFromParent()
         return updated_node
+
+    def leave_IndentedBlock(
+        self, original_node: cst.IndentedBlock, updated_node: cst.IndentedBlock
+    ) -> cst.IndentedBlock:
+        body = updated_node.body
+        if not body or scopes.shape(original_node.body[0]) != self._statement:
+            return updated_node
+        # What parted it from the next statement would now be a gap at the top.
+        lines = [one for one in getattr(body[0], "leading_lines", ()) if one.comment]
+        first = body[0].with_changes(leading_lines=lines)
+        return updated_node.with_changes(body=(first, *body[1:]))

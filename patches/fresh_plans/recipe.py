@@ -13,6 +13,7 @@ from patcher.steps import (
     HasMethod,
     HasStatement,
     InsertBefore,
+    Rename,
     RequireKnown,
     Where,
 )
@@ -38,34 +39,44 @@ for i in range(3, self.speculative_num_steps - 1):
 """
 
 
-def nsa(source: str) -> InsertBefore:
-    """The refresh before the rest of NSA's multi-step replay."""
+# DeepGEMM's schedule alone: there is no top-k plan up to 0.5.14.
+LENGTHS = "precomputed.seqlens_expanded"
+
+
+def schedule(file: str, function: str) -> InsertBefore:
+    """The refresh before the rest of the multi-step replay."""
     return InsertBefore(
-        file=NSA_BACKEND,
-        function=f"{NSA_MULTI}.{REPLAY}",
+        file=file,
+        function=function,
         anchor=THE_REST,
         payload=PAYLOAD / "nsa_backend.py",
-        source=f"{source}.{REPLAY}",
-    )
-
-
-def dsa(source: str) -> InsertBefore:
-    """The refresh before the rest of DSA's."""
-    return InsertBefore(
-        file=DSA_BACKEND,
-        function=f"{DSA_MULTI}.{OUT_GRAPH}",
-        anchor=THE_REST,
-        payload=PAYLOAD / "dsa_backend.py",
-        source=f"{source}.{OUT_GRAPH}",
-        # From 0.5.20 on upstream sets it.
-        adapt=tuple(
-            Drop(
-                statement=f"self.attn_backends[{i}].forward_metadata = metadata{i}",
-                when=HasStatement(f"{DSA_MULTI}.{OUT_GRAPH}", CURRENT),
-            )
-            for i in range(3)
+        source=f"CopyThree.{REPLAY}",
+        adapt=(
+            Rename(
+                old=LENGTHS,
+                new=f"_to_2d_context_lens({LENGTHS}, bs)",
+                when=HasGlobal("_to_2d_context_lens"),
+            ),
+            Drop(statement="import deep_gemm", when=HasGlobal("deep_gemm")),
         ),
     )
+
+
+SCHEDULE_AND_PLAN = InsertBefore(
+    file=DSA_BACKEND,
+    function=f"{DSA_MULTI}.{OUT_GRAPH}",
+    anchor=THE_REST,
+    payload=PAYLOAD / "dsa_backend.py",
+    source=f"CopyThree.{OUT_GRAPH}",
+    # From 0.5.20 on upstream sets it.
+    adapt=tuple(
+        Drop(
+            statement=f"self.attn_backends[{i}].forward_metadata = metadata{i}",
+            when=HasStatement(f"{DSA_MULTI}.{OUT_GRAPH}", CURRENT),
+        )
+        for i in range(3)
+    ),
+)
 
 
 FAMILY_B: tuple[Step, ...] = (
@@ -85,12 +96,7 @@ FAMILY_B: tuple[Step, ...] = (
     ),
     # From 0.5.9 on three backends are copied to at once.
     Where(
-        Choose(
-            file=NSA_BACKEND,
-            when=HasGlobal("_to_2d_context_lens"),
-            then=nsa("CopyThree2D"),
-            otherwise=nsa("CopyThree"),
-        ),
+        schedule(NSA_BACKEND, f"{NSA_MULTI}.{REPLAY}"),
         when=HasStatement(
             f"{NSA_MULTI}.{REPLAY}",
             "metadata2 = self.attn_backends[2].decode_cuda_graph_metadata[bs]",
@@ -113,8 +119,8 @@ FAMILY_C: tuple[Step, ...] = (
     Choose(
         file=DSA_BACKEND,
         when=HasMethod("DeepseekSparseAttnBackend", "_build_topk_v2_plan"),
-        then=dsa("CopyThree"),
-        otherwise=dsa("CopyThreeSchedule"),
+        then=SCHEDULE_AND_PLAN,
+        otherwise=schedule(DSA_BACKEND, f"{DSA_MULTI}.{OUT_GRAPH}"),
     ),
 )
 

@@ -1,4 +1,4 @@
-"""What upstream leaves stale, release by release, and that `fresh-plans` mends it."""
+"""Every release with its patches verified: what upstream leaves stale is found and mended."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ VERIFY = "target_verify:n1:p64:fa3:s32:r32:c1,3:x130:k64:d4:tour3"
 SCHEDULE, PLAN = "paged_mqa_schedule_metadata", "topk_v2_plan"
 GATE = "SGLANG_NSA_REFRESH_REPLAY_PLANS"
 
+EARLIER = [r for r in one_of_each() if pins()[r].family == "A"]
 LATER = [r for r in one_of_each() if pins()[r].family in ("B", "C")]
 
 
@@ -84,6 +85,19 @@ def expected(release: str, steps: int) -> dict[str, set[str]]:
         return {}
     found = {SCHEDULE: backends(0, 1, 2)}
     return found if at < order("0.5.15") else {**found, PLAN: backends(0, 1, 2)}
+
+
+@pytest.mark.parametrize("release", EARLIER)
+def test_all_that_fits_an_older_one_changes_no_byte(
+    release: str, tmp_path: Path, verify: Callable[..., tuple[int, Any]]
+) -> None:
+    tree = unpack(release, tmp_path / "tree")
+    apply(find_tree(tree), (), all_patches())
+    modes = ("decode", "decode@runner", "target_verify", "draft_extend")
+    asked = [w for m in modes for w in ("--scenario", THREE.replace("decode", m, 1))]
+    code, report = verify(tree, "--route", "defaults", *asked)
+    assert (code, report["failures"]) == (0, [])
+    assert report["totals"]["identical"] >= len(modes)
 
 
 @pytest.mark.parametrize("release", LATER)

@@ -94,13 +94,29 @@ def differences(reference: Sequence[Json], run: Run) -> Iterator[str]:
                 yield f"request {i}: {line}"
 
 
+def other_tokens(reference: Sequence[Json], run: Run) -> bool:
+    """Whether some request has other ids: more than other verify steps or drafts."""
+    return any(
+        old["ids"] != new["ids"]
+        for answer in run.answers
+        for old, new in map(_as_far, reference, answer)
+    )
+
+
+def _as_far(old: Json, new: Json) -> tuple[Json, Json]:
+    """Of an aborted request what both said.
+
+    How far it came is a matter of time, and so are its counts.
+    """
+    if not old.get("aborted"):
+        return old, new
+    both = min(len(old["ids"]), len(new["ids"]))
+    counts = {"verify": 0, "accepted": []}
+    return {"ids": old["ids"][:both], **counts}, {"ids": new["ids"][:both], **counts}
+
+
 def _difference(old: Json, new: Json) -> str:
-    if old.get("aborted"):
-        # How far it came is a matter of time; what it said until then is not.
-        both = min(len(old["ids"]), len(new["ids"]))
-        old, new = (
-            {"ids": r["ids"][:both], "verify": 0, "accepted": []} for r in (old, new)
-        )
+    old, new = _as_far(old, new)
     if old["ids"] != new["ids"]:
         pairs = enumerate(zip(old["ids"], new["ids"], strict=False))
         shorter = min(len(old["ids"]), len(new["ids"]))

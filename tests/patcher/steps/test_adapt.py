@@ -24,10 +24,12 @@ OLD = "IMPL: int\n\n\nclass A:\n    def a(self):\n        pass\n"
 
 OTHER = "sglang/other.py"
 
+# A blank line parts what may be dropped from the rest; it goes along.
 PAYLOAD = """\
 class Extra:
     def b(self):
         self.setup( )
+
         return self.impl + self.impl.x
 """
 
@@ -40,7 +42,7 @@ ADAPT: tuple[Adapt, ...] = (
 @pytest.mark.parametrize(
     ("before", "body"),
     [
-        (NEW, "        self.setup( )\n        return self.impl + self.impl.x\n"),
+        (NEW, "        self.setup( )\n\n        return self.impl + self.impl.x\n"),
         (OLD, "        return IMPL + IMPL.x\n"),
     ],
 )

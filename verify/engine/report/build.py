@@ -143,7 +143,7 @@ def _result(
     tokens = sum(len(request["ids"]) for request in answer)
     return Result(
         side=side,
-        status=_status(bool(own), failed, bool(lines)),
+        status=_status(own, failed, bool(lines), said),
         differences=list(dict.fromkeys(lines)),
         verify_steps=verify,
         tokens_a_step=tokens / verify if verify else 0.0,
@@ -155,10 +155,17 @@ def _result(
     )
 
 
-def _status(ran: bool, failed: bool, differs: bool) -> Status:
+def _status(
+    own: Sequence[Run], failed: bool, differs: bool, said: Sequence[compare.Json]
+) -> Status:
     if failed:
         return "failed"
-    return "different" if differs else "identical" if ran else "not run"
+    if not own:
+        return "not run"
+    if not differs:
+        return "identical"
+    tokens = any(compare.other_tokens(said, run) for run in own)
+    return "different" if tokens else "other drafts"
 
 
 def _summed(histograms: Iterable[list[int]]) -> Iterator[int]:
@@ -180,6 +187,9 @@ def _summary(
         return f"{head}: the originals differ from themselves; nothing can be compared"
     others = [r for cell in cells for r in cell.results if r.side != ORIGINAL]
     same = sum(r.status == "identical" for r in others)
+    drafts = sum(r.status == "other drafts" for r in others)
     counts = {v: sum(r.verdict == v for r in others) for v in _VERDICTS}
     times = ", ".join(f"{n} {v}" for v, n in counts.items() if n)
-    return f"{head}: tokens identical in {same} of {len(others)}; {times or 'no times'}"
+    also = f", and with other drafts in {drafts}" * bool(drafts)
+    said = f"tokens identical in {same} of {len(others)}{also}"
+    return f"{head}: {said}; {times or 'no times'}"

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from verify.engine.compare import Verdict
 
-Status = Literal["identical", "different", "failed", "not run"]
+Status = Literal["identical", "other drafts", "different", "failed", "not run"]
 SCHEMA_FILE = Path(__file__).with_name("engine.schema.json")
 
 
@@ -30,8 +30,8 @@ class Result(Model):
     """One side at one cell.
 
     status         identical: ids, verify steps and accepted drafts of every request are
-                   the original's in every repetition of every start; not run: the
-                   report is of a run that was stopped
+                   the original's in every repetition of every start; other drafts:
+                   only the ids are; not run: the report is of a run that was stopped
     differences    one line a request, at most; of the original: between its own runs
     verify_steps   of all requests
     tokens_a_step  new tokens by verify step, of all requests: the accept length

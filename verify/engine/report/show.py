@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _STYLES = {
     "FASTER": "green", "SLOWER": "red", "UNSURE": "yellow", "different": "bold red",
-    "failed": "bold red",
+    "failed": "bold red", "other drafts": "yellow",
 }  # fmt: skip
 _HEADLINES = {
     Exit.DONE: ("The same tokens", "good"),
@@ -74,6 +74,9 @@ def page(report: EngineReport) -> str:
 
     machine = report.machine
     headline, tone = _HEADLINES[Exit(report.exit_code)]
+    wrong = {r.status for cell in report.cells for r in cell.results} - {"identical"}
+    if report.exit_code == Exit.DIFFERS and wrong == {"other drafts"}:
+        headline, tone = "The same tokens, other drafts", "warn"
     if report.exit_code == 0:
         headline += _best(report)
     return render(
