@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -50,9 +50,9 @@ class Bench:
     """The applied tree in memory, and the baseline's worker, shared by all mutants."""
 
     def __init__(
-        self, folder: Path, baseline: Baseline, pristine: Source, applied: Source
+        self, setup: Setup, baseline: Baseline, pristine: Source, applied: Source
     ) -> None:
-        self.folder = folder
+        self.setup = setup
         self.pristine = pristine
         self.baseline = baseline
         self.applied = applied
@@ -60,9 +60,9 @@ class Bench:
     def judge(self, mutant: Mutant) -> Verdict:
         began = time.monotonic()
         files = {mutant.file: planted(mutant)}
-        folder = self.folder / mutant.name.replace("/", " ")
+        folder = self.setup.baseline.parent / mutant.name.replace("/", " ")
         snapshot(_laid_over(self.applied, files), self.pristine, folder)
-        setup = Setup(folder, folder)
+        setup = replace(self.setup, baseline=folder, candidate=folder)
         # Upstream's own replay is no reference there, each step's alone is.
         later = _family(mutant.release) != "A"
         at, outcome = 0, None
@@ -95,8 +95,8 @@ def bench(release: str = RELEASE) -> Iterator[Bench]:
         pristine = Source("originals", release, pinned(release).get)
         snapshot(pristine, applied, folder / "baseline")
         setup = Setup(folder / "baseline", folder / "baseline")
-        with setup.worker("baseline", dict(OFF)) as worker:
-            yield Bench(folder, Baseline(worker), pristine, applied)
+        with setup.open() as setup, setup.worker("baseline", dict(OFF)) as worker:
+            yield Bench(setup, Baseline(worker), pristine, applied)
 
 
 def run_all(
