@@ -282,16 +282,13 @@ def _reasons(cells: list[r.Cell]) -> Iterable[str]:
 
 
 def _standins(ran: Ran[Case]) -> Iterable[str]:
-    names: dict[str, None] = {}
-    real: dict[str, None] = {}
+    used: dict[str, str] = {}
     for about in (ran.baseline, *ran.candidates):
-        names.update(dict.fromkeys(about.standins))
-        kernels = about.modules["kernels"] if about.modules else {}
-        real.update(dict.fromkeys(n for n, kind in kernels.items() if kind == "real"))
-    for name in names:
-        yield f"{name}: {STANDINS.get(name, 'a stand-in')}"
-    for name in real:
-        yield f"{name}: none, the real one"
+        used.update(about.modules["kernels"] if about.modules else {})
+    for name, kind in used.items():
+        why = "" if kind in ("real", "stand-in") else f" ({kind})"
+        words = STANDINS.get(name, "a stand-in")
+        yield f"{name}: {'none, the real one' if kind == 'real' else words}{why}"
 
 
 def _notes(context: Context, cells: list[r.Cell]) -> Iterable[str]:
