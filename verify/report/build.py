@@ -271,7 +271,7 @@ def _not_run(context: Context, device: r.Device) -> Iterable[str]:
     if device.logic_only:
         yield "CUDA: a CPU run proves the logic, not the GPU"
         yield "CUDA graph capture and replay: the captured function is run again instead"
-        yield "what a kernel's launcher does for CUDA alone: its grid, its compiled kernels"
+        yield "what Triton compiles: kernels are interpreted, also those that a tree keeps"
     yield from context.reduced
 
 
