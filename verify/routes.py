@@ -9,7 +9,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from itertools import combinations, product
+from itertools import product
 
 from patcher.about import About, RouteData
 from patches import all_about
@@ -126,6 +126,7 @@ def _closure(names: Collection[str], by_name: dict[str, About]) -> tuple[str, ..
 
 ROUTES = _routes()
 DEFAULTS = "defaults"
+MIXED = "gates-"
 NAMES = (*dict.fromkeys(route.name for route in ROUTES), DEFAULTS)
 
 
@@ -262,30 +263,28 @@ def _reach(route: Route) -> tuple[bool, bool, int, int]:
 
 
 def _mixed(found: tuple[Route, ...], patches: Collection[str]) -> tuple[Route, ...]:
-    """Gates in combinations that no route has: every pair of them, both ways.
+    """Every other subset of the gates that the patches have, in every mode, in brief.
 
     Which path such a tree takes is its own affair; what it leaves must be the same.
     """
-    gates = tuple(
-        dict.fromkeys(a.gate for a in all_about() if a.name in patches and a.gate)
-    )
+    gates: dict[str, str] = {}
+    for about in all_about():
+        if about.name in patches and about.gate:
+            gates.setdefault(about.gate, about.name)
     modes = tuple(dict.fromkeys(mode for route in found for mode in route.modes))
     sharing = {gate for r in found if r.shares for gate in set(r.on) & set(_own(r))}
-    pairs = list(combinations(range(len(gates)), 2))
-    rows = [tuple(gate in r.on for gate in gates) for r in found if not r.blocked]
-    missing = set(product(pairs, product((False, True), repeat=2)))
-    missing -= {((i, j), (row[i], row[j])) for row in rows for i, j in pairs}
+    usual = [route for route in found if not (route.blocked or route.pair)]
+    known = {(frozenset(route.on), mode) for route in usual for mode in route.modes}
     routes = []
-    while missing:
-        row = max(
-            product((False, True), repeat=len(gates)),
-            key=lambda r: len({((i, j), (r[i], r[j])) for i, j in pairs} & missing),
-        )
-        missing -= {((i, j), (row[i], row[j])) for i, j in pairs}
+    for row in product((False, True), repeat=len(gates)):
         on = tuple(gate for gate, is_on in zip(gates, row, strict=True) if is_on)
-        name = "gates-" + "".join("1" if is_on else "0" for is_on in row)
-        shares = bool(sharing & set(on))
-        routes.append(Route(name, modes, on=on, shares=shares, kernels=True, few=1))
+        missing = tuple(mode for mode in modes if (frozenset(on), mode) not in known)
+        if missing:
+            name = MIXED + "+".join(gates[gate] for gate in on)
+            shares = bool(sharing & set(on))
+            routes.append(
+                Route(name, missing, on=on, shares=shares, kernels=True, few=1)
+            )
     return tuple(routes)
 
 

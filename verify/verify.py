@@ -24,6 +24,7 @@ from verify.outcome import Case
 from verify.record import record
 from verify.report import console
 from verify.report.build import Context, build
+from verify.report.junit import refused
 from verify.report.model import Report
 from verify.report.write import write
 from verify.sides.source import Pair, resolve, snapshot
@@ -55,7 +56,13 @@ class Options:
 
 def work(options: Options) -> Exit:
     """Verify, print, write. Raises `Refusal`."""
-    report = verify(options)
+    try:
+        report = verify(options)
+    except Refusal as refusal:
+        beside_html = options.report and options.report / "junit.xml"
+        for file in filter(None, (options.junit, beside_html)):
+            Output(file).write(refused(refusal))
+        raise
     beside = STDOUT in (options.json, options.junit, options.record)
     console.render(report, _console(beside=beside))
     write(report, options.report, options.json, options.junit)

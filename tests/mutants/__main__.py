@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 
 from rich.console import Console
 from rich.table import Table
 
-from tests.mutants.catalogue import all_mutants
+from tests.mutants.catalogue import Mutant, all_mutants
 from tests.mutants.harness import (
     Verdict,
     controls,
@@ -18,14 +19,27 @@ from tests.mutants.harness import (
 from tests.mutants.mutate import NoLongerApplies
 
 
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.mutants", description=__doc__
+    )
+    parser.add_argument("names", nargs="*", help="only those whose kind or name has it")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--jobs", type=int, default=2, help="mutants at a time")
+    parser.add_argument("--release", help="only those of one release")
+    return parser.parse_args()
+
+
+def _wanted(mutant: Mutant, options: argparse.Namespace) -> bool:
+    words = f"{mutant.sort}: {mutant.name}"
+    named = not options.names or any(name in words for name in options.names)
+    return named and options.release in (None, mutant.release)
+
+
 def main() -> int:
-    began = time.monotonic()
-    mutants = all_mutants()
-    wanted = sys.argv[1:]
-    if wanted:
-        mutants = tuple(
-            m for m in mutants if any(w in f"{m.sort}: {m.name}" for w in wanted)
-        )
+    """0: each is caught and named, and every control passes; 1: not so."""
+    options, began = _options(), time.monotonic()
+    mutants = tuple(m for m in all_mutants() if _wanted(m, options))
     invalid = []
     for mutant in mutants:
         try:
@@ -36,10 +50,12 @@ def main() -> int:
         print(line)
     if invalid:
         return 1
-    unseen = [mutant.name for mutant in mutants if mutant.only_cuda]
-    mutants = tuple(mutant for mutant in mutants if not mutant.only_cuda)
+    only_cuda = [mutant.name for mutant in mutants if mutant.only_cuda]
+    if options.device == "cpu":
+        mutants = tuple(mutant for mutant in mutants if not mutant.only_cuda)
     right = controls(mutants)
-    verdicts = run_all((*right, *mutants), _progress)
+    ordered = sorted((*mutants, *right), key=lambda m: not m.only_cuda)
+    verdicts = run_all(ordered, _progress, options.device, options.jobs)
     _print(verdicts)
     bad = [v for v in verdicts if not v.good]
     caught = sum(v.good for v in verdicts if v.mutant.edits)
@@ -47,11 +63,12 @@ def main() -> int:
     seconds = time.monotonic() - began
     _print_score(verdicts)
     print(
-        f"{caught} of {len(mutants)} planted bugs caught, "
+        f"{caught} of {len(mutants)} planted bugs caught on {options.device}, "
         f"{passed} of {len(right)} controls pass, in {seconds:.0f} s"
     )
-    if unseen:
-        print(f"not planted, since only a GPU can show it: {', '.join(unseen)}")
+    if only_cuda:
+        where = "not planted, since" if options.device == "cpu" else "planted here, and"
+        print(f"{where} only a GPU can show it: {', '.join(only_cuda)}")
     for verdict in bad:
         print(f"{verdict.mutant.name}: {_wrong(verdict)}")
     return 1 if bad or not verdicts else 0

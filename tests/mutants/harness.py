@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -20,8 +20,8 @@ from patcher.tree.wheels import fetch
 from patches import all_patches
 from tests.mutants.catalogue import BACKEND, DSA_BACKEND, RELEASE, Mutant
 from tests.mutants.mutate import mutate
+from verify.cases import matrix
 from verify.cases.case import Baseline, Question, judge
-from verify.cases.matrix import jobs
 from verify.cases.run import POISONS, Setup
 from verify.outcome import Broken, Different, Outcome
 from verify.routes import OFF, Route, available, upstream
@@ -50,9 +50,9 @@ class Bench:
     """The applied tree in memory, and the baseline's worker, shared by all mutants."""
 
     def __init__(
-        self, folder: Path, baseline: Baseline, pristine: Source, applied: Source
+        self, setup: Setup, baseline: Baseline, pristine: Source, applied: Source
     ) -> None:
-        self.folder = folder
+        self.setup = setup
         self.pristine = pristine
         self.baseline = baseline
         self.applied = applied
@@ -60,9 +60,9 @@ class Bench:
     def judge(self, mutant: Mutant) -> Verdict:
         began = time.monotonic()
         files = {mutant.file: planted(mutant)}
-        folder = self.folder / mutant.name.replace("/", " ")
+        folder = self.setup.baseline.parent / mutant.name.replace("/", " ")
         snapshot(_laid_over(self.applied, files), self.pristine, folder)
-        setup = Setup(folder, folder)
+        setup = replace(self.setup, baseline=folder, candidate=folder)
         # Upstream's own replay is no reference there, each step's alone is.
         later = _family(mutant.release) != "A"
         at, outcome = 0, None
@@ -88,30 +88,33 @@ class Bench:
 
 
 @contextmanager
-def bench(release: str = RELEASE) -> Iterator[Bench]:
+def bench(release: str = RELEASE, device: str = "cpu") -> Iterator[Bench]:
     applied = applied_tree(release)
     with TemporaryDirectory(prefix="nsa-mutants-") as name:
         folder = Path(name)
         pristine = Source("originals", release, pinned(release).get)
         snapshot(pristine, applied, folder / "baseline")
-        setup = Setup(folder / "baseline", folder / "baseline")
-        with setup.worker("baseline", dict(OFF)) as worker:
-            yield Bench(folder, Baseline(worker), pristine, applied)
+        setup = Setup(folder / "baseline", folder / "baseline", device=device)
+        with setup.open() as setup, setup.worker("baseline", dict(OFF)) as worker:
+            yield Bench(setup, Baseline(worker), pristine, applied)
 
 
 def run_all(
-    mutants: tuple[Mutant, ...], seen: Callable[[Verdict], None], workers: int = 2
+    mutants: Sequence[Mutant],
+    seen: Callable[[Verdict], None],
+    device: str = "cpu",
+    jobs: int = 2,
 ) -> list[Verdict]:
-    """Every mutant's verdict, in the catalogue's order; `seen` as they come in."""
+    """Every mutant's verdict, in their order; `seen` as they come in."""
 
     def one(mutant: Mutant) -> Verdict:
         verdict = benches[mutant.release].judge(mutant)
         seen(verdict)
         return verdict
 
-    with ExitStack() as stack, ThreadPoolExecutor(workers) as pool:
+    with ExitStack() as stack, ThreadPoolExecutor(jobs) as pool:
         benches = {
-            release: stack.enter_context(bench(release))
+            release: stack.enter_context(bench(release, device))
             for release in {mutant.release for mutant in mutants}
         }
         return list(pool.map(one, mutants))
@@ -222,8 +225,11 @@ def _routes(release: str) -> tuple[Route, ...]:
 
 
 def _order(route: Route, mode: str) -> Iterator[tuple[int, str]]:
-    """What the default run compares on a CPU, each scenario's first poison first."""
-    found = jobs(route, mode, "cpu")
+    """What the default run compares on a CPU, each scenario's first poison first.
+
+    On a GPU too: its own set only adds to these.
+    """
+    found = matrix.jobs(route, mode, "cpu")
     for turn in range(len(POISONS)):
         for job in found:
             if job.scenario is not None and turn < len(job.poisons):

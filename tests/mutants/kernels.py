@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.mutants.catalogue import BACKEND, KERNELS, Mutant
-from tests.mutants.mutate import Drop, Edit, Head, Swap
+from tests.mutants.mutate import Drop, Edit, Head, Set, Swap
 
 _BASE = "NativeSparseAttnBackend"
 _MULTI = "NativeSparseAttnMultiStepBackend"
@@ -24,7 +26,45 @@ def _fan(name: str, names: str, *edits: Edit, file: str = KERNELS) -> Mutant:
     return Mutant(name, "fan-out", file, edits, "fan-out", "decode", names)
 
 
+def _kept(name: str, names: str, edit: Edit) -> Mutant:
+    """Of what is compiled once and launched again."""
+    mutant = _fan(f"kept: {name}", names, edit)
+    return replace(mutant, kind="a kept kernel")
+
+
+_TYPES = ("seq_lens.dtype", "req_pool_indices.dtype", "extend.dtype")
+_LAUNCH_AGAIN = "compiled[grid](*addresses, *args)"
+
 MUTANTS = (
+    _kept(
+        "for one type of lengths",
+        "seqlens",
+        Set(_LAUNCH, "key", f"(*constexprs, {_TYPES[1]})"),
+    ),
+    _kept(
+        "for one type of row indices",
+        "page_table",
+        Set(_LAUNCH, "key", f"(*constexprs, {_TYPES[0]}, {_TYPES[2]})"),
+    ),
+    _kept(
+        "for one page size",
+        "page_table",
+        Set(_LAUNCH, "key", f"(*constexprs[:3], *constexprs[4:], {', '.join(_TYPES)})"),
+    ),
+    _kept(
+        "two buffers change places",
+        "seqlens",
+        Swap(
+            _LAUNCH,
+            _LAUNCH_AGAIN,
+            "compiled[grid](*addresses[:4], addresses[5], addresses[4], *addresses[6:], *args)",
+        ),
+    ),
+    _kept(
+        "for a single request",
+        "page_table",
+        Swap(_LAUNCH, _LAUNCH_AGAIN, "compiled[(*grid[:1], 2, 1)](*addresses, *args)"),
+    ),
     _fan(
         "kernel: one page column too many",
         "page_table",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -59,6 +60,37 @@ def test_scans_carry_over_blocks(kernel: Kernel) -> None:
 def test_page_tables_that_are_not_aligned(kernel: Kernel) -> None:
     # An odd row length leaves every second row off 16 bytes.
     kernel(Case(seq_lens=(67, 66, 65), context=67, draft_tokens=2, accept=(1, 0, 2)))
+
+
+class Tight(Case):
+    """A pool whose rows end where the table does, and its last row in use."""
+
+    def pool(self) -> tuple[torch.Tensor, torch.Tensor]:
+        table = torch.arange(self.bs * self.context, dtype=torch.int32, device=DEVICE)
+        rows = torch.arange(self.bs - 1, -1, -1)
+        return table.view(self.bs, self.context), self.longer(rows)
+
+
+@pytest.mark.skipif(DEVICE == "cuda", reason="memcheck's business there")
+@pytest.mark.parametrize("context", [65, 66, 67, 68])
+def test_reads_end_where_the_last_row_does(
+    context: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from triton.runtime.interpreter import InterpreterBuilder
+
+    case = Tight(seq_lens=(context, 1, context - 1), context=context)
+    given = run.inputs(case)
+    monkeypatch.setattr(run, "inputs", lambda case: given)
+    ends = [(t.data_ptr(), t.data_ptr() + 4 * t.numel()) for t in given.values()]
+    read = InterpreterBuilder.create_masked_load
+
+    def checked(self: Any, ptrs: Any, mask: Any, *rest: Any) -> Any:
+        for address in ptrs.data[mask.data].tolist():
+            assert any(begin <= address < end for begin, end in ends), hex(address)
+        return read(self, ptrs, mask, *rest)
+
+    monkeypatch.setattr(InterpreterBuilder, "create_masked_load", checked)
+    run.decode(case)
 
 
 def test_a_row_longer_than_its_programs_first_tiles() -> None:

@@ -131,12 +131,15 @@ def test_originals_that_are_not_the_release_s_are_refused(
         "\n\n# Ours.\nclass NativeSparseAttnMulti",
     )
     apply(find_tree(tree), [], all_patches(), allow_drift=True)
-    report = tmp_path / "report.json"
-    code, out, err = run(tree, "--device", "cpu", "--json", report)
+    report, junit = tmp_path / "report.json", tmp_path / "junit.xml"
+    files = ("--json", report, "--junit", junit, "--report", tmp_path / "pages")
+    code, out, err = run(tree, "--device", "cpu", *files)
     assert (code, out) == (3, "")
     assert "is not sglang 0.5.6.post2's" in err
     assert "--baseline originals" in err
     assert json.loads(report.read_text())["result"] == "Refused"
+    assert 'errors="1"' in junit.read_text()
+    assert (tmp_path / "pages/junit.xml").read_text() == junit.read_text()
 
 
 def test_the_record_says_what_was_proved(

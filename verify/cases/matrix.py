@@ -204,7 +204,7 @@ def _decode_few(route: Route) -> list[Scenario]:
         )
     ]
     # Every other route of this kernel would show the same.
-    blocks = [replace(_BLOCKS, capture=(150,))] if route.best else []
+    blocks = [replace(_BLOCKS, capture=(150,), context=300)] if route.best else []
     return [
         *found,
         Scenario("decode", 2, 1, "fa3", 32, 32, (1, 40), 256, 64, script="tour2"),
@@ -279,16 +279,19 @@ def _expanded(mode: str, few: bool) -> list[Scenario]:
 
 
 def _sample(mode: str, count: int) -> list[Scenario]:
-    """A few that meet most of what can go wrong between settings."""
+    """A few that meet most of what can go wrong between settings; one: the shortest."""
     steps = 3 if mode.startswith("decode") else 1
-    return [
+    found = [
         of_kind(mode, steps, 64, "flashmla_kv", 64, 64, (1, 4), 1100, 64, script="tour4"),
         of_kind(mode, 1, 1, "fa3", 32, 32, (2, 3), 300, 64, kv="bf16", script="recapture4"),
         of_kind(
             mode, 2, 64, "flashmla_sparse", 64, 32, (1, 3, 5), 200, 64, static=32,
             prefill="flashmla_kv", script="tour5",
         ),
-    ][:count]  # fmt: skip
+    ]  # fmt: skip
+    if count == 1:
+        return [replace(found[0], steps=min(steps, 2), capture=(1, 3), script="tour3")]
+    return found[:count]
 
 
 def _long(mode: str) -> list[Scenario]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -17,6 +18,7 @@ from typing import Generic, TypeVar
 from verify.cases.case import Baseline, Question, judge
 from verify.outcome import Broken, Case, NotRun
 from verify.routes import OFF, Route
+from verify.sides.launch import ForkServer, fork_server
 from verify.sides.process import About, Worker, threads
 from verify.worker.scenario import Scenario
 
@@ -39,6 +41,13 @@ class Setup:
     wrapper: tuple[str, ...] = ()
     guarded: bool = True
     workers: int = 2
+    forks: ForkServer | None = None
+
+    @contextmanager
+    def open(self) -> Iterator[Setup]:
+        """The same, with a server that forks its workers, where there can be one."""
+        with fork_server(self.python, self.device) as forks:
+            yield replace(self, forks=forks)
 
     def worker(
         self,
@@ -46,6 +55,7 @@ class Setup:
         env: dict[str, str | None],
         blocked: tuple[str, ...] = (),
     ) -> Worker:
+        wrapper = self.wrapper if side == "candidate" else ()
         return Worker(
             side,
             self.baseline if side == "baseline" else self.candidate,
@@ -55,8 +65,9 @@ class Setup:
             python=self.python,
             runtime=self.runtime,
             timeout=self.timeout,
-            wrapper=self.wrapper if side == "candidate" else (),
+            wrapper=wrapper,
             guarded=self.guarded,
+            forks=None if wrapper else self.forks,
         )
 
 
@@ -172,7 +183,11 @@ def play_all(
                 found[number] = list(play(table, job))
             return worker.used()
 
-    with setup.worker("baseline", dict(OFF)) as old, threads(setup.workers) as pool:
+    with (
+        setup.open() as setup,
+        setup.worker("baseline", dict(OFF)) as old,
+        threads(setup.workers) as pool,
+    ):
         baseline = Baseline(old)
         tasks = [
             pool.submit(group, members)

@@ -271,7 +271,7 @@ def _not_run(context: Context, device: r.Device) -> Iterable[str]:
     if device.logic_only:
         yield "CUDA: a CPU run proves the logic, not the GPU"
         yield "CUDA graph capture and replay: the captured function is run again instead"
-        yield "what a kernel's launcher does for CUDA alone: its grid, its compiled kernels"
+        yield "what Triton compiles: kernels are interpreted, also those that a tree keeps"
     yield from context.reduced
 
 
@@ -282,16 +282,13 @@ def _reasons(cells: list[r.Cell]) -> Iterable[str]:
 
 
 def _standins(ran: Ran[Case]) -> Iterable[str]:
-    names: dict[str, None] = {}
-    real: dict[str, None] = {}
+    used: dict[str, str] = {}
     for about in (ran.baseline, *ran.candidates):
-        names.update(dict.fromkeys(about.standins))
-        kernels = about.modules["kernels"] if about.modules else {}
-        real.update(dict.fromkeys(n for n, kind in kernels.items() if kind == "real"))
-    for name in names:
-        yield f"{name}: {STANDINS.get(name, 'a stand-in')}"
-    for name in real:
-        yield f"{name}: none, the real one"
+        used.update(about.modules["kernels"] if about.modules else {})
+    for name, kind in used.items():
+        why = "" if kind in ("real", "stand-in") else f" ({kind})"
+        words = STANDINS.get(name, "a stand-in")
+        yield f"{name}: {'none, the real one' if kind == 'real' else words}{why}"
 
 
 def _notes(context: Context, cells: list[r.Cell]) -> Iterable[str]:

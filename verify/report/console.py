@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from verify.report.model import Cell, Report
+from verify.routes import MIXED
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +28,7 @@ def render(report: Report, console: Console) -> None:
         table.add_column(name, no_wrap=True)
     for name in _WIDE if wide else _NARROW:
         table.add_column(name, justify="right", no_wrap=True)
-    for cell in report.matrix:
+    for cell in _shown(report.matrix):
         table.add_row(*_row(cell, wide=wide), style=_style(cell))
     console.print(table)
     say()
@@ -66,6 +67,25 @@ def _head(report: Report, say: _Plain) -> None:
     say()
 
 
+def _shown(matrix: Sequence[Cell]) -> list[Cell]:
+    """Every row but those of gates in other subsets that pass: they are one a mode."""
+    found: dict[tuple[str, ...], Cell] = {}
+    for cell in matrix:
+        passes = cell.identical and not (cell.different or cell.broken or cell.not_run)
+        merged = passes and cell.route.startswith(MIXED)
+        key = (cell.mode,) if merged else (cell.mode, cell.route)
+        if merged and key in found:
+            sums = {
+                name: getattr(found[key], name) + getattr(cell, name) for name in _SUMS
+            }
+            found[key] = found[key].model_copy(update=sums)
+        else:
+            words = {"route": "other gates"} if merged else {}
+            found[key] = cell.model_copy(update=words)
+    return list(found.values())
+
+
+_SUMS = ("identical", "replays", "seconds")
 _WIDE = ("identical", "different", "broken", "not run", "replays", "s")
 _NARROW = ("same", "not", "s")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
+from patcher.results import Refusal
 from verify.report.model import Cell, Failure, Report
 
 _CONTROL = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -24,6 +25,26 @@ def junit(report: Report) -> str:
         suite.set("errors", str(len(suite.findall(".//error"))))
         suite.set("skipped", str(len(suite.findall(".//skipped"))))
         suite.set("time", f"{sum(cell.seconds for cell in cells):.2f}")
+    return _written(root)
+
+
+def refused(refusal: Refusal) -> str:
+    """One test case that is in error: nothing could be verified, for these reasons."""
+    lines = [
+        ": ".join(filter(None, (reason.file, reason.symbol, reason.what, reason.hint)))
+        for reason in refusal.reasons
+    ]
+    counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0"}
+    root = ElementTree.Element("testsuites", name="verify-nsa-opt")
+    suite = ElementTree.SubElement(root, "testsuite", name="refused", attrib=counts)
+    case = ElementTree.SubElement(suite, "testcase", classname="refused", name="verify")
+    first = _clean(refusal.reasons[0].what)
+    error = ElementTree.SubElement(case, "error", message=first, type=refusal.code.name)
+    error.text = _clean("\n".join(lines))
+    return _written(root)
+
+
+def _written(root: ElementTree.Element) -> str:
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 

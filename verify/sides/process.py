@@ -21,8 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import verify.worker
 from verify.outcome import Broken
+from verify.sides.launch import START_TIMEOUT, ForkServer, Process, spawn
 from verify.worker.protocol import (
     Bytes,
     BytesWritten,
@@ -32,7 +32,6 @@ from verify.worker.protocol import (
     UsedModules,
 )
 
-START_TIMEOUT = 120.0
 _POLL = 0.5  # seconds between two looks at whether a silent worker still lives
 _live: weakref.WeakSet[Worker] = weakref.WeakSet()
 
@@ -64,7 +63,8 @@ class Worker:
     """The parent's handle on a worker process: one side, one set of gates.
 
     side: "baseline" or "candidate". snapshot: folder with the tree's modules. env: gates
-    by name, None for one that is not set. python: the interpreter to run.
+    by name, None for one that is not set. python: the interpreter to run. forks: where the
+    process is forked, if not started by itself.
 
     Raises WorkerDied from whatever asks the process something.
     """
@@ -82,8 +82,10 @@ class Worker:
         timeout: float = 120.0,
         wrapper: tuple[str, ...] = (),
         guarded: bool = True,
+        forks: ForkServer | None = None,
     ) -> None:
         self.side = side
+        self._forks = forks
         self.timeout = timeout
         self.config = Config(
             snapshot=str(snapshot),
@@ -94,7 +96,7 @@ class Worker:
             guarded=guarded,
         )
         self._command = [*wrapper, python or sys.executable, "-m", "verify.worker"]
-        self._process: subprocess.Popen[str] | None = None
+        self._process: Process | None = None
         self._unusable: Broken | None = None
         self._modules: UsedModules | None = None
         self.folder = Path(tempfile.mkdtemp(prefix="nsa-verify-"))
@@ -197,31 +199,15 @@ class Worker:
         return path.read_text(errors="replace") if path.exists() else ""
 
     def _launch(self) -> None:
-        code = self.folder / "code" / "verify"
-        if not code.exists():
-            _copy_worker(code)
-        errors = (self.folder / "stderr").open("w")
-        env = {**os.environ}
-        for gate, value in self.config["env"].items():
-            env.pop(gate, None)
-            if value is not None:
-                env[gate] = value
-        env["PYTHONPATH"] = str(code.parent)
-        env["PYTHONDONTWRITEBYTECODE"] = "1"
-        env["PYTHONUNBUFFERED"] = "1"  # for its last words
-        replies, out = os.pipe()
-        self._process = subprocess.Popen(
-            self._command,
-            stdin=subprocess.PIPE,
-            stdout=out,
-            stderr=errors,
-            text=True,
-            env=env,
-            cwd=self.folder,
-            start_new_session=True,
-        )
-        os.close(out)
-        errors.close()
+        process = None
+        if self._forks is not None:
+            with contextlib.suppress(
+                OSError
+            ):  # then it starts by itself, or says why not
+                process, replies = self._forks.fork(self.folder)
+        if process is None:
+            process, replies = spawn(self._command, self.folder, self.config["env"])
+        self._process = process
         self._lines: queue.Queue[str | None] = queue.Queue()
         threading.Thread(target=_pump, args=(replies, self._lines), daemon=True).start()
         assert self._process.stdin is not None
@@ -324,7 +310,7 @@ def threads(count: int) -> Iterator[ThreadPoolExecutor]:
             raise
 
 
-def _close(process: subprocess.Popen[str]) -> None:
+def _close(process: Process) -> None:
     if process.stdin is not None:
         with contextlib.suppress(OSError):
             process.stdin.close()
@@ -343,12 +329,3 @@ def _raised(side: str, reply: dict[str, Any]) -> Broken:
     kind = "memory" if name in ("OutOfMemoryError", "MemoryError") else "raised"
     message = f"{name}: {reply.get('message')}"
     return Broken(kind, side, message, tuple(reply.get("where", ())))
-
-
-def _copy_worker(target: Path) -> None:
-    """Only the worker's modules: nothing else of this project can be imported there."""
-    source = Path(verify.worker.__file__).parent
-    shutil.copytree(
-        source, target / "worker", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    (target / "__init__.py").write_text("")

@@ -218,7 +218,8 @@ class UsedModules(TypedDict):
     """The reply to Used.
 
     real       sha256 by module name
-    kernels    module to "real" or "stand-in", for each kernel package that was asked for
+    kernels    module to "real", "stand-in", or why an installed one cannot be used, for
+               each kernel package that was asked for
     """
 
     real: dict[str, str]

@@ -63,9 +63,7 @@ class Session:
             # Some of it is put off, and imports what is blocked.
             torch.cuda.init()  # type: ignore[no-untyped-call]
         if self.finder.standins:
-            self.finder.kernels = dict.fromkeys(
-                standins.importable(self.device), "real"
-            )
+            self.finder.kernels = standins.importable(self.device)
         self.finder.install()
         self.observer: Any = None
 
@@ -145,8 +143,8 @@ class Session:
             stubbed=sorted(set(self.finder.stubbed)),
             standins=sorted(self.finder.stood_in),
             kernels={
-                **self.finder.kernels,
                 **dict.fromkeys(sorted(self.finder.stood_in), "stand-in"),
+                **self.finder.kernels,
             },
         )
 

@@ -10,7 +10,7 @@ from patches import all_about
 from verify.cases.matrix import pairwise
 from verify.cases.run import MAX_DEATHS, Deaths, Job
 from verify.outcome import Broken
-from verify.routes import DEFAULTS, GATES, Route, available
+from verify.routes import DECODE, DEFAULTS, EXPANDED, GATES, Route, available
 
 A, B = Route("a", ("decode",), on=("X",)), Route("b", ("decode",), on=("Y",))
 FOR_A = [about.name for about in all_about() if "A" in about.families and about.default]
@@ -52,12 +52,14 @@ def test_settings_meet_in_pairs(rows: int) -> None:
             assert any((row[one], row[other]) == pair for row in found)
 
 
-def test_every_two_gates_meet_on_and_off() -> None:
-    routes = [r for r in available(FOR_A) if not r.blocked and not r.unset]
-    gates = {a.gate for a in all_about() if a.name in FOR_A}
-    for one, other in combinations(sorted(gates), 2):
-        met = {(one in r.on, other in r.on) for r in routes}
-        assert met == set(product((False, True), repeat=2)), (one, other)
+def test_every_subset_of_the_gates_runs_in_every_mode() -> None:
+    routes = [r for r in available(FOR_A) if not (r.blocked or r.unset or r.pair)]
+    gates = sorted({a.gate for a in all_about() if a.name in FOR_A})
+    played = {(frozenset(r.on), mode) for r in routes for mode in r.modes}
+    for count in range(len(gates) + 1):
+        for subset in combinations(gates, count):
+            for mode in (*DECODE, *EXPANDED):
+                assert (frozenset(subset), mode) in played, (subset, mode)
 
 
 def test_the_defaults_of_a_server_set_nothing() -> None:

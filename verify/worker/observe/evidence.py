@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from verify.worker.observe.interpreter import quicken
+from verify.worker.observe.interpreter import compile_too, quicken
 
 ENTRIES = (
     "_precompute_replay_metadata",
@@ -107,6 +107,7 @@ class Evidence(logging.Handler):
             _wrap_run(kind, lambda name: self.count(f"kernel {name}"))
         # A warm-up run before a capture is skipped: what it writes is poisoned.
         quicken(interpreter, lambda: self.phase == "capture")
+        compile_too(interpreter.InterpretedFunction)
         _wrap_compiled(lambda name: self.count(f"kernel {name}"))
 
     def refuse_kernels(self) -> None:

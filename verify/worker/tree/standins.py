@@ -8,7 +8,6 @@ kernel package goes first where it can be imported.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import zlib
 from types import ModuleType
@@ -92,14 +91,20 @@ def module(name: str, **members: Any) -> ModuleType:
 REAL = ("deep_gemm", "sgl_kernel.flash_mla", "flash_mla")
 
 
-def importable(device: str) -> list[str]:
-    """On CUDA: the kernel packages that are installed, now imported, one by one."""
-    found = []
+def importable(device: str) -> dict[str, str]:
+    """On CUDA: the kernel packages that are installed, now imported, one by one.
+
+    "real", or why one that is there is not: it may not fit the driver, Python or torch.
+    """
+    found = {}
     for name in REAL if device != "cpu" else ():
-        # A package may be there and not fit the driver, Python or torch.
-        with contextlib.suppress(Exception):
+        try:
             importlib.import_module(name)
-            found.append(name)
+            found[name] = "real"
+        except Exception as error:
+            absent = getattr(error, "name", None) in (name, name.partition(".")[0])
+            if not absent:
+                found[name] = f"installed, but {type(error).__name__}: {error}"
     return found
 
 
