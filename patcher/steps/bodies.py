@@ -33,7 +33,7 @@ class _InFunction:
         self, work: Workspace, region: Sequence[cst.BaseStatement]
     ) -> None:
         """Raises `Conflict` where the region returns early out of what no release has."""
-        if returns_early(region):
+        if returns_early(region) and not work.created(self.file):
             known = symbols(work.original(self.file))
             around = self.function
             while around and around not in known:

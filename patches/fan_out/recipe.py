@@ -8,7 +8,13 @@ from __future__ import annotations
 from patcher.recipe import Patch
 from patches import HERE
 from patches.fan_out.about import ABOUT
-from patches.shared.fused import MULTI_STEP, SHARED_STEPS, prepend, read_gate
+from patches.shared.fused import (
+    DIRECT_LAUNCH,
+    MULTI_STEP,
+    SHARED_STEPS,
+    prepend,
+    read_gate,
+)
 
 PAYLOAD = HERE / "fan_out" / "payload"
 
@@ -16,6 +22,7 @@ PATCH = Patch(
     ABOUT,
     steps=(
         *SHARED_STEPS,
+        *DIRECT_LAUNCH,
         *read_gate(ABOUT.gate, PAYLOAD, "NSA_METADATA_FAN_OUT"),
         prepend(PAYLOAD, "FanOutDispatch", "__init__", MULTI_STEP),
     ),

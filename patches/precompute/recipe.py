@@ -16,7 +16,7 @@ from patches.shared.anchors import (
     OLDER_NSA_BACKEND,
     REPLAY,
 )
-from patches.shared.fused import BACKEND, MULTI_STEP, prepend, read_gate
+from patches.shared.fused import BACKEND, LOG_ROUTE, MULTI_STEP, prepend, read_gate
 
 PAYLOAD = HERE / "precompute" / "payload"
 
@@ -36,6 +36,7 @@ PATCH = Patch(
     ABOUT,
     steps=(
         *KNOWN_REPLAY,
+        LOG_ROUTE,
         *read_gate(ABOUT.gate, PAYLOAD, "NSA_PRECOMPUTE_METADATA"),
         AddDefinitions(
             file=NSA_BACKEND,

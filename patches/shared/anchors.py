@@ -37,8 +37,8 @@ OLDER_NSA_BACKEND: tuple[Adapt, ...] = (
     *(
         Drop(statement=statement, when=HasGlobal("NSA_PREFILL_IMPL"))
         for statement in (
-            "attn_backend.use_mha = first.use_mha",
-            "attn_backend.nsa_prefill_impl = first.nsa_prefill_impl",
+            "backend.use_mha = first.use_mha",
+            "backend.nsa_prefill_impl = first.nsa_prefill_impl",
         )
     ),
 )

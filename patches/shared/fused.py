@@ -9,6 +9,7 @@ from patcher.steps import (
     AddMethods,
     AddModule,
     AppendToBody,
+    InsertBefore,
     Once,
     PrependToBody,
     RequireKnown,
@@ -31,6 +32,8 @@ KERNELS = "sglang/srt/layers/attention/nsa/triton_metadata_kernel.py"
 BACKEND = "NativeSparseAttnBackend"
 MULTI_STEP = "NativeSparseAttnMultiStepBackend"
 PAYLOAD = SHARED / "nsa_backend.py"
+DIRECT = SHARED / "triton_direct_launch.py"
+FILL = "fill_metadata_inplace"
 
 
 def kernels(payload: Path) -> AddModule:
@@ -64,10 +67,21 @@ def prepend(payload: Path, source: str, method: str, cls: str = BACKEND) -> Step
     )
 
 
+# One line in the server's log for each way that is taken.
+LOG_ROUTE = Once(
+    AddDefinitions(
+        file=NSA_BACKEND,
+        after="compute_cu_seqlens",
+        payload=PAYLOAD,
+        names=("log_metadata_route",),
+    )
+)
+
 # One launch that rewrites one backend's metadata.
 FILL_METADATA: tuple[Step, ...] = (
     *KNOWN_REPLAY,
-    kernels(SHARED),
+    LOG_ROUTE,
+    Once(kernels(SHARED)),
     Once(
         AddMethods(
             file=NSA_BACKEND,
@@ -80,9 +94,36 @@ FILL_METADATA: tuple[Step, ...] = (
     ),
 )
 
-# The same, where a gate of its own switches it.
+# The kernel is launched at every replay: past Triton's own launcher.
+DIRECT_LAUNCH: tuple[Step, ...] = (
+    Once(
+        AddDefinitions(
+            file=KERNELS,
+            after="_metadata_kernel",
+            payload=DIRECT,
+            names=("_compiled", "_launches", "_direct_launch"),
+        )
+    ),
+    Once(
+        PrependToBody(
+            file=KERNELS, function=FILL, payload=DIRECT, source=f"Kept.{FILL}"
+        )
+    ),
+    Once(
+        InsertBefore(
+            file=KERNELS,
+            function=FILL,
+            anchor="_metadata_kernel[grid](*inputs, *buffers, *numbers)",
+            payload=DIRECT,
+            source=f"Keep.{FILL}",
+        )
+    ),
+)
+
+# One launch, where a gate of its own switches it.
 FUSED: tuple[Step, ...] = (
     *FILL_METADATA,
+    *DIRECT_LAUNCH,
     *read_gate(FUSED_GATE, SHARED, "NSA_USE_TRITON_METADATA"),
 )
 

@@ -174,16 +174,30 @@ MUTANTS = (
     _fan(
         "launch: no program beyond the first tile of a short table",
         "page_table",
-        Swap(_LAUNCH, "m.page_table_1.shape[1]", "512"),
+        Swap(_LAUNCH, "tables[1].shape[1]", "512"),
     ),
     _fan(
         "launch: two strides mixed up",
         "",
         Swap(
             _LAUNCH,
-            "(req_to_token, m.page_table_1, m.real_page_table)",
-            "(m.page_table_1, req_to_token, m.real_page_table)",
+            "[t.stride(0) for t in tables]",
+            "[tables[i].stride(0) for i in (1, 0, 2)]",
         ),
+    ),
+    # Triton's interpreter compiles nothing that could be launched past it.
+    Mutant(
+        "launch: kept for buffers of the batch size before",
+        "fan-out",
+        KERNELS,
+        (
+            Swap(_LAUNCH, "(id(metadata), bs, *mode, *types)", "(*mode, *types)"),
+            Swap(_LAUNCH, "of() is metadata", "of()"),
+        ),
+        "fan-out",
+        "decode",
+        "",
+        only_cuda=True,
     ),
     _pair(
         "fused decode given up at once",
@@ -249,7 +263,7 @@ MUTANTS = (
     _fan(
         "fan-out: forward_metadata not set",
         "forward_metadata",
-        Drop(f"{_MULTI}._use_shared_metadata", "attn_backend.forward_metadata ="),
+        Drop(f"{_MULTI}._use_shared_metadata", "backend.forward_metadata ="),
         file=BACKEND,
     ),
     _fused(

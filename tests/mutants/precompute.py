@@ -102,12 +102,12 @@ MUTANTS = (
     _decode(
         "last step backend left stale",
         "backend ",
-        Swap(_MULTI, "self.attn_backends", "self.attn_backends[:-1]", nth=2, of=4),
+        Swap(_MULTI, "self.attn_backends", "self.attn_backends[:-1]", nth=1, of=3),
     ),
     _decode(
         "first step backend left stale",
         "backend 0",
-        Swap(_MULTI, "self.attn_backends", "self.attn_backends[1:]", nth=2, of=4),
+        Swap(_MULTI, "self.attn_backends", "self.attn_backends[1:]", nth=1, of=3),
     ),
     _decode(
         "cumulative sum without its leading zero",

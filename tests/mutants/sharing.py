@@ -56,7 +56,7 @@ MUTANTS = (
     _in_graph(
         "in-graph: forward_metadata not set",
         "forward_metadata",
-        Drop(_USE, "attn_backend.forward_metadata ="),
+        Drop(_USE, "backend.forward_metadata ="),
     ),
     _in_graph(
         "in-graph: prefill implementation not decided",
@@ -66,12 +66,12 @@ MUTANTS = (
     _in_graph(
         "in-graph: MLA or MHA decided for the first step only",
         "use_mha",
-        Drop(_USE, "attn_backend.use_mha ="),
+        Drop(_USE, "backend.use_mha ="),
     ),
     _in_graph(
         "in-graph: prefill implementation decided for the first step only",
         "nsa_prefill_impl",
-        Drop(_USE, "attn_backend.nsa_prefill_impl ="),
+        Drop(_USE, "backend.nsa_prefill_impl ="),
     ),
     _in_graph(
         "in-graph: gate inverted",

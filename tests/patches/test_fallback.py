@@ -42,18 +42,3 @@ def test_tried_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     assert kernel.tried == 1
     (record,) = (r for r in caplog.records if r.levelname == "WARNING")
     assert "no compiler here" in record.getMessage()
-
-
-def test_a_route_is_logged_when_it_first_runs(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    module: Any = load("logging_kernel", kernel_module())
-    out = outputs(CASE, Buffers(), CASE.bs * CASE.draft_tokens)
-    for draft_tokens in (0, 0, 4):
-        assert module.fill_metadata_inplace(
-            run.metadata(CASE, out),
-            CASE.bs,
-            **run.inputs(CASE),
-            nsa_index_topk=CASE.topk,
-            draft_tokens=draft_tokens,
-        )
-    assert len(caplog.records) == 2

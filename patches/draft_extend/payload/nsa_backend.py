@@ -10,6 +10,7 @@ from sglang.srt.layers.attention.nsa.triton_metadata_kernel import (
 from sglang.srt.layers.attention.nsa_backend import (
     NSA_USE_TRITON_METADATA,
     NativeSparseAttnBackend,
+    log_metadata_route,
 )
 from sglang.srt.model_executor.forward_batch_info import ForwardMode
 
@@ -35,6 +36,7 @@ class FusedDraftExtendDispatch(NativeSparseAttnBackend):
             if self._fill_metadata(
                 bs, req_pool_indices, seq_lens, extend_seq_lens=extend_seq_lens
             ):
+                log_metadata_route("draft-extend")
                 return
 
     def _expand_draft_extend_seqlens(

@@ -11,6 +11,7 @@ from sglang.srt.layers.attention.nsa_backend import (
     NSA_USE_TRITON_METADATA,
     NativeSparseAttnBackend,
     PrecomputedMetadata,
+    log_metadata_route,
 )
 from sglang.srt.model_executor.forward_batch_info import ForwardMode
 
@@ -33,6 +34,7 @@ class FusedDecodeDispatch(NativeSparseAttnBackend):
     ):
         if NSA_USE_TRITON_METADATA and forward_mode.is_decode_or_idle():
             if self._fill_metadata(bs, req_pool_indices, seq_lens):
+                log_metadata_route("fused-decode")
                 return
 
     def _precompute_replay_metadata(
@@ -49,6 +51,7 @@ class FusedDecodeDispatch(NativeSparseAttnBackend):
                 req_pool_indices[:bs], seq_lens[:bs], max(seq_lens_cpu.tolist()[:bs])
             )
             if precomputed is not None:
+                log_metadata_route("fused-decode")
                 return precomputed
 
     def init_forward_metadata_replay_cuda_graph_from_precomputed(

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Set
+from typing import TYPE_CHECKING
 
 from sglang.srt.environ import envs
-from sglang.srt.layers.attention.nsa_backend import NativeSparseAttnMultiStepBackend
+from sglang.srt.layers.attention.nsa_backend import (
+    NativeSparseAttnMultiStepBackend,
+    log_metadata_route,
+)
 from sglang.srt.model_executor.forward_batch_info import ForwardBatch
 
 if TYPE_CHECKING:
@@ -20,7 +23,7 @@ class InGraphDispatch(NativeSparseAttnMultiStepBackend):
         if NSA_METADATA_IN_GRAPH:
             self.shares_metadata = True
         # Batch sizes whose graph fills the metadata itself.
-        self.in_graph_bs: Set[int] = set()
+        self.in_graph_bs: set = set()
 
     def init_forward_metadata_replay_cuda_graph(
         self, forward_batch: ForwardBatch, bs: int
@@ -35,7 +38,6 @@ class InGraph(NativeSparseAttnMultiStepBackend):
         """Fill the shared metadata in a draft graph, from its static inputs."""
         bs = forward_batch.batch_size
         self.in_graph_bs.discard(bs)
-        if NSA_METADATA_IN_GRAPH and self.attn_backends[0]._fill_metadata(
-            bs, forward_batch.req_pool_indices, forward_batch.seq_lens
-        ):
+        if NSA_METADATA_IN_GRAPH and self._fill_shared_metadata(forward_batch, bs):
+            log_metadata_route("in-graph")
             self.in_graph_bs.add(bs)

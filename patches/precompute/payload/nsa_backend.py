@@ -12,6 +12,7 @@ from sglang.srt.layers.attention.nsa_backend import (
     NativeSparseAttnMultiStepBackend,
     NSAFlashMLAMetadata,
     NSAMetadata,
+    log_metadata_route,
 )
 from sglang.srt.model_executor.forward_batch_info import ForwardBatch, ForwardMode
 
@@ -60,6 +61,7 @@ class PrecomputedReplay(NativeSparseAttnBackend):
         spec_info: Optional[SpecInput],
     ) -> PrecomputedMetadata:
         """Compute a replay's metadata without writing it into any backend."""
+        log_metadata_route(f"precompute, {forward_mode.name}")
         seq_lens = seq_lens[:bs]
         req_pool_indices = req_pool_indices[:bs]
         max_seqlen_k = int(seq_lens_cpu[:bs].max().item())

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+from functools import cache
 from typing import Optional
 
 import torch
@@ -17,6 +19,12 @@ from sglang.srt.model_executor.forward_batch_info import ForwardBatch
 
 # Read once, on import: replay in one Triton launch.
 NSA_USE_TRITON_METADATA = envs.SGLANG_NSA_USE_TRITON_METADATA.get()
+
+
+@cache
+def log_metadata_route(route: str):
+    # Once each: what a person looks for in a server's log.
+    logging.getLogger(__name__).info(f"NSA metadata route: {route}")
 
 
 class FillMetadata(NativeSparseAttnBackend):
@@ -60,10 +68,8 @@ class SharedStepsDispatch(NativeSparseAttnMultiStepBackend):
             # No step's metadata depends on the step: N steps use the buffers of one.
             first, *others = self.attn_backends
             first.init_cuda_graph_state(max_bs, max_num_tokens)
-            for attn_backend in others:
-                attn_backend.decode_cuda_graph_metadata = (
-                    first.decode_cuda_graph_metadata
-                )
+            for backend in others:
+                backend.decode_cuda_graph_metadata = first.decode_cuda_graph_metadata
             return
 
     def init_forward_metadata_capture_cuda_graph(self, forward_batch: ForwardBatch):
@@ -73,9 +79,8 @@ class SharedStepsDispatch(NativeSparseAttnMultiStepBackend):
     def init_forward_metadata_replay_cuda_graph(
         self, forward_batch: ForwardBatch, bs: int
     ):
-        if self.shares_metadata and self.attn_backends[0]._fill_metadata(
-            bs, forward_batch.req_pool_indices, forward_batch.seq_lens
-        ):
+        if self.shares_metadata and self._fill_shared_metadata(forward_batch, bs):
+            log_metadata_route("fan-out")
             self._use_shared_metadata(bs)
             return
 
@@ -84,10 +89,15 @@ class SharedSteps(NativeSparseAttnMultiStepBackend):
     # Whether the steps share one set of CUDA graph buffers.
     shares_metadata = False
 
+    def _fill_shared_metadata(self, forward_batch: ForwardBatch, bs: int) -> bool:
+        first = self.attn_backends[0]
+        batch = (forward_batch.req_pool_indices, forward_batch.seq_lens)
+        return first._fill_metadata(bs, *batch)
+
     def _use_shared_metadata(self, bs: int):
         first = self.attn_backends[0]
         first.set_nsa_prefill_impl(forward_batch=None)
-        for attn_backend in self.attn_backends:
-            attn_backend.use_mha = first.use_mha
-            attn_backend.nsa_prefill_impl = first.nsa_prefill_impl
-            attn_backend.forward_metadata = first.decode_cuda_graph_metadata[bs]
+        for backend in self.attn_backends:
+            backend.use_mha = first.use_mha
+            backend.nsa_prefill_impl = first.nsa_prefill_impl
+            backend.forward_metadata = first.decode_cuda_graph_metadata[bs]

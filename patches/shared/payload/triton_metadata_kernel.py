@@ -1,7 +1,7 @@
 """One Triton kernel that writes NSA replay metadata straight into its buffers."""
 
 import logging
-from typing import Any, Dict, Optional, Tuple
+from typing import Optional
 
 import torch
 import triton
@@ -9,11 +9,10 @@ import triton.language as tl
 
 logger = logging.getLogger(__name__)
 
-# Compiled for types and constexprs, never for values: no batch starts a compiler.
-_compiled: Dict[Tuple, Any] = {}
 _is_broken = False
 
 
+# Compiled for types and constexprs, never for values: no batch starts a compiler.
 @triton.jit(do_not_specialize=list(range(16)))
 def _metadata_kernel(
     seq_lens,
@@ -148,34 +147,24 @@ def fill_metadata_inplace(
     if _is_broken:
         return False
     m = metadata
-    extend = seq_lens if extend_seq_lens is None else extend_seq_lens
-    tensors = (
-        *(seq_lens, req_pool_indices, extend, req_to_token),
-        *(m.cache_seqlens_int32, m.cu_seqlens_k, m.nsa_seqlens_expanded),
-        *(m.nsa_cache_seqlens_int32, m.nsa_cu_seqlens_k),
-        *(m.page_table_1, m.real_page_table),
-    )
-    addresses = [t.data_ptr() for t in tensors]
-    strides = [t.stride(0) for t in (req_to_token, m.page_table_1, m.real_page_table)]
-    aligned = (addresses[3] | addresses[9] | 4 * strides[0] | 4 * strides[1]) % 16 == 0
-    cols = m.page_table_1.shape[1] if max_cols is None else max_cols
+    tables = (req_to_token, m.page_table_1, m.real_page_table)
+    strides = [t.stride(0) for t in tables]
+    starts = [t.data_ptr() | 4 * t.stride(0) for t in tables[:2]]
+    cols = tables[1].shape[1] if max_cols is None else max_cols
     # Measured on an H200.
     tile, programs = (512, 528 // bs) if bs <= 32 else (1024, 66)
     grid = (max(1, min(programs, -(-cols // tile))), bs + 1, 1)
+    is_extend = extend_seq_lens is not None
+    inputs = (seq_lens, req_pool_indices, extend_seq_lens if is_extend else seq_lens)
+    buffers = (
+        *(req_to_token, m.cache_seqlens_int32, m.cu_seqlens_k, m.nsa_seqlens_expanded),
+        *(m.nsa_cache_seqlens_int32, m.nsa_cu_seqlens_k, *tables[1:]),
+    )
+    aligned = (starts[0] | starts[1]) % 16 == 0
     sizes = (m.page_size, tile, 32 if bs <= 32 else 128)
-    constexprs = (draft_tokens, extend_seq_lens is not None, aligned, *sizes)
-    args = (*strides, cols, nsa_index_topk, *constexprs)
-    key = (*constexprs, seq_lens.dtype, req_pool_indices.dtype, extend.dtype)
+    numbers = (*strides, cols, nsa_index_topk, draft_tokens, is_extend, aligned, *sizes)
     try:
-        compiled = _compiled.get(key)
-        if compiled is not None:
-            # Directly: Triton would look at every argument to choose a compilation.
-            compiled[grid](*addresses, *args)
-            return True
-        if key not in _compiled:
-            logger.info(f"NSA metadata in one launch, {draft_tokens=}, {sizes=}")
-        # None in Triton's interpreter.
-        _compiled[key] = _metadata_kernel[grid](*tensors, *args)
+        _metadata_kernel[grid](*inputs, *buffers, *numbers)
     except Exception as e:
         _is_broken = True
         logger.warning(f"NSA metadata kernel does not work and is not used: {e!r}")

@@ -7,6 +7,7 @@ import torch
 from sglang.srt.layers.attention.nsa_backend import (
     NSA_USE_TRITON_METADATA,
     NativeSparseAttnBackend,
+    log_metadata_route,
 )
 from sglang.srt.model_executor.forward_batch_info import ForwardMode
 
@@ -30,4 +31,5 @@ class FusedTargetVerifyDispatch(NativeSparseAttnBackend):
         if NSA_USE_TRITON_METADATA and forward_mode.is_target_verify():
             draft_tokens = self.speculative_num_draft_tokens
             if self._fill_metadata(bs, req_pool_indices, seq_lens, draft_tokens):
+                log_metadata_route("target-verify")
                 return

@@ -17,7 +17,7 @@ import torch
 from verify.worker.bench.floor import bytes_least
 from verify.worker.bench.inputs import InputSet, Point, Pools
 from verify.worker.play.draft_runner import DraftRunner
-from verify.worker.play.drivers import BACKEND, Base, Driver, MultiStep, NotApplicable
+from verify.worker.play.drivers import Base, Driver, MultiStep, NotApplicable
 from verify.worker.tree import fakes
 from verify.worker.tree.isolate import FORWARD_BATCH
 from verify.worker.tree.stubs import Record
@@ -46,7 +46,7 @@ class Timed(Driver):
         shared: Any = pools  # has all that drivers use of the verifier's own
         self.pools = shared
         self.guards: Any = _NoGuards()
-        self.module = importlib.import_module(BACKEND)
+        self.module = importlib.import_module(self.names.module)
         self.backend = getattr(self.module, self.names.backend)
         modes = importlib.import_module(FORWARD_BATCH).ForwardMode
         self.mode = getattr(modes, _MODES.get(point.mode, "DECODE"))

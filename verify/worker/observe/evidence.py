@@ -101,10 +101,11 @@ class Evidence(logging.Handler):
         if self._patched or "triton.runtime.jit" not in sys.modules:
             return
         self._patched = True
-        from triton.runtime import interpreter, jit
+        from triton.runtime import interpreter
 
-        for kind in (jit.JITFunction, interpreter.InterpretedFunction):
-            _wrap_run(kind, lambda name: self.count(f"kernel {name}"))
+        _wrap_run(
+            interpreter.InterpretedFunction, lambda name: self.count(f"kernel {name}")
+        )
         # A warm-up run before a capture is skipped: what it writes is poisoned.
         quicken(interpreter, lambda: self.phase == "capture")
         compile_too(interpreter.InterpretedFunction)
@@ -186,23 +187,30 @@ def _wrap_run(kind: Any, seen: Callable[[str], None]) -> None:
 
 
 def _wrap_compiled(seen: Callable[[str], None]) -> None:
-    """Report launches of a kernel that the tree compiled before and kept."""
+    """Report launches of a kernel that the tree compiled before and kept.
+
+    Whatever its way there, a launch runs what Triton made when it loaded the kernel.
+    """
     from triton.compiler.compiler import CompiledKernel
 
-    getitem = CompiledKernel.__getitem__
+    load = CompiledKernel._init_handles
 
-    @functools.wraps(getitem)
-    def watched(self: Any, grid: Any) -> Any:
-        launch = getitem(self, grid)
+    @functools.wraps(load)
+    def loaded(self: Any) -> None:
+        load(self)
+        name = "_run" if "_run" in vars(self) else "run"
+        run = getattr(self, name)
+        if not hasattr(run, "_watched"):
 
-        def counted(*args: Any, **kwargs: Any) -> Any:
-            result = launch(*args, **kwargs)
-            seen(str(self.name))
-            return result
+            def counted(*args: Any, **kwargs: Any) -> Any:
+                result = run(*args, **kwargs)
+                seen(str(self.name))
+                return result
 
-        return counted
+            counted._watched = True  # type: ignore[attr-defined]
+            setattr(self, name, counted)
 
-    CompiledKernel.__getitem__ = watched
+    CompiledKernel._init_handles = loaded
 
 
 EVIDENCE = Evidence()
