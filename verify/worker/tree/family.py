@@ -169,7 +169,7 @@ def plan_topk_v2(
     entries = torch.stack(
         [torch.arange(rows, device=seq_lens.device), seq_lens.reshape(-1)], 1
     )
-    plan[0, 0] = PLANNED_LENGTH
+    plan[0, :1].fill_(PLANNED_LENGTH)  # `= n` would copy from the host
     plan[0, 1:].copy_(long.sum().reshape(1))
     # Rows that are not planned go to row 0 of a copy, which is dropped.
     packed = torch.cat([plan[:1], plan[1:]]).index_copy(
