@@ -9,7 +9,6 @@ from patcher.steps import (
     AddDefinitions,
     AddMethods,
     AddModule,
-    Choose,
     Drop,
     HasMethod,
     HasStatement,
@@ -31,23 +30,8 @@ MULTI_STEP = "DeepseekSparseAttnMultiStepBackend"
 OUT_GRAPH = "init_forward_metadata_out_graph"
 IN_GRAPH = "init_forward_metadata_in_graph"
 
-# From 0.5.15 on metadata is generated without asking the host, and there are methods
-# that refresh what is planned from it.
+# From 0.5.15 on metadata is generated without asking the host.
 HOST_FREE = HasMethod(BACKEND, "_graph_page_table_width")
-OLDER = (
-    "new_schedule = deep_gemm.get_paged_mqa_logits_metadata("
-    "seqlens_32_2d, 64, deep_gemm.get_num_sms())",
-    "metadata.paged_mqa_schedule_metadata.copy_(new_schedule)",
-)
-LATER = (
-    "first._refresh_paged_mqa_schedule_metadata(metadata, seqlens_32_2d)",
-    "first._refresh_topk_v2_plan(metadata)",
-)
-# 0.5.15 and 0.5.16, whose tables are written to their end whatever the lengths.
-WHOLE_WIDTH = HasStatement(
-    f"{BACKEND}._refresh_topk_v2_plan",
-    "from sglang.jit_kernel.dsv4.topk import plan_topk_v2",
-)
 # From 0.5.20 on.
 HAS_KPOOL = HasStatement(
     f"{BACKEND}.__init__", "self.dsa_index_kpool = get_dsa_index_kpool(hf_config)"
@@ -79,8 +63,6 @@ def _methods(source: str) -> AddMethods:
                 statement="can_share &= first.dsa_index_kpool <= 1",
                 when=_unless(HAS_KPOOL),
             ),
-            *(Drop(statement=one, when=HOST_FREE) for one in OLDER),
-            *(Drop(statement=one, when=_unless(HOST_FREE)) for one in LATER),
         ),
     )
 
@@ -115,12 +97,8 @@ FAMILY_C: tuple[Step, ...] = (
         names=("DSA_METADATA_IN_GRAPH",),
     ),
     *map(_prepend, (INIT_STATE, OUT_GRAPH, IN_GRAPH)),
-    Choose(
-        file=DSA_BACKEND,
-        when=WHOLE_WIDTH,
-        then=_methods("RecordReplay"),
-        otherwise=_methods("LaunchKernel"),
-    ),
+    Where(_methods("RecordReplay"), when=HOST_FREE),
+    Where(_methods("LaunchKernel"), unless=HOST_FREE),
     _methods("InGraph"),
-    Where(KERNELS, unless=WHOLE_WIDTH, of=DSA_BACKEND),
+    Where(KERNELS, unless=HOST_FREE, of=DSA_BACKEND),
 )

@@ -87,7 +87,7 @@ class InGraph(DeepseekSparseAttnMultiStepBackend):
             attn_backend.forward_metadata = first.decode_cuda_graph_metadata[bs]
 
 
-# 0.5.15 and 0.5.16: a backend's own replay asks nothing of the host.
+# From 0.5.15 on a backend's own replay asks nothing of the host.
 class RecordReplay(DeepseekSparseAttnMultiStepBackend):
     def _fill_metadata_in_graph(self, forward_batch: ForwardBatch) -> bool:
         """Fill the shared metadata in a draft graph, from its static inputs."""
@@ -95,8 +95,7 @@ class RecordReplay(DeepseekSparseAttnMultiStepBackend):
         return True
 
 
-# Before, it takes the longest length from the host; later, a launch of its size for a
-# whole context takes longer than one that walks what is live.
+# Up to 0.5.14 it takes the longest length from the host.
 class LaunchKernel(DeepseekSparseAttnMultiStepBackend):
     def _fill_metadata_in_graph(self, forward_batch: ForwardBatch) -> bool:
         """Fill the shared metadata in a draft graph, from its static inputs."""
@@ -112,13 +111,12 @@ class LaunchKernel(DeepseekSparseAttnMultiStepBackend):
         ):
             return False
 
-        seqlens_32_2d = metadata.paged_mqa_ctx_lens_2d
-        new_schedule = deep_gemm.get_paged_mqa_logits_metadata(
-            seqlens_32_2d, 64, deep_gemm.get_num_sms()
-        )
-        metadata.paged_mqa_schedule_metadata.copy_(new_schedule)
-        first._refresh_paged_mqa_schedule_metadata(metadata, seqlens_32_2d)
-        first._refresh_topk_v2_plan(metadata)
+        if metadata.paged_mqa_schedule_metadata is not None:
+            metadata.paged_mqa_schedule_metadata.copy_(
+                deep_gemm.get_paged_mqa_logits_metadata(
+                    metadata.paged_mqa_ctx_lens_2d, 64, deep_gemm.get_num_sms()
+                )
+            )
         if metadata.flashmla_metadata is not None:
             metadata.flashmla_metadata.slice(slice(0, bs + 1)).copy_(
                 first._compute_flashmla_metadata(
