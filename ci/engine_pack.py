@@ -16,7 +16,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent.resolve()
 PYTHON = "3.12"
 MANYLINUX = (
     "2_39",
@@ -108,10 +108,11 @@ def patched(release: str, folder: Path, options: list[str]) -> None:
     """A tree of the patched files and the manifest, nothing else: they are laid over."""
     with tempfile.TemporaryDirectory() as place:
         tree = Path(place) / "sglang"
-        tool = [sys.executable, "-m"]
-        subprocess.run([*tool, "patcher.cli.checkout", release, str(tree)], check=True)
-        apply = [*tool, "patches.commands", "apply", str(tree), *options]
-        subprocess.run(apply, check=True)
+        checkout = ["patcher.cli.checkout", release, str(tree)]
+        apply = ["patches.commands", "apply", str(tree), *options]
+        for command in (checkout, apply):
+            tool = [sys.executable, "-m", *command]
+            subprocess.run(tool, cwd=HERE.parent, check=True)
         home = tree / "python"
         manifest = home / "sglang/.nsa-opt/manifest.json"
         files = [entry["path"] for entry in json.loads(manifest.read_text())["files"]]
