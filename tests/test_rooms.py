@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,23 @@ def test_an_arrow_is_seen_wherever_it_stands(
     file.parent.mkdir(parents=True)
     file.write_text(f"{statement}\n")
     assert bool(list(upward(file))) is arrow
+
+
+def test_no_class_name_means_two_things_in_verify() -> None:
+    """A `bench` folder may repeat what stands beside it: it is the same thing, timed."""
+    found: dict[str, list[Path]] = {}
+    for file in sorted((HOUSE / "verify").rglob("*.py")):
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(file.relative_to(HOUSE))
+    for name, files in found.items():
+        mirrored = [f for f in files if "bench" in f.parts]
+        parents = {f.parts[: f.parts.index("bench")] for f in mirrored}
+        others = [f for f in files if f not in mirrored]
+        assert len(mirrored) <= 1, (name, files)
+        assert len(others) <= 1, (name, files)
+        for other, parent in product(others, parents):
+            mirror = (
+                other.parts[: len(parent)] == parent and "engine" not in other.parts
+            )
+            assert mirror, (name, files)

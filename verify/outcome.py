@@ -53,7 +53,8 @@ class Difference:
         many = f" ({self.count:,} of {self.total:,} elements)" if self.count else ""
         note = f"; {self.note}" if self.note else ""
         where = f"{self.field} of {self.owner}"
-        return f"{where}{when}{at}{values}{many}: {self.what}{note}"
+        what = _WORDS.get(self.what, self.what)
+        return f"{where}{when}{at}{values}{many}: {what}{note}"
 
     def _when(self) -> str:
         if self.bs:
@@ -64,6 +65,11 @@ class Difference:
         return after or ", before the first replay"
 
     @property
+    def of_a_plan(self) -> bool:
+        """Whether a kernel outside the tree computes it from lengths."""
+        return any(name in self.field for name in _CAUSES[5:])
+
+    @property
     def rank(self) -> tuple[bool, int, bool, int]:
         """What comes first is nearer to the cause: inputs last, plans after lengths."""
         by_name = (i for i, name in enumerate(_CAUSES) if name in self.field)
@@ -72,6 +78,10 @@ class Difference:
         return self.what == "state", self.replay, aside, consequence
 
 
+_WORDS = {
+    "state": "a plain value that the forward pass reads",
+    "layout": "another tensor than before: shape, type or memory",
+}
 # A buffer is computed from those of the names before its own.
 _CAUSES = (
     "cache_seqlens", "seqlens_expanded", "cu_seqlens", "page_table", "real_page_table",

@@ -68,7 +68,7 @@ def _plan(name: str, old: str, new: str, nth: int = 0, of: int = 1) -> Mutant:
 def _asks(name: str, code: str) -> Mutant:
     edit = around(BASE, REPLAY, f"{code}\nold(*a, **k)")
     return planted(
-        "placeholders", name, edit, "per-backend", "decode", "asked of a placeholder"
+        "placeholders", name, edit, "per-backend", "decode", "only a placeholder"
     )
 
 
@@ -176,12 +176,12 @@ MUTANTS = (
     planted(
         "placeholders", "an unset field of the batch is read",
         around(MULTI, REPLAY, "a[0].extend_prefix_lens\nold(*a, **k)"),
-        "per-backend", "decode", "asked of a placeholder",
+        "per-backend", "decode", "only a placeholder",
     ),
     planted(
         "placeholders", "an unset setting of the server is read",
         around(BASE, "__init__", "a[0].server_args.nsa_metadata_mode\nold(*a, **k)"),
-        "per-backend", "decode", "asked of a placeholder",
+        "per-backend", "decode", "only a placeholder",
     ),
     _host("takes the longest length", "forward_batch.seq_lens.max().item()"),
     _host("lists the lengths", "forward_batch.seq_lens.tolist()"),

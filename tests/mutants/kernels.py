@@ -26,44 +26,50 @@ def _fan(name: str, names: str, *edits: Edit, file: str = KERNELS) -> Mutant:
     return Mutant(name, "fan-out", file, edits, "fan-out", "decode", names)
 
 
-def _kept(name: str, names: str, edit: Edit) -> Mutant:
+def _kept(name: str, names: str, *edits: Edit) -> Mutant:
     """Of what is compiled once and launched again."""
-    mutant = _fan(f"kept: {name}", names, edit)
+    mutant = _fan(f"kept: {name}", names, *edits)
     return replace(mutant, kind="a kept kernel")
 
 
-_TYPES = ("seq_lens.dtype", "req_pool_indices.dtype", "extend.dtype")
-_LAUNCH_AGAIN = "compiled[grid](*addresses, *args)"
+_DIRECT = "_direct_launch"
+_TYPES = "*(t.dtype for t in inputs)"
 
 MUTANTS = (
     _kept(
         "for one type of lengths",
         "seqlens",
-        Set(_LAUNCH, "key", f"(*constexprs, {_TYPES[1]})"),
+        Set(_DIRECT, "key", "(*numbers[5:], inputs[1].dtype)"),
     ),
     _kept(
         "for one type of row indices",
         "page_table",
-        Set(_LAUNCH, "key", f"(*constexprs, {_TYPES[0]}, {_TYPES[2]})"),
+        Set(_DIRECT, "key", "(*numbers[5:], inputs[0].dtype, inputs[2].dtype)"),
     ),
     _kept(
         "for one page size",
         "page_table",
-        Set(_LAUNCH, "key", f"(*constexprs[:3], *constexprs[4:], {', '.join(_TYPES)})"),
+        Set(_DIRECT, "key", f"(*numbers[5:8], *numbers[9:], {_TYPES})"),
     ),
     _kept(
         "two buffers change places",
         "seqlens",
         Swap(
-            _LAUNCH,
-            _LAUNCH_AGAIN,
-            "compiled[grid](*addresses[:4], addresses[5], addresses[4], *addresses[6:], *args)",
+            _DIRECT,
+            "(t.data_ptr() for t in buffers)",
+            "(buffers[i].data_ptr() for i in (0, 2, 1, 3, 4, 5, 6, 7))",
         ),
     ),
     _kept(
-        "for a single request",
+        "the longest table of all",
         "page_table",
-        Swap(_LAUNCH, _LAUNCH_AGAIN, "compiled[(*grid[:1], 2, 1)](*addresses, *args)"),
+        Swap(_DIRECT, "numbers[:passed]", "(*numbers[:3], 512, *numbers[4:passed])"),
+    ),
+    _kept(
+        "for buffers of the batch size before",
+        "",
+        Swap(_LAUNCH, "(id(metadata), bs, *mode, *types)", "(*mode, *types)"),
+        Swap(_LAUNCH, "of() is metadata", "of()"),
     ),
     _fan(
         "kernel: one page column too many",
@@ -184,20 +190,6 @@ MUTANTS = (
             "[t.stride(0) for t in tables]",
             "[tables[i].stride(0) for i in (1, 0, 2)]",
         ),
-    ),
-    # Triton's interpreter compiles nothing that could be launched past it.
-    Mutant(
-        "launch: kept for buffers of the batch size before",
-        "fan-out",
-        KERNELS,
-        (
-            Swap(_LAUNCH, "(id(metadata), bs, *mode, *types)", "(*mode, *types)"),
-            Swap(_LAUNCH, "of() is metadata", "of()"),
-        ),
-        "fan-out",
-        "decode",
-        "",
-        only_cuda=True,
     ),
     _pair(
         "fused decode given up at once",

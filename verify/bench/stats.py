@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Speed = Literal["FASTER", "SAME", "SLOWER", "UNSURE", "WRONG"]
+Verdict = Literal["FASTER", "SAME", "SLOWER", "UNSURE"]
+Speed = Verdict | Literal["WRONG"]
 RESAMPLES = 2000
 LEVEL = 0.95
 SAME_WITHIN = 0.03
@@ -55,22 +56,49 @@ def difference(side: Sequence[float], without: Sequence[float], seed: int) -> In
     return _bootstrap(lambda found, _: median(found), apart, apart, seed)
 
 
-def judge(interval: Interval, rounds: int, on_gpu: bool) -> Judged:
+def spread(values: Sequence[float], seed: int) -> Interval:
+    """The median and its interval."""
+    draw = random.Random(seed)
+    drawn = [median(_again(values, draw)) for _ in range(RESAMPLES)]
+    return _interval(median(values), drawn)
+
+
+def ratio_apart(
+    reference: Sequence[float], side: Sequence[float], seed: int
+) -> Interval:
+    """As `ratio`, of readings that share no rounds: each side is resampled for itself."""
+    draw = random.Random(seed)
+    drawn = [
+        median(_again(reference, draw)) / median(_again(side, draw))
+        for _ in range(RESAMPLES)
+    ]
+    return _interval(median(reference) / median(side), drawn)
+
+
+def speed(interval: Interval, rounds: int) -> Verdict:
     """FASTER or SLOWER where the whole interval says so; SAME within 3%."""
     low, high = interval.low, interval.high
+    if rounds < FEWEST_ROUNDS:
+        return "UNSURE"
+    if low >= 1 - SAME_WITHIN and high <= 1 + SAME_WITHIN:
+        return "SAME"
+    if low > 1:
+        return "FASTER"
+    return "SLOWER" if high < 1 else "UNSURE"
+
+
+def judge(interval: Interval, rounds: int, on_gpu: bool) -> Judged:
+    """What `speed` says, or why it cannot be said."""
     if not on_gpu:
         return Judged("UNSURE", "timed on a CPU: these times mean nothing")
     if rounds < FEWEST_ROUNDS:
         return Judged("UNSURE", f"{rounds} rounds; at least {FEWEST_ROUNDS} are needed")
-    if low >= 1 - SAME_WITHIN and high <= 1 + SAME_WITHIN:
-        return Judged("SAME")
-    if low > 1:
-        return Judged("FASTER")
-    if high < 1:
-        return Judged("SLOWER")
-    span = f"{low:.3g}x to {high:.3g}x"
+    verdict = speed(interval, rounds)
+    if verdict != "UNSURE":
+        return Judged(verdict)
+    span = f"{interval.low:.3g}x to {interval.high:.3g}x"
     what = f"95% interval {span}: includes 1; more --rounds narrow it"
-    return Judged("UNSURE", what)
+    return Judged(verdict, what)
 
 
 def _bootstrap(
@@ -81,13 +109,21 @@ def _bootstrap(
 ) -> Interval:
     """The measure over all rounds, and its interval over rounds drawn again."""
     rounds = min(len(first), len(second))
-    drawn = sorted(
+    drawn = [
         measure([first[i] for i in draw], [second[i] for i in draw])
         for draw in _draws(rounds, seed)
-    )
+    ]
+    return _interval(measure(list(first[:rounds]), list(second[:rounds])), drawn)
+
+
+def _interval(value: float, drawn: list[float]) -> Interval:
+    drawn.sort()
     tail = round((1 - LEVEL) / 2 * (RESAMPLES - 1))
-    value = measure(list(first[:rounds]), list(second[:rounds]))
     return Interval(value, drawn[tail], drawn[-1 - tail])
+
+
+def _again(values: Sequence[float], draw: random.Random) -> list[float]:
+    return draw.choices(values, k=len(values))
 
 
 @functools.lru_cache(maxsize=8)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from verify.compare.explain import Contents, Stored, explain
 from verify.compare.layout import ByteMismatch, compare
@@ -12,6 +12,9 @@ from verify.routes import Route, baseline_driver
 from verify.sides.process import Worker, WorkerDied
 from verify.worker import protocol as p
 
+_PLACEHOLDER = "the verifier has only a placeholder for it"
+_READ_ONCE = "one, which a graph's replay does not repeat"
+_ARGUMENTS = "its lengths are the same on both sides: asked with other arguments"
 EXPLAINED = 24  # buffers explained in one case; the rest are counted
 
 
@@ -155,21 +158,23 @@ def _compared(
     except WorkerDied as death:
         return death.broken
     explained += [_counted(m, old) for m in compared.mismatches[EXPLAINED:]]
-    found = sorted([*explained, *facts], key=lambda d: d.rank)
-    return Different(tuple(found))
+    first, *others = sorted([*explained, *facts], key=lambda d: d.rank)
+    if first.of_a_plan and first.what == "wrong value":
+        first = replace(first, note=first.note or _ARGUMENTS)
+    return Different((first, *others))
 
 
 def _careless(old: p.Played, new: p.Played) -> list[Difference]:
     """What only the candidate does, and what would not work on a GPU."""
     known = {name for names in old["consulted"].values() for name in names}
     found = [
-        _alone("asked of a placeholder", name, "never asked", f"asked in {phase}")
+        _alone(_PLACEHOLDER, name, "never asked", f"asked in {phase}")
         for phase, names in new["consulted"].items()
         for name in names
         if name not in known
     ]
     return found + [
-        _alone("a host read in the captured function", line, "none", "read once only")
+        _alone("a host read in the captured function", line, "none", _READ_ONCE)
         for line in new["host"]
         if line not in old["host"]
     ]

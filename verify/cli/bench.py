@@ -151,10 +151,10 @@ def app(
             if strange := [name for name, value in others.items() if value]:
                 raise _misused(f"not with --engine: {', '.join(strange)}")
             from verify.engine import engine as server
-            from verify.engine.request import Options
+            from verify.engine.request import EngineOptions
 
             return server.work(
-                Options(
+                EngineOptions(
                     tree, engine, tuple(steps or ()), tuple(prompt or ()),
                     tuple(bs or ()), new_tokens, tuple(engine_arg or ()), rounds, seed,
                     str(python) if python else None, json, report,

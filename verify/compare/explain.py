@@ -194,13 +194,16 @@ def _place(owned: Owned, storage: str, element: int, bs: int) -> _Place:
 
 
 def _outside(element: int, extent: Extent) -> str:
+    def count(number: int) -> str:
+        return f"{number} element" if number == 1 else f"{number} elements"
+
     first, end = extent["first"], extent["first"] + extent["length"]
     if first < 0:
         return f"element {element} of a storage that no field shows"
     if element < first:
-        return f"guard band: {first - element} elements before the buffer"
+        return f"guard band: {count(first - element)} before the buffer"
     if element >= end:
-        return f"guard band: {element - end + 1} elements past the buffer"
+        return f"guard band: {count(element - end + 1)} past the buffer"
     return f"element {element - first} of a buffer, in no field"
 
 

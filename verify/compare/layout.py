@@ -87,7 +87,8 @@ def _layouts(
     for owner, a in old["owners"].items():
         b = new["owners"].get(owner)
         if b is None:
-            found.append(_fact("layout", owner, "the backend", "present", "missing"))
+            what = "a step backend too few"
+            found.append(_fact(what, owner, "everything", "present", "missing"))
             continue
         found += _lacking("layout", owner, a["views"], b["views"], _view)
         found += _lacking("state", owner, a["plain"], b["plain"], str)

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import random
-import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 Json = dict[str, Any]
-Verdict = Literal["FASTER", "SAME", "SLOWER", "UNSURE"]
-RESAMPLES = 2000
-LEVEL = 0.95
-SAME_WITHIN = 0.03
-FEWEST = 5
 
 
 @dataclass(frozen=True)
-class Cell:
+class Workload:
     """One point: draft steps, prompt length of the first request, requests at once.
 
     load: so many requests come and go instead, of prompts up to that length; 0: none do.
@@ -53,20 +46,11 @@ class Run:
     answers: list[list[Json]] = field(default_factory=list)
     step_ms: list[float] = field(default_factory=list)
 
-    def brief(self, cell: Cell) -> str:
+    def brief(self, cell: Workload) -> str:
         """One line of progress."""
         times = ", ".join(f"{ms:.3f}" for ms in self.step_ms) or "no"
         verify = sum(request["verify"] for request in self.answers[0])
         return f"{cell.name}: {verify} verify steps, {times} ms each"
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate and the ends of its 95% bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 def step_ms(short: Json, long: Json) -> float | None:
@@ -132,42 +116,3 @@ def _difference(old: Json, new: Json) -> str:
 def _token(request: Json, at: int) -> str:
     ids = request["ids"]
     return str(ids[at]) if at < len(ids) else "none"
-
-
-def median(values: Sequence[float], seed: int) -> Interval:
-    """The median and its interval."""
-    draw = random.Random(seed)
-    drawn = [statistics.median(_again(values, draw)) for _ in range(RESAMPLES)]
-    return _interval(statistics.median(values), drawn)
-
-
-def ratio(reference: Sequence[float], values: Sequence[float], seed: int) -> Interval:
-    """How many times faster: median(reference) / median(values), both resampled."""
-    draw = random.Random(seed)
-    drawn = [
-        statistics.median(_again(reference, draw))
-        / statistics.median(_again(values, draw))
-        for _ in range(RESAMPLES)
-    ]
-    return _interval(statistics.median(reference) / statistics.median(values), drawn)
-
-
-def judge(found: Interval, readings: int) -> Verdict:
-    """FASTER or SLOWER where the whole interval says so; SAME within 3%."""
-    if readings < FEWEST:
-        return "UNSURE"
-    if found.low >= 1 - SAME_WITHIN and found.high <= 1 + SAME_WITHIN:
-        return "SAME"
-    if found.low > 1:
-        return "FASTER"
-    return "SLOWER" if found.high < 1 else "UNSURE"
-
-
-def _again(values: Sequence[float], draw: random.Random) -> list[float]:
-    return draw.choices(values, k=len(values))
-
-
-def _interval(value: float, drawn: list[float]) -> Interval:
-    drawn.sort()
-    tail = int(len(drawn) * (1 - LEVEL) / 2)
-    return Interval(value, drawn[tail], drawn[-1 - tail])

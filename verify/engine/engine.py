@@ -12,12 +12,12 @@ from pathlib import Path
 from patcher.cli.outputs import STDOUT, Output
 from patcher.results import Exit, Reason, Refusal
 from verify.engine import environment, request, sides, tiny
-from verify.engine.compare import Cell, Run, step_ms
+from verify.engine.compare import Run, Workload, step_ms
 from verify.engine.report import build, show
 from verify.engine.report.model import EngineReport, Start, dump
-from verify.engine.request import TINY, Options, Request
+from verify.engine.request import TINY, Asked, EngineOptions
 from verify.engine.server import Json, Server, ServerFailed
-from verify.engine.sides import ORIGINAL, Package, Side, Sides
+from verify.engine.sides import ORIGINAL, EngineSide, Package, Sides
 
 SHORT_TOKENS = 8
 _TOLD = ("NSA metadata kernel", "falling back to loop")
@@ -25,14 +25,14 @@ _TOLD = ("NSA metadata kernel", "falling back to loop")
 
 
 @dataclass
-class Found:
+class Gathered:
     """What all starts gave."""
 
-    runs: dict[Cell, list[Run]] = field(default_factory=lambda: defaultdict(list))
+    runs: dict[Workload, list[Run]] = field(default_factory=lambda: defaultdict(list))
     starts: list[Start] = field(default_factory=list)
 
 
-def work(options: Options) -> Exit:
+def work(options: EngineOptions) -> Exit:
     """Measure, write, print. Raises `Refusal`."""
     from rich.console import Console
 
@@ -47,12 +47,12 @@ def work(options: Options) -> Exit:
     return Exit(report.exit_code)
 
 
-def bench(options: Options) -> EngineReport:
+def bench(options: EngineOptions) -> EngineReport:
     """Run what the options ask for; the report is written after every start.
 
     Raises `Refusal`.
     """
-    clock = build.Clock()
+    clock = build.Stopwatch()
     asked = request.read(options)
     found = sides.resolve(options.tree, options.quick)
     here = environment.look(options.python or sys.executable, found.release)
@@ -73,13 +73,13 @@ def bench(options: Options) -> EngineReport:
 
 
 def measure(
-    asked: Request, found: Sides, package: Package, python: str, model: str
-) -> Iterator[Found]:
+    asked: Asked, found: Sides, package: Package, python: str, model: str
+) -> Iterator[Gathered]:
     """Every side at every cell, there and back; what there is, after every start.
 
     Raises `Refusal`.
     """
-    measured = Found()
+    measured = Gathered()
     for steps in dict.fromkeys(cell.steps for cell in asked.cells):
         for turn, side in enumerate(found.turns):
             package.lay(side)
@@ -96,13 +96,13 @@ def measure(
 
 def _start(
     server: Server,
-    asked: Request,
+    asked: Asked,
     model: str,
     steps: int,
-    side: Side,
+    side: EngineSide,
     turn: int,
     package: Package,
-    measured: Found,
+    measured: Gathered,
 ) -> Start:
     """One engine at all cells of its steps. Raises `Refusal` where the original fails."""
     seconds, failed = 0.0, ""
@@ -132,7 +132,9 @@ def _start(
     )  # fmt: skip
 
 
-def _run(server: Server, asked: Request, cell: Cell, side: Side, turn: int) -> Run:
+def _run(
+    server: Server, asked: Asked, cell: Workload, side: EngineSide, turn: int
+) -> Run:
     """A long generation to warm up, then the repetitions: each a short and a long one."""
 
     def generate(count: int) -> Json:

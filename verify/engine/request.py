@@ -12,7 +12,7 @@ from typing import Any
 from patcher.results import Exit, Reason, Refusal
 from verify.bench.points import PointError, numbers
 from verify.engine import tiny
-from verify.engine.compare import Cell
+from verify.engine.compare import Workload
 
 TINY = "tiny"
 STEPS, PROMPTS, BATCHES = (3,), (3000,), (1,)
@@ -23,7 +23,7 @@ Arguments = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Options:
+class EngineOptions:
     """The command line. model: a folder, or `tiny`. rounds: repetitions a start.
 
     load: requests that come and go in every start. quick: each side starts once, and not
@@ -48,10 +48,10 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Request:
+class Asked:
     """What to ask of every engine. given: engine arguments, the same for all cells."""
 
-    cells: tuple[Cell, ...]
+    cells: tuple[Workload, ...]
     new_tokens: int
     repetitions: int
     seed: int
@@ -74,7 +74,7 @@ class Request:
         return slots is not None and any(cell.bs > slots for cell in self.cells)
 
 
-def read(options: Options) -> Request:
+def read(options: EngineOptions) -> Asked:
     """Raises `Refusal` for options that make no sense."""
     try:
         steps = numbers(options.steps, "--steps") or STEPS
@@ -89,14 +89,14 @@ def read(options: Options) -> Request:
             raise _usage(name, "must be positive")
     tiny_one = options.model == TINY
     config = tiny.CONFIG if tiny_one else _config(Path(options.model))
-    return Request(
+    return Asked(
         cells=tuple(
             cell
             for s in steps
             for cell in (
-                *(Cell(s, p, b) for p in prompts for b in batches),
+                *(Workload(s, p, b) for p in prompts for b in batches),
                 *(
-                    [Cell(s, max(prompts), max(batches), options.load)]
+                    [Workload(s, max(prompts), max(batches), options.load)]
                     * bool(options.load)
                 ),
             )

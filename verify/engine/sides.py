@@ -18,7 +18,7 @@ ORIGINAL, PATCHED, GATES_OFF = "original", "patched", "gates off"
 
 
 @dataclass(frozen=True)
-class Side:
+class EngineSide:
     """Files laid over the installed package (None: not there), and the gates' values.
 
     A gate of None is not set, as on a server where nobody set it.
@@ -35,11 +35,11 @@ class Sides:
 
     release: str
     patches: tuple[str, ...]
-    sides: tuple[Side, ...]
+    sides: tuple[EngineSide, ...]
     quick: bool = False
 
     @property
-    def turns(self) -> tuple[Side, ...]:
+    def turns(self) -> tuple[EngineSide, ...]:
         """There and back, so that what drifts with time falls on all alike."""
         return self.sides if self.quick else (*self.sides, *reversed(self.sides))
 
@@ -60,9 +60,9 @@ def resolve(tree: Path, quick: bool = False) -> Sides:
     gates = [about.gate for about in all_about() if about.name in applied.names]
     unset: dict[str, str | None] = dict.fromkeys(gates)
     off: dict[str, str | None] = dict.fromkeys(gates, "0")
-    made = [Side(ORIGINAL, originals, unset), Side(PATCHED, patched, unset)]
+    made = [EngineSide(ORIGINAL, originals, unset), EngineSide(PATCHED, patched, unset)]
     if gates and not quick:
-        made.append(Side(GATES_OFF, patched, off))
+        made.append(EngineSide(GATES_OFF, patched, off))
     return Sides(applied.release, applied.names, tuple(made), quick)
 
 
@@ -77,7 +77,7 @@ class Package:
         self.home = home
         shutil.copytree(installed, home / "sglang")
 
-    def lay(self, side: Side) -> None:
+    def lay(self, side: EngineSide) -> None:
         """The side's files, nothing else: every side names the same paths."""
         for path, data in side.files.items():
             file = self.home / path
@@ -89,7 +89,7 @@ class Package:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(data)
 
-    def environment(self, side: Side) -> dict[str, str]:
+    def environment(self, side: EngineSide) -> dict[str, str]:
         """This process's environment, with the copy first on Python's path."""
         made = dict(os.environ)
         path = made.get("PYTHONPATH", "")

@@ -7,21 +7,35 @@ which finding it belongs to; the smallest case stands for all of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from verify.outcome import Broken, Case, Difference, Different
+from verify.worker.scenario import parse
 
 _SIZE = re.compile(r"^(bs\d+\.)?(step\d+\.)?")
 _NUMBER = re.compile(r"\d+")
+_FEWEST = 3  # passing cases, or it may be chance
+_SETTINGS = {
+    "impl": "{} decode",
+    "page_size": "page size {}",
+    "seq_bits": "int{} lengths",
+    "row_bits": "int{} rows",
+    "kv": "{} KV",
+    "prefill": "{} prefill",
+}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Failing cases with one cause. case: the smallest of them."""
+    """Failing cases with one cause. case: the smallest of them.
+
+    only: settings that all of them have, and none of what passes in the same places.
+    """
 
     case: Case
     cases: tuple[Case, ...]
+    only: tuple[str, ...] = ()
 
     @property
     def places(self) -> list[str]:
@@ -53,6 +67,8 @@ class Finding:
     def detail(self) -> list[str]:
         """How far it goes, the batch that shows it, and what else differs there."""
         lines = [f"in {self._extent()}"]
+        if self.only:
+            lines.append(f"only with {', '.join(self.only)}: all else passes there")
         outcome = self.case.outcome
         if isinstance(outcome, Broken):
             return [*lines, *outcome.where]
@@ -85,12 +101,32 @@ class Finding:
 
 def findings(cases: Iterable[Case]) -> list[Finding]:
     """What broke down first, then what shows in most places."""
+    cases = list(cases)
     groups: dict[tuple[str, ...], list[Case]] = {}
     for case in cases:
         if case.failed:
             groups.setdefault(_cause(case), []).append(case)
-    found = [Finding(min(g, key=_size), tuple(g)) for g in groups.values()]
+    found = [
+        Finding(min(g, key=_size), tuple(g), tuple(_only(g, cases)))
+        for g in groups.values()
+    ]
     return sorted(found, key=lambda f: -len(f.cases))
+
+
+def _only(group: list[Case], cases: list[Case]) -> Iterator[str]:
+    """Settings, in words, that part the failing scenarios of a place from the passing."""
+    places = {case.place for case in group}
+    passing = [c for c in cases if c.place in places and not c.failed]
+    if len(passing) < _FEWEST or not all(c.scenario for c in (*group, *passing)):
+        return
+    bad, good = (
+        [parse(text) for text in {case.scenario for case in of}]
+        for of in (group, passing)
+    )
+    for name, words in _SETTINGS.items():
+        values = {getattr(scenario, name) for scenario in bad}
+        if len(values) == 1 and not values & {getattr(s, name) for s in good}:
+            yield words.format(values.pop())
 
 
 def _cause(case: Case) -> tuple[str, ...]:

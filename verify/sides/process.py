@@ -262,10 +262,7 @@ class Worker:
         while time.monotonic() < until and "File" not in self.stderr[before:]:
             time.sleep(0.05)
         time.sleep(0.05)
-        lines = [line.strip() for line in self.stderr[before:].splitlines()]
-        frames = [line for line in lines if line.startswith("File ")]
-        of_tree = [line for line in frames if "/sglang/" in line]
-        return tuple(dict.fromkeys([*frames[:2], *of_tree[:4]]))
+        return _frames(self.stderr[before:])
 
     def _died(self) -> Broken:
         if self._unusable is not None:
@@ -280,7 +277,9 @@ class Worker:
             os.killpg(process.pid, signal.SIGKILL)
             code = process.wait()
         _close(process)
-        tail = tuple(self.stderr.strip().splitlines()[-6:])
+        said = self.stderr.strip()
+        tail = _frames(said) if code < 0 else ()
+        tail = tail or tuple(said.splitlines()[-6:])
         if code == -signal.SIGKILL:
             message = "the worker was killed (SIGKILL: out of memory, or by hand)"
             return Broken("killed", self.side, message, tail)
@@ -308,6 +307,14 @@ def threads(count: int) -> Iterator[ThreadPoolExecutor]:
             for worker in list(_live):
                 worker.interrupt()
             raise
+
+
+def _frames(stack: str) -> tuple[str, ...]:
+    """Of what faulthandler printed, the innermost lines and those of the tree."""
+    lines = [line.strip() for line in stack.splitlines()]
+    frames = [line for line in lines if line.startswith("File ")]
+    of_tree = [line for line in frames if "/sglang/" in line]
+    return tuple(dict.fromkeys([*frames[:2], *of_tree[:4]]))
 
 
 def _close(process: Process) -> None:

@@ -22,7 +22,8 @@ def main() -> int:
     """Answers requests until stdin ends; returns 0."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    # The parent asks where a worker hangs, before it kills it.
+    # Where it crashed; the parent asks where it hangs, before it kills it.
+    faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
     sys.dont_write_bytecode = True

@@ -103,7 +103,7 @@ class Session:
 
     def _play(self, request: p.Play) -> p.Played | p.NotApplicable:
         from verify.worker import scenario as scenarios
-        from verify.worker.play.drivers import NotApplicable
+        from verify.worker.play.drivers import NoSuchPath
         from verify.worker.play.play import play
 
         scenario = scenarios.parse(request["scenario"])
@@ -118,20 +118,20 @@ class Session:
                 self.device,
                 self.guarded,
             )
-        except NotApplicable as error:
+        except NoSuchPath as error:
             return p.NotApplicable(not_applicable=str(error))
         return played
 
     def _measure(self, request: p.Measure) -> p.Counted | p.NotApplicable:
         from verify.worker import scenario as scenarios
         from verify.worker.observe.measure import measure
-        from verify.worker.play.drivers import NotApplicable
+        from verify.worker.play.drivers import NoSuchPath
 
         scenario = scenarios.parse(request["scenario"])
         self.topk = scenario.topk
         try:
             return measure(scenario, request["driver"], request["seed"], self.device)
-        except NotApplicable as error:
+        except NoSuchPath as error:
             return p.NotApplicable(not_applicable=str(error))
 
     def _used(self) -> p.UsedModules:

@@ -70,3 +70,31 @@ def test_few_rounds_and_a_cpu_decide_nothing() -> None:
     cpu = stats.judge(clear, 20, on_gpu=False)
     assert cpu.verdict == "UNSURE"
     assert "CPU" in cpu.reason
+
+
+@pytest.mark.parametrize(
+    ("ms", "rounds", "verdict"),
+    [(5.0, 6, "FASTER"), (7.0, 6, "SAME"), (9.0, 6, "SLOWER"), (5.0, 4, "UNSURE")],
+)
+def test_the_speed_of_readings_without_rounds(
+    ms: float, rounds: int, verdict: str
+) -> None:
+    interval = stats.ratio_apart(noisy(7.0, rounds), noisy(ms, rounds), seed=0)
+    assert interval.low <= interval.value <= interval.high
+    assert stats.speed(interval, rounds) == verdict
+
+
+def test_noise_is_unsure() -> None:
+    wide = stats.ratio_apart(noisy(7.0, 6, 0.5), noisy(6.9, 6, 0.5), seed=0)
+    assert stats.speed(wide, 6) == "UNSURE"
+
+
+def test_the_interval_of_a_median_holds_it() -> None:
+    values = noisy(3.0, 9)
+    interval = stats.spread(values, seed=1)
+    assert min(values) <= interval.low <= interval.value <= interval.high <= max(values)
+
+
+def noisy(ms: float, count: int, noise: float = 0.01) -> list[float]:
+    draw = random.Random(ms)
+    return [ms * (1 + draw.uniform(-noise, noise)) for _ in range(count)]

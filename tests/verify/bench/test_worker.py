@@ -13,17 +13,17 @@ from verify.worker.bench import clock
 from verify.worker.bench.clock import Clock, busy
 from verify.worker.bench.drive import Rotation
 from verify.worker.bench.floor import bytes_least
-from verify.worker.bench.inputs import InputSet, Point, Pools
+from verify.worker.bench.inputs import InputSet, Place, Pools
 from verify.worker.observe.launches import Launch
 from verify.worker.tree.stubs import Record
 
 
-def point(mode: str = "decode", **more: int) -> Point:
+def point(mode: str = "decode", **more: int) -> Place:
     values = {
         "steps": 4, "bs": 4, "length": 128, "page_size": 64, "draft": 4, "context": 256,
         "sets": 3, **more,
     }  # fmt: skip
-    return Point(mode, impl="fa3", **values)
+    return Place(mode, impl="fa3", **values)
 
 
 def inputs(lengths: list[int], accepts: list[int]) -> InputSet:

@@ -83,7 +83,7 @@ def test_guard_bands() -> None:
         "guard band: 2 elements before the buffer"
     )
     assert _explain(_contents({}, {11: 0})).what == (
-        "guard band: 1 elements past the buffer"
+        "guard band: 1 element past the buffer"
     )
     assert _explain(_contents({4: 1}, {4: 2, 1: 0})).note == "guard bands changed too"
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from patcher.results import SCHEMA_VERSION
+from verify.bench.report.model import Estimate
 from verify.engine.report.model import (
     CellReport,
     EngineReport,
-    Estimate,
-    Machine,
+    Host,
     Result,
     Start,
 )
@@ -34,7 +34,7 @@ def report(status: str = "identical") -> EngineReport:
         command="bench-nsa-opt tree --engine tiny --steps 4 --prompt 120k",
         started="2026-01-01T00:00:00+00:00", seconds=321.0, seed=0, exit_code=code,
         summary="1 cells, 4 starts in 321 s: tokens identical in 1 of 1; 1 FASTER",
-        machine=Machine(
+        machine=Host(
             gpu="NVIDIA H200", python="3.12.3", torch="2.11.0", sglang="0.5.15.post1"
         ),
         tree="/srv/sglang", commit="c0ffee", release="0.5.15.post1",

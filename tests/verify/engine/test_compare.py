@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import pytest
 
 from verify.engine import compare
-from verify.engine.compare import Cell, Run
+from verify.engine.compare import Run, Workload
 
 
 def request(ids: list[int], verify: int = 4, accepted: tuple[int, ...] = (1, 3)) -> Any:
@@ -69,35 +68,8 @@ def test_no_more_steps_is_no_reading() -> None:
     assert compare.step_ms(short, short) is None
 
 
-def noisy(ms: float, count: int, noise: float = 0.01) -> list[float]:
-    draw = random.Random(ms)
-    return [ms * (1 + draw.uniform(-noise, noise)) for _ in range(count)]
-
-
-@pytest.mark.parametrize(
-    ("ms", "verdict"),
-    [(5.0, "FASTER"), (7.0, "SAME"), (9.0, "SLOWER")],
-)
-def test_the_verdict_on_time(ms: float, verdict: str) -> None:
-    interval = compare.ratio(noisy(7.0, 6), noisy(ms, 6), seed=0)
-    assert interval.low <= interval.value <= interval.high
-    assert compare.judge(interval, 6) == verdict
-
-
-def test_noise_or_few_readings_are_unsure() -> None:
-    wide = compare.ratio(noisy(7.0, 6, 0.5), noisy(6.9, 6, 0.5), seed=0)
-    assert compare.judge(wide, 6) == "UNSURE"
-    assert compare.judge(compare.ratio([7.0] * 4, [5.0] * 4, 0), 4) == "UNSURE"
-
-
-def test_the_interval_of_a_median_holds_it() -> None:
-    values = noisy(3.0, 9)
-    interval = compare.median(values, seed=1)
-    assert min(values) <= interval.low <= interval.value <= interval.high <= max(values)
-
-
 def test_prompts_of_one_cell_differ_in_length() -> None:
-    assert Cell(3, 100, 3).lengths == [100, 137, 174]
+    assert Workload(3, 100, 3).lengths == [100, 137, 174]
 
 
 def test_an_aborted_request_is_compared_as_far_as_both_came() -> None:

@@ -106,7 +106,7 @@ def test_a_file_that_a_patch_brings_is_not_there_on_the_original(
     site = kit.site(tmp_path / "site")
     package = sides.Package(site / "sglang", tmp_path / "copy")
     new = "sglang/srt/layers/attention/nsa/new.py"
-    package.lay(sides.Side("patched", {new: b"1\n"}, {}))
+    package.lay(sides.EngineSide("patched", {new: b"1\n"}, {}))
     assert (package.home / new).exists()
-    package.lay(sides.Side("original", {new: None}, {}))
+    package.lay(sides.EngineSide("original", {new: None}, {}))
     assert not (package.home / new).exists()

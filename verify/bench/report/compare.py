@@ -26,7 +26,7 @@ SAME_WITHIN = 0.03
 _STYLES = {"FASTER": "green", "SLOWER": "red", "UNSURE": "yellow"}
 
 
-class Run(Model):
+class SavedReport(Model):
     """A report: its file, when and where it was made."""
 
     file: str
@@ -54,7 +54,7 @@ class Comparison(Model):
     """Reports in the order in which they were given."""
 
     schema_version: int = SCHEMA_VERSION
-    runs: list[Run]
+    runs: list[SavedReport]
     rows: list[Row]
     notes: list[str]
 
@@ -92,7 +92,7 @@ def compare(files: Sequence[Path]) -> Comparison:
     several = [key for key in keys if sum(key in one for one in found) > 1]
     return Comparison(
         runs=[
-            Run(
+            SavedReport(
                 file=str(file), started=r.started, tool=r.tool,
                 machine=f"{r.machine.name}, torch {r.machine.torch}",
             )

@@ -12,19 +12,20 @@ from dataclasses import asdict
 
 from patcher import __version__
 from patcher.results import SCHEMA_VERSION, Exit
+from verify.bench.report.model import Estimate
+from verify.bench.stats import Interval, ratio_apart, speed, spread
 from verify.engine import compare
-from verify.engine.compare import Cell, Run
+from verify.engine.compare import Run, Workload
 from verify.engine.environment import Environment
 from verify.engine.report.model import (
     CellReport,
     EngineReport,
-    Estimate,
-    Machine,
+    Host,
     Result,
     Start,
     Status,
 )
-from verify.engine.request import Options, Request
+from verify.engine.request import Asked, EngineOptions
 from verify.engine.sides import ORIGINAL, Sides
 from verify.sides.source import commit_of
 
@@ -35,7 +36,7 @@ _QUEUED = (
 )
 
 
-class Clock:
+class Stopwatch:
     """When a run began, and how long ago that is."""
 
     def __init__(self) -> None:
@@ -49,13 +50,13 @@ class Clock:
 
 
 def build(
-    options: Options,
-    asked: Request,
+    options: EngineOptions,
+    asked: Asked,
     found: Sides,
     here: Environment,
-    runs: Mapping[Cell, Sequence[Run]],
+    runs: Mapping[Workload, Sequence[Run]],
     starts: Sequence[Start],
-    clock: Clock,
+    clock: Stopwatch,
 ) -> EngineReport:
     """The report of the starts so far, its verdict and exit code."""
     expected = len(found.turns) * len({cell.steps for cell in asked.cells})
@@ -77,7 +78,7 @@ def build(
         seed=asked.seed,
         exit_code=int(code),
         summary=summary,
-        machine=Machine(
+        machine=Host(
             gpu=here.gpu, python=here.version, torch=here.torch, sglang=here.release
         ),
         tree=str(options.tree),
@@ -109,7 +110,11 @@ def _repeatable(cells: Sequence[CellReport]) -> bool:
 
 
 def _cell(
-    cell: Cell, runs: Sequence[Run], starts: Sequence[Start], found: Sides, seed: int
+    cell: Workload,
+    runs: Sequence[Run],
+    starts: Sequence[Start],
+    found: Sides,
+    seed: int,
 ) -> CellReport:
     reference = next(run for run in runs if run.side == ORIGINAL)
     ids = [request["ids"] for request in reference.answers[0]]
@@ -137,7 +142,7 @@ def _result(
     old = [ms for run in runs if run.side == ORIGINAL for ms in run.step_ms]
     ratio = None
     if side != ORIGINAL and every and old and not lines:
-        ratio = compare.ratio(old, every, seed)
+        ratio = ratio_apart(old, every, seed)
     answer = own[0].answers[0] if own else []
     verify = sum(request["verify"] for request in answer)
     tokens = sum(len(request["ids"]) for request in answer)
@@ -149,9 +154,9 @@ def _result(
         tokens_a_step=tokens / verify if verify else 0.0,
         accepted=list(_summed(request["accepted"] for request in answer)),
         readings=[run.step_ms for run in own],
-        step_ms=_estimate(compare.median(every, seed)) if every else None,
+        step_ms=_estimate(spread(every, seed)) if every else None,
         ratio=_estimate(ratio) if ratio else None,
-        verdict=compare.judge(ratio, len(every)) if ratio else None,
+        verdict=speed(ratio, len(every)) if ratio else None,
     )
 
 
@@ -175,7 +180,7 @@ def _summed(histograms: Iterable[list[int]]) -> Iterator[int]:
         yield sum(h[i] for h in every if i < len(h))
 
 
-def _estimate(interval: compare.Interval) -> Estimate:
+def _estimate(interval: Interval) -> Estimate:
     return Estimate(**asdict(interval))
 
 

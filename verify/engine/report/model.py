@@ -6,24 +6,12 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
-from verify.engine.compare import Verdict
+from verify.bench.report.model import Estimate
+from verify.bench.stats import Verdict
+from verify.report.model import Model
 
 Status = Literal["identical", "other drafts", "different", "failed", "not run"]
 SCHEMA_FILE = Path(__file__).with_name("engine.schema.json")
-
-
-class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Estimate(Model):
-    """A median, or a ratio of medians, and its 95% bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 class Result(Model):
@@ -75,7 +63,7 @@ class Start(Model):
     failed: str
 
 
-class Machine(Model):
+class Host(Model):
     """Where it ran."""
 
     gpu: str
@@ -95,7 +83,7 @@ class EngineReport(Model):
     seed: int
     exit_code: int
     summary: str
-    machine: Machine
+    machine: Host
     tree: str
     commit: str
     release: str

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from patcher.cli.outputs import STDOUT
 from patcher.results import Exit, Reason, Refusal
-from verify.engine.compare import Cell
+from verify.bench.report.model import Estimate
+from verify.engine.compare import Workload
 from verify.engine.report.model import (
     CellReport,
     EngineReport,
-    Estimate,
     Result,
     dump,
 )
@@ -105,7 +105,7 @@ def page(report: EngineReport) -> str:
 def _best(report: EngineReport) -> str:
     """The largest ratio of those that are sure, and where; empty if there is none."""
     sure = [
-        (r.ratio.value, Cell(c.steps, c.prompt, c.bs, c.load).name)
+        (r.ratio.value, Workload(c.steps, c.prompt, c.bs, c.load).name)
         for c in report.cells
         for r in c.results
         if r.ratio and r.verdict == "FASTER"
@@ -166,7 +166,7 @@ def _estimate(found: Estimate | None) -> str:
 def findings(report: EngineReport) -> list[str]:
     """What differs, what failed, what was logged; one line each."""
     lines = [
-        f"{Cell(c.steps, c.prompt, c.bs, c.load).name}, {r.side}: {line}"
+        f"{Workload(c.steps, c.prompt, c.bs, c.load).name}, {r.side}: {line}"
         for c in report.cells
         for r in c.results
         for line in r.differences

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from verify.worker.bench.floor import bytes_least
-from verify.worker.bench.inputs import InputSet, Point, Pools
+from verify.worker.bench.inputs import InputSet, Place, Pools
 from verify.worker.play.draft_runner import DraftRunner
-from verify.worker.play.drivers import Base, Driver, MultiStep, NotApplicable
+from verify.worker.play.drivers import Base, Driver, MultiStep, NoSuchPath
 from verify.worker.tree import fakes
 from verify.worker.tree.isolate import FORWARD_BATCH
 from verify.worker.tree.stubs import Record
@@ -38,7 +38,7 @@ class _NoGuards:
 class Timed(Driver):
     """A driver on a point's pools; what it captures is what is timed."""
 
-    def __init__(self, point: Point, pools: Pools, device: str, graph: bool) -> None:
+    def __init__(self, point: Place, pools: Pools, device: str, graph: bool) -> None:
         self.point = point
         self.scenario = point.scenario(graph)
         self.device = device
@@ -54,7 +54,7 @@ class Timed(Driver):
         self.model_runner.req_to_token_pool.size = pools.size
         self.build()
         if not self.backends:
-            raise NotApplicable(f"{point.steps} steps make no step backend here")
+            raise NoSuchPath(f"{point.steps} steps make no step backend here")
         before = _allocated(device)
         self.init_state()
         self.capture(point.bs)
@@ -190,8 +190,8 @@ class TimedRunner(TimedMultiStep, DraftRunner):
         self.runner.graphs[self.point.bs].replay()
 
 
-def make(point: Point, seed: int, device: str, graph: bool) -> Timed:
-    """The driver of a point. Raises NotApplicable where the tree has no such path."""
+def make(point: Place, seed: int, device: str, graph: bool) -> Timed:
+    """The driver of a point. Raises NoSuchPath where the tree has no such path."""
     pools = Pools(point, seed, device)
     if point.mode != "decode":
         return TimedBase(point, pools, device, graph)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from verify.worker.bench.inputs import InputSet, Point
+from verify.worker.bench.inputs import InputSet, Place
 
 _INT32 = 4
 _INT64 = 8
 
 
-def bytes_least(point: Point, inputs: InputSet, destinations: int) -> int:
+def bytes_least(point: Place, inputs: InputSet, destinations: int) -> int:
     """From the shapes that the contract writes.
 
         read     req_to_token[rows, :columns], lengths and rows (int64), accept lengths

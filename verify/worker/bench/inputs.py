@@ -11,7 +11,7 @@ from verify.worker.scenario import Scenario
 
 
 @dataclass(frozen=True)
-class Point:
+class Place:
     """One place to measure: shapes, and how many input sets take turns.
 
     length: the longest sequence of every set; the others have at least 3/4 of it.
@@ -62,7 +62,7 @@ class Pools:
     together are larger than it.
     """
 
-    def __init__(self, point: Point, seed: int, device: str) -> None:
+    def __init__(self, point: Place, seed: int, device: str) -> None:
         self.device = device
         self.seq_dtype = self.row_dtype = torch.int64
         generator = torch.Generator(device).manual_seed(seed)
@@ -82,7 +82,7 @@ class Pools:
         self.sets = _sets(point, seed, device)
 
 
-def _sets(point: Point, seed: int, device: str) -> list[InputSet]:
+def _sets(point: Place, seed: int, device: str) -> list[InputSet]:
     draw = random.Random(f"{seed}:{point}")
     rows = list(range(point.sets * point.bs))
     draw.shuffle(rows)
@@ -92,7 +92,7 @@ def _sets(point: Point, seed: int, device: str) -> list[InputSet]:
     ]
 
 
-def _set(point: Point, draw: random.Random, rows: list[int], device: str) -> InputSet:
+def _set(point: Place, draw: random.Random, rows: list[int], device: str) -> InputSet:
     shortest = max(point.draft, -(-3 * point.length // 4))
     lengths = [draw.randint(shortest, point.length) for _ in rows]
     lengths[draw.randrange(point.bs)] = point.length

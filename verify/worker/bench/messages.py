@@ -25,7 +25,7 @@ class Rates(TypedDict):
 
 
 class PointShape(TypedDict):
-    """What verify.worker.bench.inputs.Point is made of."""
+    """What verify.worker.bench.inputs.Place is made of."""
 
     mode: str
     steps: int

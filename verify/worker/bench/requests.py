@@ -16,11 +16,11 @@ from typing import Any
 
 from verify.worker.bench import clock
 from verify.worker.bench.drive import Timed, make
-from verify.worker.bench.inputs import Point
+from verify.worker.bench.inputs import Place
 from verify.worker.bench.messages import Digests, Prepare, Prepared
 from verify.worker.bench.outputs import digests
 from verify.worker.observe.evidence import EVIDENCE
-from verify.worker.play.drivers import BACKEND, NotApplicable
+from verify.worker.play.drivers import BACKEND, NoSuchPath
 from verify.worker.protocol import NotApplicable as Absent
 
 
@@ -85,10 +85,10 @@ def _prepare(request: Prepare, device: str) -> Prepared | Absent:
     _now.clear()
     gc.collect()
     clock.release(device)
-    point = Point(**request["point"])
+    point = Place(**request["point"])
     try:
         driver = make(point, request["seed"], device, request["graph"])
-    except NotApplicable as error:
+    except NoSuchPath as error:
         return Absent(not_applicable=str(error))
     state = _State(driver, [driver.call(inputs) for inputs in driver.inputs_sets])
     for call in state.calls:  # every set: a kernel may be compiled for its numbers

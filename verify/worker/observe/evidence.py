@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -106,9 +107,10 @@ class Evidence(logging.Handler):
         _wrap_run(
             interpreter.InterpretedFunction, lambda name: self.count(f"kernel {name}")
         )
-        # A warm-up run before a capture is skipped: what it writes is poisoned.
-        quicken(interpreter, lambda: self.phase == "capture")
-        compile_too(interpreter.InterpretedFunction)
+        if os.environ.get("TRITON_INTERPRET") == "1":
+            # A warm-up run before a capture is skipped: what it writes is poisoned.
+            quicken(interpreter, lambda: self.phase == "capture")
+            compile_too(interpreter)
         _wrap_compiled(lambda name: self.count(f"kernel {name}"))
 
     def refuse_kernels(self) -> None:

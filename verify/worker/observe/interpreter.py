@@ -1,14 +1,14 @@
 """Triton's interpreter in the place of a GPU's compiler: quicker, and it compiles.
 
-A launch returns what a compiler would: a kernel for the types and constexprs that it has
-seen. A tree that keeps it, and launches it again by addresses alone, is driven through
-the same lines as on a GPU, and a key that leaves something out shows.
+A warm-up returns what a compiler would: a kernel for the types and constexprs that it
+has seen. A tree that keeps it, and launches it by addresses alone, is driven through the
+same lines as on a GPU, and a key that leaves something out shows.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -67,47 +67,60 @@ def _remember_types(interpreter: Any) -> None:
     interpreter._get_np_dtype = remembered
 
 
-def compile_too(kind: Any) -> None:
-    """Make launches of `kind`, Triton's InterpretedFunction, return a `Compiled`."""
-    run = kind.run
+def compile_too(interpreter: Any) -> None:
+    """Let a kernel of the interpreter be warmed up, kept, and launched by its handles."""
+    import triton
 
-    @functools.wraps(run)
-    def compiling(self: Any, *args: Any, **kwargs: Any) -> Any:
-        result = run(self, *args, **kwargs)
-        named = kwargs.keys() - {"grid", "warmup"}
-        return result if named or kwargs.get("warmup") else Compiled(self, args)
+    kind = interpreter.InterpretedFunction
+    kind.warmup = lambda self, *args, grid, **options: Compiled(self, args)
+    triton.JITFunction = kind  # what a tree asks before it does so
+    triton.runtime.driver.set_active(_Driver())
 
-    kind.run = compiling
+
+class _Driver:
+    def get_current_stream(self, device: int) -> int:
+        return 0
 
 
 class Compiled:
-    """A kernel for the types and constexprs of its first launch, as CompiledKernel is."""
+    """A kernel for the types and constexprs that it was warmed up with: CompiledKernel.
+
+    Those that a launch is given later do not count, as on a GPU.
+    """
+
+    function = packed_metadata = None
 
     def __init__(self, kernel: Any, args: tuple[Any, ...]) -> None:
         from triton.runtime.jit import mangle_type
 
+        kinds = [str(kernel.fn.__annotations__.get(n, "")) for n in kernel.arg_names]
         self._kernel = kernel
-        kinds = kernel.fn.__annotations__
-        constant = [
-            str(kinds.get(n, "")).find("constexpr") >= 0 for n in kernel.arg_names
-        ]
-        self._values = {i: value for i, value in enumerate(args) if constant[i]}
-        self._types = {
+        self._constant = {
+            i: args[i] for i, kind in enumerate(kinds) if "constexpr" in kind
+        }
+        self._pointers = {
             i: mangle_type(value)
             for i, value in enumerate(args)
             if hasattr(value, "data_ptr")
         }
+        signature = dict.fromkeys(kernel.arg_names, "constexpr")
+        self.src = types.SimpleNamespace(signature=signature)
 
-    def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]:
-        def launch(*args: Any) -> None:
-            self._kernel[grid](*(self._arg(i, value) for i, value in enumerate(args)))
+    def _init_handles(self) -> None:
+        """Nothing is loaded onto a device."""
 
-        return launch
+    def run(self, x: int, y: int, z: int, *args: Any) -> None:
+        """What the compiled launcher takes: grid, stream, handles, hooks, arguments."""
+        given = [
+            _pointer(self._pointers[i], value)
+            if i in self._pointers
+            else self._constant.get(i, value)
+            for i, value in enumerate(args[_AHEAD:])
+        ]
+        self._kernel[x, y, z](*given)
 
-    def _arg(self, at: int, value: Any) -> Any:
-        if at in self._types:
-            return _pointer(self._types[at], value)
-        return self._values.get(at, value)
+
+_AHEAD = 6  # the stream, function, packed metadata, launch metadata and two hooks
 
 
 def _pointer(kind: str, address: int) -> Any:

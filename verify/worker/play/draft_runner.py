@@ -19,7 +19,7 @@ from verify.worker.play import graphs
 from verify.worker.play.drivers import (
     Around,
     MultiStep,
-    NotApplicable,
+    NoSuchPath,
     plainly,
     real_module,
 )
@@ -119,7 +119,7 @@ class DraftRunner(MultiStep):
         module = real_module(RUNNER)
         self.runner_class: Any = getattr(module, "EAGLEDraftCudaGraphRunner", None)
         if self.runner_class is None:
-            raise NotApplicable("this tree has no EAGLEDraftCudaGraphRunner")
+            raise NoSuchPath("this tree has no EAGLEDraftCudaGraphRunner")
         graphs.use(self.guards, self.device)
         if torch.device(self.device).type == "cpu":
             module.torch = OnCpu()

@@ -55,7 +55,7 @@ def real_module(name: str) -> Any:
     return module
 
 
-class NotApplicable(Exception):
+class NoSuchPath(Exception):
     """The tree has no such path; the message says what is missing. Not a failure."""
 
 
@@ -89,13 +89,13 @@ class Driver:
         modes = importlib.import_module(FORWARD_BATCH).ForwardMode
         self.mode = getattr(modes, scenario.mode.upper(), None)
         if self.mode is None:
-            raise NotApplicable(f"this tree has no {scenario.mode.upper()} mode")
+            raise NoSuchPath(f"this tree has no {scenario.mode.upper()} mode")
         with self.guards:
             self.pools = fakes.Pools(scenario, seed, device)
             self.model_runner = fakes.model_runner(scenario, self.pools)
             self.build()
         if not self.backends:
-            raise NotApplicable(f"{scenario.steps} steps make no step backend here")
+            raise NoSuchPath(f"{scenario.steps} steps make no step backend here")
         with self.guards:
             self.init_state()
             for bs in reversed(scenario.capture):
@@ -218,7 +218,7 @@ class MultiStep(Driver):
     def build(self) -> None:
         multi = getattr(self.module, self.names.multi, None)
         if multi is None:
-            raise NotApplicable("this tree has no multi-step backend")
+            raise NoSuchPath("this tree has no multi-step backend")
         self.multi = multi(self.model_runner, 1, self.scenario.steps)
         self.backends = self.multi.attn_backends
 
@@ -288,7 +288,7 @@ class PrecomputedPair(Base):
     def build(self) -> None:
         super().build()
         if not hasattr(self.backends[0], "_precompute_replay_metadata"):
-            raise NotApplicable("this tree has no _precompute_replay_metadata")
+            raise NoSuchPath("this tree has no _precompute_replay_metadata")
 
     def replay(self, replay: Replay, around: Around = plainly) -> int:
         batch, backend = self.batch(replay), self.backends[0]

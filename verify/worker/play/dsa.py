@@ -13,7 +13,7 @@ from verify.worker.play.drivers import (
     Loop,
     MultiStep,
     Names,
-    NotApplicable,
+    NoSuchPath,
     PrecomputedPair,
     plainly,
 )
@@ -82,7 +82,7 @@ class DsaPair(DsaBase, PrecomputedPair):
     def build(self) -> None:
         super().build()
         if self.scenario.mode.startswith("draft_extend"):
-            raise NotApplicable("this family precomputes no draft_extend")
+            raise NoSuchPath("this family precomputes no draft_extend")
 
     def replay(self, replay: Replay, around: Around = plainly) -> int:
         return PrecomputedPair.replay(self, replay, around)

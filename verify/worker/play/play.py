@@ -46,7 +46,7 @@ def play(
 ) -> tuple[Played, Observer]:
     """Observations of every replay, the first one taken before any.
 
-    Raises NotApplicable where the tree has no such path.
+    Raises NoSuchPath where the tree has no such path.
     """
     guards.release_all()
     EVIDENCE.reset()
