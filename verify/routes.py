@@ -154,8 +154,8 @@ def baseline_driver(mode: str, in_tree: bool) -> str:
 
 
 _PRECOMPUTED = "replay call _precompute_replay_metadata"
-# Up to 0.5.14 it can be switched off.
-_PRECOMPUTE_GATE = tuple(a.gate for a in all_about() if a.name == "precompute")
+# Upstream's own, from 0.5.7 to 0.5.14.
+OWN_GATES = tuple(a.gate for a in all_about() if a.name == "precompute")
 _DSA = (
     Route(
         "precomputed",
@@ -163,7 +163,7 @@ _DSA = (
         must=(_PRECOMPUTED,),
         kernels=True,
         dsa=True,
-        on=_PRECOMPUTE_GATE,
+        on=OWN_GATES,
     ),
     Route(
         "original",
@@ -172,7 +172,7 @@ _DSA = (
         pair=True,
         kernels=True,
         dsa=True,
-        on=_PRECOMPUTE_GATE,
+        on=OWN_GATES,
     ),
 )
 """Upstream's own replay of family C, against each backend's alone.

@@ -16,7 +16,8 @@ from verify.bench.report.model import (
     Status,
     Timing,
 )
-from verify.bench.run import Measured, Samples, original
+from verify.bench.run import Measured, Samples, original, reference
+from verify.bench.sides import Side
 from verify.worker.bench.messages import KernelTime
 
 _REFERENCES = {"route": ("original", "release")}  # of other kinds: the original alone
@@ -48,27 +49,30 @@ class Judge:
 
     def check(self, found: Samples) -> tuple[Status, str]:
         """Whether a side's figures count: it ran as it should, with equal buffers."""
-        base = original(self.measured)
+        base = reference(self.measured)
         if found.problem is not None:
             return found.problem
+        if found is original(self.measured):
+            return "ok", self._stale(found, base)
         if base.problem is not None:
             return "wrong", "the original failed, so the outputs were not compared"
-        common = set(found.digests) & set(base.digests)
-        if not common:
-            return "wrong", "no buffer in common with the original's"
-        differing = [
-            name
-            for name, digest in found.digests.items()
-            if name in common and base.digests[name] != digest
-        ]
+        if not set(found.digests) & set(base.digests):
+            return "wrong", f"no buffer in common with {base.side.name}'s"
+        differing = _differing(found, base)
         if differing:
             more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
-            return "wrong", f"{differing[0]}{more} differ from the original's"
+            whose = "the original's" if not base.side.mended else f"{base.side.name}'s"
+            return "wrong", f"{differing[0]}{more} differ from {whose}"
         fallen = self._fallen_back(found)
         if fallen:
             return "wrong", f"fell back: the call launched {fallen}"
         untimed = self._graph_untimed(found) if found.side.twin else ""
         return ("failed", untimed) if untimed else ("ok", "")
+
+    def _stale(self, found: Samples, base: Samples) -> str:
+        """What the release itself leaves wrong, for a reader of its time."""
+        stale = _differing(found, base)
+        return f"leaves {len(stale)} buffers stale, {stale[0]} first" if stale else ""
 
     def _fallen_back(self, found: Samples) -> str:
         """What the profile says against the route's own kernels having run."""
@@ -132,7 +136,7 @@ class Judge:
                 self._ratio(other, times, status)
                 for other in shown
                 if other is not found
-                and other.side.kind in _REFERENCES.get(found.side.kind, ("original",))
+                and self._refers(found.side, other.side)
                 and self.check(other)[0] == "ok"
                 and times
             ),
@@ -143,6 +147,13 @@ class Judge:
             kernels=_kernels(profile["kernels"]) if profile else (),
             graph_kernels=_kernels(profile["graph_kernels"]) if profile else (),
         )
+
+    @staticmethod
+    def _refers(side: Side, other: Side) -> bool:
+        """Whether a side's time is set against the other's."""
+        if side.kind == "route" and other.mended:
+            return True
+        return other.kind in _REFERENCES.get(side.kind, ("original",))
 
     def _ratio(self, other: Samples, times: list[float], status: Status) -> Ratio:
         interval = stats.ratio(self._times(other), times, self.seed)
@@ -155,6 +166,15 @@ class Judge:
             verdict=judged.verdict,
             reason=judged.reason,
         )
+
+
+def _differing(found: Samples, base: Samples) -> list[str]:
+    """Names of the buffers that both have, and that are not the same."""
+    return [
+        name
+        for name, digest in found.digests.items()
+        if base.digests.get(name, digest) != digest
+    ]
 
 
 def _kernels(found: Mapping[str, KernelTime]) -> tuple[Kernel, ...]:

@@ -11,7 +11,7 @@ from patcher.results import Reason, Refusal, require_known
 from patcher.tree.find import find_tree
 from patches import all_about
 from verify.bench.points import MODES
-from verify.routes import GATES, ROUTES, Route, available
+from verify.routes import GATES, OWN_GATES, ROUTES, Route, available
 from verify.sides import source
 from verify.sides.source import Source
 
@@ -26,6 +26,7 @@ class Side:
     twin   name of the side to subtract: the same tree with only the route's gate off.
            Such a route fills the draft's graph: its runner is driven, and the graph timed
     best   on the points of curves too
+    mended the release's own way without its mistakes: what outputs are compared with
     """
 
     name: str
@@ -39,6 +40,7 @@ class Side:
     kernels: tuple[str, ...] = ()
     twin: str = ""
     best: bool = True
+    mended: bool = False
 
     @property
     def env(self) -> dict[str, str]:
@@ -75,9 +77,13 @@ def resolve(
         files = source.snapshot(code, beside, place)
         return Side(name, kind, MODES, code, place, files)
 
-    sides = [side(ORIGINAL, "original", pair.baseline, pair.candidate)]
+    # Later families precompute by themselves, in a server that nobody configured.
+    own = () if pair.candidate.family == "A" else OWN_GATES
+    original = side(ORIGINAL, "original", pair.baseline, pair.candidate)
     candidate = side("", "route", pair.candidate, pair.baseline)
-    sides += route_sides(candidate, wanted, quick)
+    sides = [replace(original, gates=own)]
+    sides += mended_sides(replace(candidate, gates=own))
+    sides += route_sides(replace(candidate, gates=own), wanted, quick)
     for text in against:
         other = source.resolve(tree, text, progress).baseline
         name = _unused(other.release if Path(text).is_dir() else text, sides)
@@ -95,10 +101,20 @@ def of_point(sides: Sequence[Side], mode: str, every: bool) -> tuple[Side, ...]:
     return tuple(best)
 
 
+def mended_sides(candidate: Side) -> list[Side]:
+    """The release's own way, with what was wrong with it put right: as correct as ours."""
+    patches = _ours(candidate.source)
+    return [
+        replace(candidate, name=about.name, modes=("decode",), mended=True)
+        for about in all_about()
+        if not about.routes and about.name in patches
+    ]
+
+
 def route_sides(candidate: Side, wanted: Sequence[str], quick: bool) -> list[Side]:
     """Routes that patches share in other modes, with the same gates, are one side."""
     found: dict[object, Side] = {}
-    for route in available(candidate.source.patches()):
+    for route in _routes(candidate.source):
         if route.pair or not _asked(route, wanted, quick):
             continue
         for side in _sides(candidate, route):
@@ -111,6 +127,21 @@ def route_sides(candidate: Side, wanted: Sequence[str], quick: bool) -> list[Sid
         label = candidate.source.label
         raise Refusal(Reason(label, "", what, "apply-nsa-opt --list"))
     return list(found.values())
+
+
+def _ours(code: Source) -> frozenset[str]:
+    """The patches in it. Later families have a precompute of their own, by the same names."""
+    if code.family == "A":
+        return code.patches()
+    return frozenset(patch.partition(" ")[0] for patch in code.applied)
+
+
+def _routes(code: Source) -> tuple[Route, ...]:
+    """Those of the tree's family that its patches bring."""
+    patches = _ours(code)
+    if code.family == "C":
+        return tuple(r for r in ROUTES if r.dsa and set(r.patches) <= patches)
+    return available(patches)
 
 
 def _asked(route: Route, wanted: Sequence[str], quick: bool) -> bool:
@@ -130,15 +161,16 @@ def _sides(candidate: Side, route: Route) -> Iterable[Side]:
     modes = [mode.partition("@")[0] for mode in route.modes]
     twin = f"{route.name}, gate off" if route.modes == ("decode@runner",) else ""
     kernels = [must for must in route.must if must.startswith(_KERNEL)]
+    gates = tuple(dict.fromkeys((*route.on, *candidate.gates)))
     side = replace(
-        candidate, name=route.name, modes=tuple(dict.fromkeys(modes)), gates=route.on,
+        candidate, name=route.name, modes=tuple(dict.fromkeys(modes)), gates=gates,
         blocked=route.blocked, twin=twin, best=route.best,
         kernels=tuple(kernel.removeprefix(_KERNEL) for kernel in kernels),
     )  # fmt: skip
     yield side
     if twin:
         own = next(about.gate for about in all_about() if about.name == route.patch)
-        gates = tuple(gate for gate in route.on if gate != own)
+        gates = tuple(gate for gate in gates if gate != own)
         yield replace(side, name=twin, kind="twin", twin="", gates=gates, kernels=())
 
 

@@ -7,14 +7,20 @@ from pathlib import Path
 import pytest
 
 from patcher.results import Exit, Refusal
+from patcher.tree.pins import Family
 from patches import all_about
 from verify.bench.points import MODES
-from verify.bench.sides import Side, of_point, route_sides
+from verify.bench.sides import Side, mended_sides, of_point, route_sides
+from verify.routes import OWN_GATES
 from verify.sides.source import Source
 
 
 class Patched(Source):
     """A tree that has every patch there is."""
+
+    @property
+    def family(self) -> Family:
+        return "A"
 
     def patches(self) -> frozenset[str]:
         return frozenset(about.name for about in all_about())
@@ -81,3 +87,32 @@ def test_a_route_whose_patch_is_not_in_the_tree_is_refused() -> None:
     with pytest.raises(Refusal, match="its patch is not in the tree") as refused:
         route_sides(Side("", "route", MODES, bare, Path("tree"), {}), [name], False)
     assert refused.value.code == Exit.REFUSED
+
+
+class Later(Source):
+    """A tree of family C, with its own precompute and these patches."""
+
+    @property
+    def family(self) -> Family:
+        return "C"
+
+    def patches(self) -> frozenset[str]:
+        return frozenset(about.name for about in all_about())
+
+
+def test_a_later_release_is_set_against_its_own_way_put_right() -> None:
+    applied = ("fresh-plans 1", "in-graph 1")
+    source = Later("tree", "0.5.23", lambda rel: None, applied=applied)
+    candidate = Side("", "route", MODES, source, Path("tree"), {}, gates=OWN_GATES)
+    (mended,) = mended_sides(candidate)
+    assert (mended.name, mended.modes, mended.mended) == (
+        "fresh-plans",
+        ("decode",),
+        True,
+    )
+    assert mended.gates == OWN_GATES
+    route, twin = route_sides(candidate, (), quick=False)
+    assert (route.name, route.twin, twin.kind) == ("in-graph", twin.name, "twin")
+    assert set(twin.gates) == set(OWN_GATES) < set(route.gates)
+    here = [mended, route, twin]
+    assert len({side.process for side in here}) == len(here)

@@ -18,7 +18,9 @@ from verify.worker.bench.floor import bytes_least
 from verify.worker.bench.inputs import InputSet, Place, Pools
 from verify.worker.play.draft_runner import DraftRunner
 from verify.worker.play.drivers import Base, Driver, MultiStep, NoSuchPath
-from verify.worker.tree import fakes
+from verify.worker.play.dsa import DsaBase, DsaMultiStep
+from verify.worker.play.dsa_runner import DsaRunner, ShapeKey
+from verify.worker.tree import fakes, family
 from verify.worker.tree.isolate import FORWARD_BATCH
 from verify.worker.tree.stubs import Record
 
@@ -87,7 +89,8 @@ class Timed(Driver):
         """Bytes that a replay must move at least, on average over the input sets."""
         sets = self.inputs_sets
         destinations = self.destinations()
-        moved = [bytes_least(self.point, s, destinations) for s in sets]
+        tails = family.leaves_tails()
+        moved = [bytes_least(self.point, s, destinations, tails) for s in sets]
         return sum(moved) / len(moved)
 
     def bench_batch(self, inputs: InputSet) -> Any:
@@ -143,6 +146,7 @@ class Rotation:
     def __init__(self, sets: list[InputSet]) -> None:
         self.lengths = torch.stack([s.lengths for s in sets])
         self.rows = torch.stack([s.rows for s in sets])
+        self.extra = False  # whether this release's draft has probabilities too
         self.turn = torch.zeros(1, dtype=torch.int64, device=self.rows.device)
         self.step = torch.ones_like(self.turn)
 
@@ -150,52 +154,95 @@ class Rotation:
         self.turn.fill_(index)
         self.step.zero_()
 
-    def draft_forward(self, forward_batch: Any) -> tuple[torch.Tensor, ...]:
+    def draft_forward(self, forward_batch: Any) -> tuple[Any, ...]:
         self.turn.add_(self.step).remainder_(self.rows.shape[0])
         forward_batch.seq_lens.copy_(self.lengths.index_select(0, self.turn)[0])
         forward_batch.req_pool_indices.copy_(self.rows.index_select(0, self.turn)[0])
         if self.rows.is_cuda:
             torch.cuda._sleep(BALLAST_CYCLES)  # type: ignore[no-untyped-call]
-        hidden = forward_batch.spec_info.hidden_states
-        return hidden[:, :1], hidden[:, :1], hidden[:, :1]
+        hidden = forward_batch.spec_info.hidden_states[:, :1]
+        return (*(hidden,) * 3, None)[: 4 if self.extra else 3]
 
 
-class TimedRunner(TimedMultiStep, DraftRunner):
-    """Decode through the tree's own draft runner: the call, and the graph it captured."""
+class _Rotating(DraftRunner):
+    """The tree's own draft runner, whose draft moves its inputs on."""
+
+    inputs_sets: list[InputSet]
+    point: Place
 
     def build(self) -> None:
         super().build()
         self.rotation = Rotation(self.inputs_sets)  # here: not the tree's memory
 
-    def init_state(self) -> None:
-        from verify.worker.play import draft_runner
+    def make_consumer(self) -> Any:
+        self.rotation.extra = getattr(super().make_consumer(), "old", True) is False
+        return self.rotation
 
-        draft_runner._pool[0] = None
-        worker = Record(
-            model_runner=self.model_runner, draft_forward=self.rotation.draft_forward
-        )
-        self.runner = self.runner_class(worker)
-
-    def capture(self, bs: int) -> None:
-        """The runner captured everything when it was made."""
+    def statics(self) -> Any:
+        """Where the runner keeps what its graph reads."""
+        return self.runner
 
     def run(self, inputs: InputSet) -> None:
         self.rotation.hold(self.inputs_sets.index(inputs))
-        self.runner.seq_lens[: self.point.bs].copy_(inputs.lengths)
-        self.runner.req_pool_indices[: self.point.bs].copy_(inputs.rows)
+        self.statics().seq_lens[: self.point.bs].copy_(inputs.lengths)
+        self.statics().req_pool_indices[: self.point.bs].copy_(inputs.rows)
         self.call(inputs)()
         self.graph_replay()
+
+    def call(self, inputs: InputSet) -> Callable[[], Any]:
+        raise NotImplementedError
 
     def graph_replay(self) -> None:
         self.runner.graphs[self.point.bs].replay()
 
 
+class TimedRunner(_Rotating, TimedMultiStep):
+    """Decode through the tree's own draft runner: the call, and the graph it captured."""
+
+    call = TimedMultiStep.call
+
+
+class TimedDsaMultiStep(Timed, DsaMultiStep):
+    """Decode of family C."""
+
+    def call(self, inputs: InputSet) -> Callable[[], Any]:
+        replay = self.multi.init_forward_metadata_out_graph
+        return functools.partial(replay, self.bench_batch(inputs))
+
+
+class TimedDsaBase(Timed, DsaBase):
+    """target_verify and draft_extend of family C."""
+
+    def call(self, inputs: InputSet) -> Callable[[], Any]:
+        replay = self.backends[0].init_forward_metadata_out_graph
+        return functools.partial(replay, self.bench_batch(inputs))
+
+
+class TimedDsaRunner(_Rotating, TimedDsaMultiStep, DsaRunner):
+    """Decode of family C through its draft runner."""
+
+    call = TimedDsaMultiStep.call
+
+    def statics(self) -> Any:
+        return self.runner.buffers
+
+    def graph_replay(self) -> None:
+        if hasattr(self.runner, "backend"):  # from 0.5.14 on
+            self.runner.backend.replay(ShapeKey(self.point.bs), None)
+        else:
+            super().graph_replay()
+
+
 def make(point: Place, seed: int, device: str, graph: bool) -> Timed:
     """The driver of a point. Raises NoSuchPath where the tree has no such path."""
     pools = Pools(point, seed, device)
+    dsa = family.is_dsa_here()
     if point.mode != "decode":
-        return TimedBase(point, pools, device, graph)
-    kind = TimedRunner if graph else TimedMultiStep
+        kind: type[Timed] = TimedDsaBase if dsa else TimedBase
+    elif graph:
+        kind = TimedDsaRunner if dsa else TimedRunner
+    else:
+        kind = TimedDsaMultiStep if dsa else TimedMultiStep
     return kind(point, pools, device, graph)
 
 

@@ -24,8 +24,9 @@ def install(standins: dict[str, ModuleType]) -> None:
     for name in ("sgl_kernel.flash_mla", "flash_mla"):
         if name in standins:
             standins[name].__dict__["get_mla_metadata"] = get_mla_metadata
-    name = "get_paged_mqa_logits_metadata"
-    standins["deep_gemm"].__dict__[name] = get_paged_mqa_logits_metadata
+    if "deep_gemm" in standins:  # not where the real one is installed
+        name = "get_paged_mqa_logits_metadata"
+        standins["deep_gemm"].__dict__[name] = get_paged_mqa_logits_metadata
 
 
 def install_expand(backend: ModuleType) -> None:

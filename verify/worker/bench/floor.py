@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from verify.worker.bench.inputs import InputSet, Place
 
 _INT32 = 4
 _INT64 = 8
 
 
-def bytes_least(point: Place, inputs: InputSet, destinations: int) -> int:
+def bytes_least(
+    point: Place, inputs: InputSet, destinations: int, tails: bool = False
+) -> int:
     """From the shapes that the contract writes.
 
         read     req_to_token[rows, :columns], lengths and rows (int64), accept lengths
@@ -16,8 +20,11 @@ def bytes_least(point: Place, inputs: InputSet, destinations: int) -> int:
                  cache_seqlens, cu_seqlens_k [bs], and per token nsa_cache_seqlens,
                  nsa_cu_seqlens_k and, except in decode, the expanded lengths
 
-    destinations: sets of buffers that are written and do not share memory.
+    destinations: sets of buffers that are written and do not share memory. tails: a row is
+    written up to its own length (from 0.5.17 on).
     """
+    if tails:
+        inputs = replace(inputs, longest=int(inputs.lengths_cpu.double().mean()))
     columns, tokens, vectors = inputs.longest, point.bs, 2
     if point.mode == "target_verify":
         columns, tokens, vectors = columns + point.draft, point.bs * point.draft, 3
