@@ -26,6 +26,7 @@ class RouteData:
     pair      drive the precomputed pair instead of the replay
     shares    step backends may share buffers
     kernels   runs Triton kernels: slow in the interpreter, so fewer scenarios there
+    compiles  CUDA that the tree compiles: on a CPU it takes g++
     brief     a fallback that other routes cover too: fewer scenarios anywhere
     timed     a side of the default bench
     best      a side of the bench's curves too
@@ -42,6 +43,7 @@ class RouteData:
     pair: bool = False
     shares: bool = False
     kernels: bool = False
+    compiles: bool = False
     brief: bool = False
     timed: bool = True
     best: bool = False

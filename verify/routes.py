@@ -198,14 +198,17 @@ def upstream(family: str, patches: Collection[str]) -> tuple[Route, ...]:
         for route in ROUTES
         if set(route.patches) <= set(patches)
         and (route.name, route.pair) != ("original", False)
-        and not route.dsa
+        and "B" in route.families
         # Upstream's replay of a single backend computes for itself.
         and (route.name != "precomputed" or route.pair or "decode" in route.modes)
     )
 
 
 def available(
-    patches: Collection[str], in_tree: bool = False, foreign: bool = False
+    patches: Collection[str],
+    in_tree: bool = False,
+    foreign: bool = False,
+    family: str = "A",
 ) -> tuple[Route, ...]:
     """The routes of a candidate that has these patches.
 
@@ -216,7 +219,8 @@ def available(
     found = tuple(
         route
         for route in ROUTES
-        if set(route.patches) <= set(patches) and not route.dsa
+        if set(route.patches) <= set(patches)
+        and ("B" if family == "B" else "A") in route.families
     )
     if not in_tree:
         return (*found, *_defaults(found), *_mixed(found, patches))

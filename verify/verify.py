@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import importlib.util
+import shutil
 import sys
 import tempfile
 import time
@@ -91,8 +92,12 @@ def verify(options: Options) -> Report:
         _can_sanitize(device)
     began, started = time.monotonic(), datetime.datetime.now(datetime.timezone.utc)
     pair = resolve(options.tree, options.baseline, _progress)
-    chosen = _routes(options, pair)
+    asked = _routes(options, pair)
+    chosen = tuple(r for r in asked if device != "cpu" or _compiles(r))
+    if not chosen:
+        _needs_compiler()
     plan = _plan(options, pair, chosen, device)
+    plan = replace(plan, reduced=(*plan.reduced, *_uncompiled(asked, chosen)))
     with tempfile.TemporaryDirectory(prefix="nsa-verify-") as folder:
         old, new = Path(folder) / "baseline", Path(folder) / "candidate"
         hashes = {
@@ -195,7 +200,9 @@ def _routes(options: Options, pair: Pair) -> tuple[routes.Route, ...]:
     if pair.in_tree and candidate.family in ("B", "C"):
         found = routes.upstream(candidate.family, candidate.patches())
     else:
-        found = routes.available(candidate.patches(), pair.in_tree, candidate.foreign)
+        found = routes.available(
+            candidate.patches(), pair.in_tree, candidate.foreign, candidate.family
+        )
     if not options.routes:
         return found
     there = dict.fromkeys(route.name for route in found)
@@ -207,6 +214,24 @@ def _routes(options: Options, pair: Pair) -> tuple[routes.Route, ...]:
             hint = f"it has: {', '.join(there)}"
             raise Refusal(Reason(str(options.tree), "", what, hint))
     return tuple(route for route in found if route.name in options.routes)
+
+
+def _compiles(route: routes.Route) -> bool:
+    """Whether a CPU can run the route: what a tree compiles, g++ compiles for it."""
+    return not route.compiles or shutil.which("g++") is not None
+
+
+def _uncompiled(
+    asked: tuple[routes.Route, ...], chosen: tuple[routes.Route, ...]
+) -> tuple[str, ...]:
+    names = dict.fromkeys(route.name for route in asked if route not in chosen)
+    return tuple(f"{name}: no g++ to compile its CUDA for the CPU" for name in names)
+
+
+def _needs_compiler() -> None:
+    what = "only routes that compile CUDA were asked for, and there is no g++"
+    hint = "install g++, or verify on a machine with a GPU and nvcc"
+    raise Refusal(Reason("--route", "", what, hint), code=Exit.UNAVAILABLE)
 
 
 def _check(options: Options) -> None:

@@ -19,7 +19,7 @@ from patcher.tree.identify import Identity, identify
 from patcher.tree.outline import sha256
 from patcher.tree.pins import PINNED, pins
 
-MARKER = b"# nsa-opt: "
+MARKER = b" nsa-opt: "  # after a # or, in what is no Python, after //
 
 Kind = Literal[
     "original", "patched", "half", "restored", "orphaned", "edited", "unknown"
@@ -163,7 +163,8 @@ def marked_files(tree: Tree) -> Iterable[str]:
     found = {
         path.relative_to(tree.home).as_posix()
         for folder in folders
-        for path in tree.path(folder).rglob("*.py")
+        for path in tree.path(folder).rglob("*")
+        if path.suffix in (".py", ".cuh")
     }
     for path in sorted(found | set(PINNED)):
         if MARKER in (tree.read(path) or b""):

@@ -29,7 +29,7 @@ from patcher.tree.wheels import fetch
 
 _HASH = re.compile(r"([0-9a-f]{64})  (sglang/\S+)")
 _PATCH = re.compile(r"([a-z][a-z0-9-]*) (\S+)")
-_MARK = re.compile(rb"# nsa-opt: (.+)")
+_MARK = re.compile(rb"(?:#|//) nsa-opt: (.+)")
 
 
 def adopt(state: State, patches: Discover, progress: Callable[[str], None]) -> Manifest:

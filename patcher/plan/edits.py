@@ -98,6 +98,8 @@ def _refused(work: Workspace, patches: Sequence[Patch], file: str) -> bool:
 def _uncompilable(edits: Mapping[str, bytes]) -> list[Reason]:
     reasons = []
     for file, data in edits.items():
+        if not file.endswith(".py"):
+            continue
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

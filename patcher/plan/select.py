@@ -13,14 +13,15 @@ from patcher.tree.pins import Pin, pins
 def choose(
     names: Sequence[str], patches: Sequence[Patch], pin: Pin
 ) -> tuple[Patch, ...]:
-    """The named patches (none named: all that fit) and those that they require.
+    """The named patches (none named: all defaults that fit) and what they require.
 
     Raises `Refusal` for a name that is not known, or a patch that does not fit.
     """
     by_name = {patch.name: patch for patch in patches}
     require_known(names, by_name, "patch")
     if not names:
-        fitting = tuple(p for p in patches if not unfit(p, patches, pin))
+        usual = [patch for patch in patches if patch.about.default]
+        fitting = tuple(p for p in usual if not unfit(p, patches, pin))
         if not fitting:
             why = _reasons({p.name: unfit(p, patches, pin) for p in patches})
             raise Refusal(Reason("", "", f"no patch fits sglang {pin.release}: {why}"))

@@ -22,12 +22,13 @@ from patcher.steps.choice import Choose, Once, Where
 from patcher.steps.cst.workspace import Conflict, RecipeError, Step, Workspace
 from patcher.steps.definitions import AddDefinitions, AddMethods
 from patcher.steps.environ import AddEnvFlag
-from patcher.steps.modules import AddModule
+from patcher.steps.modules import AddFile, AddModule
 
 __all__ = [
     "Adapt",
     "AddDefinitions",
     "AddEnvFlag",
+    "AddFile",
     "AddMethods",
     "AddModule",
     "AppendToBody",

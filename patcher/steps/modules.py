@@ -1,4 +1,4 @@
-"""Creates a module, or joins what an earlier patch created."""
+"""Creates a file, or joins what an earlier patch created."""
 
 from __future__ import annotations
 
@@ -44,6 +44,25 @@ class AddModule:
             body = layout.insert(target.body, len(target.body), fresh, patch, gap=2)
             edited = target.with_changes(body=body)
             payload.settle(work, self.file, source, fresh, edited)
+
+
+@dataclass(frozen=True)
+class AddFile:
+    """Creates `file`, which is no Python but takes `//` comments, as the payload is."""
+
+    file: str
+    payload: Path
+
+    def adds(self) -> frozenset[str]:
+        """No symbols."""
+        return frozenset()
+
+    def apply(self, work: Workspace, patch: str) -> None:
+        """Raises `Conflict` when the tree has such a file."""
+        if work.exists(self.file):
+            raise Conflict("", "the tree already has this file")
+        data = self.payload.read_bytes()
+        work.put_plain(self.file, f"// nsa-opt: {patch}\n".encode() + data)
 
 
 def _fresh(source: cst.Module, target: cst.Module) -> list[cst.BaseStatement]:

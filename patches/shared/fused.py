@@ -81,6 +81,7 @@ LOG_ROUTE = Once(
 FILL_METADATA: tuple[Step, ...] = (
     *KNOWN_REPLAY,
     LOG_ROUTE,
+    # Once: a later patch may have edited it by then.
     Once(kernels(SHARED)),
     Once(
         AddMethods(

@@ -18,3 +18,10 @@ RELEASES_BY_REQUEST = (
 # What upstream has by itself in the later families.
 OWN_PRECOMPUTE = "upstream has its own precompute since 0.5.7"
 OWN_GENERATION = "upstream's own is one Triton launch since 0.5.15"
+
+# From here on `_precompute_decode_mode` is one Triton launch.
+GENERATING = (
+    "0.5.15",
+    "0.5.15.post1",
+    *(f"0.5.{patch}" for patch in range(16, 24)),
+)

@@ -24,7 +24,7 @@ class Mutant:
 
     route: a name, or a pattern where any of several will do. kind: what sort of mistake
     it is; of a patch's own code, the patch. only_cuda: a CPU cannot see it. release: of
-    the tree that it is planted in.
+    the tree that it is planted in; `RELEASE+name` has a patch that is no default too.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Mutant:
 
 def all_mutants() -> tuple[Mutant, ...]:
     from tests.mutants import (
+        cuda,
         dsa,
         expanded,
         holes_inputs,
@@ -65,6 +66,7 @@ def all_mutants() -> tuple[Mutant, ...]:
         *sharing.MUTANTS,
         *expanded.MUTANTS,
         *dsa.MUTANTS,
+        *cuda.MUTANTS,
     )
     names = [mutant.name for mutant in found]
     assert len(set(names)) == len(names), "two mutants have the same name"

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from patcher.plan.edits import files_of, plan
 from patcher.plan.select import choose
 from patcher.recipe import Patch
-from patcher.tree.pins import Family, pins
+from patcher.tree.pins import Family, Pin, pins
 from patcher.tree.wheels import fetch
 from patches import all_patches
 from tests.mutants.catalogue import BACKEND, DSA_BACKEND, RELEASE, Mutant
@@ -139,7 +139,7 @@ class Files:
 
 
 def pinned(release: str = RELEASE) -> Files:
-    return Files(fetch(pins()[release], lambda line: None))
+    return Files(fetch(_pin(release), lambda line: None))
 
 
 class _Over:
@@ -160,17 +160,23 @@ def applied_tree(release: str = RELEASE) -> Source:
     assert not planned.conflicts, planned.conflicts
     over = _Over(originals.get)
     over.files.update(planned.edits)
-    touched = tuple(rel for rel in sorted(files_of(patches)) if rel.endswith(".py"))
+    touched = tuple(sorted(planned.edits))
     return Source("applied", release, over.get, extra=touched)
 
 
 def _patches(release: str) -> tuple[Patch, ...]:
-    """Those that an apply without --patch puts into the release."""
-    return choose((), all_patches(), pins()[release])
+    """Those that an apply without --patch puts there, and those named behind a +."""
+    usual = choose((), all_patches(), _pin(release))
+    named = [*(patch.name for patch in usual), *release.split("+")[1:]]
+    return choose(named, all_patches(), _pin(release))
+
+
+def _pin(release: str) -> Pin:
+    return pins()[release.partition("+")[0]]
 
 
 def _family(release: str) -> Family:
-    return pins()[release].family
+    return _pin(release).family
 
 
 def planted(mutant: Mutant) -> bytes:
@@ -221,7 +227,9 @@ def routes_of(mutant: Mutant) -> list[Route]:
 
 def _routes(release: str) -> tuple[Route, ...]:
     names = [patch.name for patch in _patches(release)]
-    return available(names) if _family(release) == "A" else upstream("C", names)
+    # What newer releases have by themselves.
+    own = [*names, "precompute"]
+    return available(names) if _family(release) == "A" else upstream("C", own)
 
 
 def _order(route: Route, mode: str) -> Iterator[tuple[int, str]]:

@@ -63,7 +63,15 @@ class Tail:
     code: str
 
 
-Edit = Swap | Drop | Set | Head | Tail
+@dataclass(frozen=True)
+class Text:
+    """`old`, which stands once in the file, becomes `new`: for what is no Python."""
+
+    old: str
+    new: str
+
+
+Edit = Swap | Drop | Set | Head | Tail | Text
 
 
 _parsed = cache(cst.parse_module)
@@ -71,6 +79,10 @@ _parsed = cache(cst.parse_module)
 
 def mutate(source: str, edit: Edit) -> str:
     """The module's text with the bug in it. Raises NoLongerApplies."""
+    if isinstance(edit, Text):
+        if (found := source.count(edit.old)) != 1:
+            raise NoLongerApplies(f"{edit.old!r} found {found} times, expected 1")
+        return source.replace(edit.old, edit.new)
     if isinstance(edit, Tail):
         code = f"{source}\n\n{edit.code}\n"
         compile(code, "mutant", "exec")

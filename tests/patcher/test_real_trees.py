@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from patcher.apply import apply
+from patcher.disk.preconditions import current
 from patcher.plan.select import unfit
 from patcher.results import Applied, Refusal
 from patcher.rollback import rollback
@@ -52,9 +54,8 @@ def test_apply_and_rollback(release: str, tmp_path: Path) -> None:
     texts = {file: tree.read(file) for file in PINNED}
     result = apply(tree, (), all_patches())
     assert isinstance(result, Applied)
-    fitting = [
-        p.name for p in all_patches() if not unfit(p, all_patches(), pins()[release])
-    ]
+    usual = [patch for patch in all_patches() if patch.about.default]
+    fitting = [p.name for p in usual if not unfit(p, all_patches(), pins()[release])]
     assert list(result.patches) == fitting
     for file in result.files:
         new = tree.path(file.path).read_bytes()
@@ -64,6 +65,21 @@ def test_apply_and_rollback(release: str, tmp_path: Path) -> None:
             without_imports(old.decode()), without_imports(new.decode())
         )
     rollback(tree)
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("release", ["0.5.6.post2", "0.5.9", "0.5.14"])
+def test_cuda_sources_come_and_go(release: str, tmp_path: Path) -> None:
+    tree = unpack(release, tmp_path)
+    before = snapshot(tmp_path)
+    result = apply(tree, ["cuda-decode"], all_patches())
+    assert isinstance(result, Applied)
+    (source,) = (f.path for f in result.files if f.path.endswith(".cuh"))
+    assert tree.path(source).read_text().startswith("// nsa-opt: cuda-decode\n")
+    # Without a manifest its marker tells of it, and the wheel of the rest.
+    shutil.rmtree(tree.home / "sglang/.nsa-opt")
+    assert current(tree).kind == "orphaned"
+    rollback(tree, (), all_patches)
     assert snapshot(tmp_path) == before
 
 
@@ -82,7 +98,8 @@ def test_one_by_one_and_all_at_once_are_the_same(tmp_path: Path) -> None:
     together = unpack(LAST_A, tmp_path / "together")
     single = unpack(LAST_A, tmp_path / "single")
     apply(together, (), all_patches())
-    fitting = [p for p in all_patches() if "A" in p.about.families]
+    usual = [patch for patch in all_patches() if patch.about.default]
+    fitting = [patch for patch in usual if "A" in patch.about.families]
     for patch in reversed(fitting):
         apply(single, [patch.name], all_patches())
     assert snapshot(single.home) == snapshot(together.home)

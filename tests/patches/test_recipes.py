@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from patcher.plan.select import choose
+from patcher.tree.pins import pins
 from patches import all_patches
 from patches.shared.releases import RELEASES_BY_REQUEST
 
@@ -13,13 +15,21 @@ PATCHES = {patch.name: patch for patch in all_patches()}
 def test_what_others_have_routes_beside_comes_first() -> None:
     assert list(PATCHES) == [
         "precompute",
-        "draft-extend",
         "fan-out",
+        "in-graph",
+        "cuda-decode",
+        "draft-extend",
         "fresh-plans",
         "fused-decode",
-        "in-graph",
         "target-verify",
     ]
+
+
+def test_what_is_no_default_is_applied_only_where_it_is_named() -> None:
+    chosen = choose((), all_patches(), pins()["0.5.6.post2"])
+    assert "cuda-decode" not in [patch.name for patch in chosen]
+    named = choose(("cuda-decode",), all_patches(), pins()["0.5.6.post2"])
+    assert [patch.name for patch in named] == ["cuda-decode"]
 
 
 def test_every_patch_says_where_it_comes_from_and_how_to_switch_it_off() -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from patcher.disk.preconditions import current
 from patcher.results import Reason, Refusal, require_known
 from patcher.tree.find import find_tree
-from patches import all_about
 from verify.bench.points import MODES
 from verify.routes import GATES, OWN_GATES, ROUTES, Route, available
 from verify.sides import source
@@ -23,7 +22,7 @@ class Side:
     """One column: its code, its gates, and how it is driven.
 
     kind   "original", "route", "release" or "twin": timed to be subtracted, never shown
-    twin   name of the side to subtract: the same tree with only the route's gate off.
+    twin   name of the side to subtract: the same tree with the route's gates off.
            Such a route fills the draft's graph: its runner is driven, and the graph timed
     best   on the points of curves too
     mended the release's own way without its mistakes: what outputs are compared with
@@ -159,7 +158,7 @@ def _asked(route: Route, wanted: Sequence[str], quick: bool) -> bool:
 def _sides(candidate: Side, route: Route) -> Iterable[Side]:
     """The route's side, with the twin that it needs if it lives in the draft's graph."""
     modes = [mode.partition("@")[0] for mode in route.modes]
-    twin = f"{route.name}, gate off" if route.modes == ("decode@runner",) else ""
+    twin = _TWIN if route.modes == ("decode@runner",) else ""
     kernels = [must for must in route.must if must.startswith(_KERNEL)]
     gates = tuple(dict.fromkeys((*route.on, *candidate.gates)))
     side = replace(
@@ -169,12 +168,13 @@ def _sides(candidate: Side, route: Route) -> Iterable[Side]:
     )  # fmt: skip
     yield side
     if twin:
-        own = next(about.gate for about in all_about() if about.name == route.patch)
-        gates = tuple(gate for gate in gates if gate != own)
-        yield replace(side, name=twin, kind="twin", twin="", gates=gates, kernels=())
+        # All of the route's: of two patches, either alone may fill the graph too.
+        own = candidate.gates
+        yield replace(side, name=twin, kind="twin", twin="", gates=own, kernels=())
 
 
 _KERNEL = "replay kernel "
+_TWIN = "the draft's graph, gates off"
 
 
 def _unused(name: str, sides: Sequence[Side]) -> str:

@@ -204,7 +204,8 @@ def _decode_few(route: Route) -> list[Scenario]:
         )
     ]
     # Every other route of this kernel would show the same.
-    blocks = [replace(_BLOCKS, capture=(150,), context=300)] if route.best else []
+    many = replace(_BLOCKS, capture=(300 if route.compiles else 150,), context=300)
+    blocks = [many] if route.best else []
     return [
         *found,
         Scenario("decode", 2, 1, "fa3", 32, 32, (1, 40), 256, 64, script="tour2"),

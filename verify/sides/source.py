@@ -38,6 +38,12 @@ IF_THERE = (
     f"{_ATTENTION}/nsa/nsa_mtp_verification.py",
     "sglang/srt/speculative/eagle_draft_cuda_graph_runner.py",
 )
+# With what the tree compiles at run time: it asks for both folders.
+COMPILER = (
+    "sglang/jit_kernel/utils.py",
+    "sglang/jit_kernel/csrc/hicache.cuh",
+    "sglang/jit_kernel/include/sgl_kernel/utils.h",
+)
 DSA_BACKEND = f"{_ATTENTION}/dsa_backend.py"
 NEEDED_DSA = (
     DSA_BACKEND,
@@ -212,7 +218,7 @@ def _of_tree(tree: Tree, applied: Manifest | None) -> Source:
     extra = set(_marked(tree))
     edited: list[str] = []
     if applied is not None:
-        extra |= {file.path for file in applied.files if file.path.endswith(".py")}
+        extra |= {file.path for file in applied.files}
         edited = _edited(tree, applied)
     release = applied.release if applied else nearest.release if nearest else "unknown"
     patches = applied.patches if applied else ()
@@ -298,6 +304,8 @@ def snapshot(source: Source, other: Source, folder: Path) -> Mapping[str, str]:
         target = folder / rel
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
+        if rel.endswith(".cuh"):
+            waiting += COMPILER
         if rel not in (needed[1], needed[4]):
             waiting += [
                 name

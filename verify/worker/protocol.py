@@ -30,6 +30,7 @@ STANDINS = {
     "flash_mla": "get_mla_metadata: a deterministic stand-in of the same shapes",
     "deep_gemm": "get_paged_mqa_logits_metadata: a deterministic stand-in of the same shape",
     "sglang.jit_kernel.fused_metadata_copy": "the tree's JIT CUDA copy kernels: plain copies",
+    "sglang.jit_kernel.utils": "load_jit: compiles CUDA for the CPU",
     "sglang.srt.layers.attention.utils": "seqlens_expand_triton: plain tensor operations",
 }
 """What a worker may say it used in the place of a kernel, in words."""

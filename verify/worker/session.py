@@ -28,7 +28,7 @@ class Session:
         import torch
 
         from verify.worker.play import draft_runner, drivers, dsa_runner
-        from verify.worker.tree import family, standins, stubs
+        from verify.worker.tree import compiled, family, standins, stubs
         from verify.worker.tree.isolate import (
             FORWARD_BATCH,
             Installed,
@@ -53,6 +53,8 @@ class Session:
             answers = {**stubs.overrides(lambda: self.topk), **draft_runner.overrides()}
             modules = standins.modules()
             modules[FORWARD_BATCH] = forward_batch_info(snapshot)
+            if on_cpu:
+                modules[compiled.MODULE] = compiled.for_host()
             if family.is_dsa(snapshot):
                 answers = family.merged(answers, family.overrides(lambda: self.topk))
                 modules.update(family.modules())
@@ -154,6 +156,7 @@ def _pretend_cuda(torch: Any) -> None:
     torch.cuda.get_device_capability = lambda *a, **k: (9, 0)
     torch.cuda.synchronize = lambda *a, **k: None
     torch.cuda.get_device_name = lambda *a, **k: "cpu"
+    torch._C._cuda_getCurrentRawStream = lambda *a, **k: 0
 
 
 def _not_compiled(function: Any = None, **options: Any) -> Any:

@@ -108,7 +108,7 @@ def unset(work: Workspace) -> Iterator[tuple[str, Conflict]]:
     """Attributes of `self` that inserted code reads and that nothing sets, by file.
 
     Asked once all steps are done, since one may read what another sets. A class that
-    inherits is left out: what it inherits is not known here.
+    inherits is left out, and one that is mixed in: the rest of it is not known here.
     """
     for file, owner in sorted({read[:2] for read in work.reads}):
         classes = [
@@ -116,7 +116,7 @@ def unset(work: Workspace) -> Iterator[tuple[str, Conflict]]:
             for node in ast.parse(work.module(file).code).body
             if isinstance(node, ast.ClassDef) and node.name == owner
         ]
-        if len(classes) != 1 or classes[0].bases:
+        if len(classes) != 1 or classes[0].bases or owner.endswith("Mixin"):
             continue
         has = _set_in(classes[0])
         for node in ast.walk(classes[0]):

@@ -42,6 +42,8 @@ class Workspace:
         self._originals = originals
         self._parsed: dict[str, cst.Module] = {}
         self._edited: dict[str, cst.Module] = {}
+        # New files that are no Python.
+        self._plain: dict[str, bytes] = {}
         # What several patches may bring: a gate's (file, symbol), or a step.
         self.brought: set[object] = set()
         # What inserted code reads of `self`: (file, class, attribute).
@@ -49,7 +51,7 @@ class Workspace:
 
     def exists(self, file: str) -> bool:
         """Whether the file is in the tree, or was created by an earlier step."""
-        return file in self._edited or file in self._originals
+        return file in self._edited or file in self._plain or file in self._originals
 
     def created(self, file: str) -> bool:
         """Whether an earlier step created the file."""
@@ -73,13 +75,18 @@ class Workspace:
         """Sets the file's new content."""
         self._edited[file] = module
 
+    def put_plain(self, file: str, data: bytes) -> None:
+        """Adds a file that is no Python."""
+        self._plain[file] = data
+
     def edits(self) -> dict[str, bytes]:
         """The new bytes of every file that was edited or created."""
-        return {
+        modules = {
             file: _bom(self._originals.get(file, b""))
             + with_one_marker(module.code).encode()
-            for file, module in sorted(self._edited.items())
+            for file, module in self._edited.items()
         }
+        return dict(sorted((modules | self._plain).items()))
 
     def renewed(self, edits: Mapping[str, bytes]) -> Workspace:
         """A workspace that starts from what this one made of its files."""

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from patcher.plan.edits import plan
-from patcher.steps import AddModule, RecipeError
+from patcher.steps import AddFile, AddModule, PrependToBody, RecipeError
 from tests.kit import FILE, check_refused, check_transformed, patch_of
 from tests.patcher.steps.kit import WritePayload
 
@@ -100,3 +102,33 @@ def test_only_definitions_can_be_joined(payload: WritePayload) -> None:
     steps = [AddModule(FILE, payload(FIRST)), AddModule(FILE, loose)]
     with pytest.raises(RecipeError, match="only definitions"):
         plan({}, [patch_of(*steps)])
+
+
+def test_what_is_no_python_is_added_as_it_is(tmp_path: Path) -> None:
+    cuda = tmp_path / "kernel.cuh"
+    cuda.write_text("#pragma once\n")
+    wanted = {"sglang/kernel.cuh": "// nsa-opt: demo\n#pragma once\n"}
+    check_transformed({}, wanted, AddFile("sglang/kernel.cuh", cuda))
+
+
+def test_what_is_no_python_is_never_written_over(tmp_path: Path) -> None:
+    cuda = tmp_path / "kernel.cuh"
+    cuda.write_text("#pragma once\n")
+    step = AddFile("sglang/kernel.cuh", cuda)
+    for there in ({"sglang/kernel.cuh": "// mine\n"}, {}):
+        reason = check_refused(there, step, *([] if there else [step]))
+        assert reason.what == "the tree already has this file"
+
+
+def test_what_one_patch_created_another_can_edit(payload: WritePayload) -> None:
+    early = "def fill(x):\n    if not x:\n        return None\n"
+    body = "    if not x:\n        return None\n\n    return torch.ones(x)\n"
+    check_transformed(
+        {},
+        {
+            FILE: "# nsa-opt: one, two\n"
+            + FIRST.replace("    return torch.ones(x)\n", body)
+        },
+        patch_of(AddModule(FILE, payload(FIRST)), name="one"),
+        patch_of(PrependToBody(FILE, "fill", payload(early), "fill"), name="two"),
+    )

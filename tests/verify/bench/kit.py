@@ -16,7 +16,7 @@ from verify.sides.source import Source
 
 RATE = 4.3e12
 EQUAL = {"backend 0: page_table": "aa", "backend 0: bs8.cu_seqlens_k": "bb"}
-TWIN = "in-graph, gate off"
+TWIN = "the draft's graph, gates off"
 WRONG = {**EQUAL, "backend 0: page_table": "ff"}
 
 

@@ -57,12 +57,13 @@ class Evidence(logging.Handler):
         self.counts: dict[str, Counter[str]] = {}
         self.warnings: list[str] = []
         self._patched = False
+        self._resting = False
         logging.getLogger("sglang").addHandler(self)
         logging.getLogger("sglang").propagate = False
 
     def rest(self) -> None:
         """Watch no launches from now on: what is timed must not be counted too."""
-        self._patched = True
+        self._patched = self._resting = True
 
     def reset(self) -> None:
         self.counts = {}
@@ -112,6 +113,19 @@ class Evidence(logging.Handler):
             quicken(interpreter, lambda: self.phase == "capture")
             compile_too(interpreter)
         _wrap_compiled(lambda name: self.count(f"kernel {name}"))
+
+    def counted(self, name: str, launch: Callable[..., Any]) -> Callable[..., Any]:
+        """A launch of something compiled otherwise, counted once it has succeeded."""
+        if self._resting:
+            return launch
+
+        def launched(*args: Any) -> Any:
+            error = launch(*args)
+            if not error:
+                self.count(f"kernel {name}")
+            return error
+
+        return launched
 
     def refuse_kernels(self) -> None:
         """From now on no kernel compiles; what was compiled before is not there yet."""

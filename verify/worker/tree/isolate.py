@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from verify.worker.observe.evidence import EVIDENCE
+from verify.worker.tree import compiled
 from verify.worker.tree.stubs import Record, StubModule
 
 STUBBED = (
@@ -38,7 +39,8 @@ class Isolated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Serves real modules from the snapshot, stand-ins by name, stubs for the rest.
 
     `standins` are whole modules; `overrides` are attributes of stubs. `blocked`
-    top-level packages fail to import; "triton.compile" lets no kernel compile. `stubbed` collects what was stubbed.
+    top-level packages fail to import; "triton.compile" lets no kernel compile, and
+    "cuda.compile" nothing that the tree compiles. `stubbed` collects what was stubbed.
     """
 
     def __init__(
@@ -86,8 +88,12 @@ class Isolated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
                 _count_launches()
                 if "triton.compile" in self.blocked:
                     EVIDENCE.refuse_kernels()
-            loader = _Loader(fullname, str(file), self.on_cpu)
+            refuses = compiled.BLOCKED in self.blocked
+            loader = _Loader(fullname, str(file), self.on_cpu, refuses)
             return importlib.util.spec_from_loader(fullname, loader)
+        if fullname == compiled.MODULE:
+            # A placeholder would compile anything.
+            raise ModuleNotFoundError(f"{fullname} is not in the tree", name=fullname)
         self.stubbed.append(fullname)
         return self._spec(fullname)
 
@@ -105,6 +111,10 @@ class Isolated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if spec.name in self.standins:
             if spec.name != FORWARD_BATCH:
                 self.stood_in.append(spec.name)
+            if spec.name == compiled.MODULE:
+                compiled.watch(
+                    self.standins[spec.name], compiled.BLOCKED in self.blocked
+                )
             return self.standins[spec.name]
         return StubModule(spec.name, self.overrides.get(spec.name, {}), self.is_real)
 
@@ -134,13 +144,17 @@ class Installed(Isolated):
 class _Loader(importlib.machinery.SourceFileLoader):
     """A tree's module as it is; on a CPU without asserts where it asserts CUDA (0.5.4)."""
 
-    def __init__(self, fullname: str, path: str, on_cpu: bool) -> None:
+    def __init__(self, fullname: str, path: str, on_cpu: bool, refuses: bool) -> None:
         super().__init__(fullname, path)
         self.on_cpu = on_cpu
+        self.refuses = refuses
 
     def exec_module(self, module: ModuleType) -> None:
+        compiled.watch_torch(Path(self.path).read_bytes(), self.refuses)
         with EVIDENCE.during("import"):
             super().exec_module(module)
+        if self.name == compiled.MODULE:
+            compiled.watch(module, self.refuses)
 
     def source_to_code(  # type: ignore[override]
         self, data: Any, path: Any, *, _optimize: int = -1
