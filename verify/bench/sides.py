@@ -9,6 +9,7 @@ from pathlib import Path
 from patcher.disk.preconditions import current
 from patcher.results import Reason, Refusal, require_known
 from patcher.tree.find import find_tree
+from patches import all_about
 from verify.bench.points import MODES
 from verify.routes import GATES, OWN_GATES, ROUTES, Route, available
 from verify.sides import source
