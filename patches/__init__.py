@@ -47,5 +47,7 @@ def _found() -> list[tuple[str, About]]:
         required = {*about.requires, *(n for r in about.routes for n in r.beside)}
         return required.union(*map(needs, required))
 
-    built_on = Counter(required for name in by_name for required in needs(name))
+    # What is applied only where it is named does not move what others are planned by.
+    usual = [name for name, about in by_name.items() if about.default]
+    built_on = Counter(required for name in usual for required in needs(name))
     return sorted(found.items(), key=lambda f: (-built_on[f[1].name], f[1].name))

@@ -18,6 +18,7 @@ def test_what_others_have_routes_beside_comes_first() -> None:
         "fresh-plans",
         "fused-decode",
         "in-graph",
+        "no-wide-table",
         "target-verify",
     ]
 
