@@ -22,7 +22,8 @@ SHARED = HERE / "shared" / "payload"
 def all_about() -> tuple[About, ...]:
     """What every patch says of itself, in the one order in which patches are planned.
 
-    What more patches build on, or have routes beside, comes first.
+    What more patches build on, or have routes beside, comes first; what is applied only
+    where it is named comes last.
     """
     return tuple(about for _, about in _found())
 
@@ -47,5 +48,10 @@ def _found() -> list[tuple[str, About]]:
         required = {*about.requires, *(n for r in about.routes for n in r.beside)}
         return required.union(*map(needs, required))
 
-    built_on = Counter(required for name in by_name for required in needs(name))
-    return sorted(found.items(), key=lambda f: (-built_on[f[1].name], f[1].name))
+    usual = [name for name, about in by_name.items() if about.default]
+    built_on = Counter(required for name in usual for required in needs(name))
+
+    def place(about: About) -> tuple[bool, int, str]:
+        return not about.default, -built_on[about.name], about.name
+
+    return sorted(found.items(), key=lambda item: place(item[1]))

@@ -15,13 +15,14 @@ PATCHES = {patch.name: patch for patch in all_patches()}
 def test_what_others_have_routes_beside_comes_first() -> None:
     assert list(PATCHES) == [
         "precompute",
-        "fan-out",
-        "in-graph",
-        "cuda-decode",
         "draft-extend",
+        "fan-out",
         "fresh-plans",
         "fused-decode",
+        "in-graph",
         "target-verify",
+        "cuda-decode",
+        "no-wide-table",
     ]
 
 
