@@ -38,7 +38,10 @@ _CODE_OR_LINK = re.compile(
 
 
 def on_config(config: Any) -> Any:
-    """Fills the parts of the navigation that are folders, each with its README.md first."""
+    """Fills the parts of the navigation that are folders, each with its README.md first.
+
+    A page that mkdocs.yml does not name stands at the end.
+    """
     for section in config["nav"]:
         for title, pages in section.items():
             for entry in pages if isinstance(pages, list) else ():
@@ -47,6 +50,10 @@ def on_config(config: Any) -> Any:
                         entry[name] = _pages_of(_FOLDERS[name])
             if title == "Patches":
                 pages += PATCHES.values()
+    named = set(re.findall(r"[\w/-]+\.md", repr(config["nav"])))
+    docs = sorted(page.name for page in (ROOT / "docs").glob("*.md"))
+    config["nav"].append({"More": [page for page in docs if page not in named]})
+    config["nav"] = [section for section in config["nav"] if section != {"More": []}]
     return config
 
 

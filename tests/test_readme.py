@@ -75,3 +75,17 @@ def test_log_lines_are_the_same_wherever_they_are_explained() -> None:
     fleet = (ROOT / "docs/fleet.md").read_text("utf-8")
     for page in (README, PATCHES, fleet):
         assert any(begin.rstrip(" ,") in page for begin in logged()), logged()
+
+
+def test_a_clone_is_a_verified_tree_in_three_minutes_of_reading_and_typing() -> None:
+    """238 words a minute are read and 200 letters typed, by usual adults."""
+    page = (ROOT / "docs/start.md").read_text("utf-8")
+    typed = "".join(
+        line
+        for block in re.findall(r"((?:^    .*\n)+)", page, re.M)
+        for line in block.splitlines()
+        if re.match(r"    (git|ci/|python3|apply|verify|rollback)", line)
+    )
+    assert len(typed.split()) > 20
+    words = len(re.sub(r"[|`#*]|^    .*$", " ", page, flags=re.M).split())
+    assert words / 238 + len(typed.replace("    ", "")) / 200 < 3
