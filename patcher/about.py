@@ -31,6 +31,8 @@ class RouteData:
     timed     a side of the default bench
     best      a side of the bench's curves too
     families  of releases in which the path is taken
+    drops     buffers of the backends, and of what a step sees of them, that the path does
+              without: patterns
     """
 
     name: str
@@ -48,6 +50,7 @@ class RouteData:
     timed: bool = True
     best: bool = False
     families: tuple[str, ...] = ("A", "B")
+    drops: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ def test_what_others_have_routes_beside_comes_first() -> None:
         "draft-extend",
         "fresh-plans",
         "fused-decode",
+        "no-wide-table",
         "target-verify",
     ]
 

@@ -77,6 +77,24 @@ def test_without_its_kernel_the_release_replays(tmp_path: Path) -> None:
     assert isinstance(second.outcome, Identical), second.outcome
 
 
+@pytest.mark.tree
+def test_the_table_that_nobody_reads_can_go(tmp_path: Path, run: Run) -> None:
+    tree = find_tree(unpack("0.5.23", tmp_path / "tree"))
+    apply(tree, ["no-wide-table"], all_patches())
+    asked = ("--device", "cpu", "--route", "no-wide-table", "--scenario", GRAPH)
+    code, out, err = run(tmp_path / "tree", *asked)
+    assert code == 0, out + err
+    # Kept after all: everything is right, and the patch does nothing.
+    file = tmp_path / "tree/sglang/srt/layers/attention/dsa_backend.py"
+    text = file.read_text()
+    leaves_out = "attn_backend.speculative_num_draft_tokens = None"
+    assert text.count(leaves_out) == 1
+    file.write_text(text.replace(leaves_out, "pass"))
+    code, out, err = run(tmp_path / "tree", *asked)
+    assert code == 1
+    assert "no capture without page_table_1" in out
+
+
 def can_share(
     backend: Any, topk: int = 1, *, gate: bool = True, cuda: bool = True
 ) -> bool:

@@ -136,7 +136,7 @@ def _compared(
     new: p.Played,
 ) -> Outcome:
     route = question.route
-    compared = compare(old, new, shares=route.shares)
+    compared = compare(old, new, shares=route.shares, drops=route.drops)
     facts = [*compared.facts, *_careless(old, new)]
     if not facts and not compared.mismatches:
         missing = route.missing(question.mode, new["counts"])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from typing import Any
 
 from verify.outcome import Difference
-from verify.worker.protocol import Extent, Layout, Owned, Played, View
+from verify.worker.protocol import Extent, Layout, Observation, Owned, Played, View
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,15 @@ class Compared:
     notes: tuple[str, ...]
 
 
-def compare(old: Played, new: Played, *, shares: bool) -> Compared:
+def compare(
+    old: Played, new: Played, *, shares: bool, drops: tuple[str, ...] = ()
+) -> Compared:
     """Both sides' replies to one Play.
 
-    shares: the candidate's step backends may alias each other's buffers.
+    shares: the candidate's step backends may alias each other's buffers. drops: buffers
+    that it does without, a pattern for backends and one for what a step sees.
     """
+    old, new = (_without(played, drops) for played in (old, new))
     script_old = [(o["replay"], o["bs"]) for o in old["observations"]]
     script_new = [(o["replay"], o["bs"]) for o in new["observations"]]
     if script_old != script_new:
@@ -74,6 +79,43 @@ def compare(old: Played, new: Played, *, shares: bool) -> Compared:
     return Compared(
         tuple(facts.values()), tuple(mismatches.values()), buffers, size, tuple(notes)
     )
+
+
+def _without(played: Played, drops: tuple[str, ...]) -> Played:
+    """The reply as if there were no such buffers."""
+    if not drops:
+        return played
+
+    def kept(owner: str, found: Mapping[str, Any]) -> dict[str, Any]:
+        pattern = drops[1] if owner == "seen" else drops[0]
+        return {path: v for path, v in found.items() if not fnmatch(path, pattern)}
+
+    layouts = [
+        Layout(
+            owners={
+                owner: Owned(
+                    views=kept(owner, owned["views"]),
+                    plain=kept(owner, owned["plain"]),
+                    shared=kept(owner, owned["shared"]),
+                    storages=kept(owner, owned["storages"]),
+                )
+                for owner, owned in layout["owners"].items()
+            },
+            state=layout["state"],
+        )
+        for layout in played["layouts"]
+    ]
+    observations = [
+        Observation(
+            replay=one["replay"],
+            bs=one["bs"],
+            batch=one["batch"],
+            layout=one["layout"],
+            digests={o: kept(o, found) for o, found in one["digests"].items()},
+        )
+        for one in played["observations"]
+    ]
+    return {**played, "layouts": layouts, "observations": observations}
 
 
 def _layouts(

@@ -195,6 +195,12 @@ class DsaRunner(DraftRunner):
     names = DSA
     consumer: LiveConsumer
 
+    def init_state(self) -> None:
+        super().init_state()
+        state = self.backends[0].decode_cuda_graph_metadata
+        if any(state[bs].page_table_1 is None for bs in self.scenario.capture):
+            EVIDENCE.count("without page_table_1")
+
     def make_consumer(self) -> LiveConsumer:
         self.model_runner.kv_index_translator = Record(bind_runner_slots=_no)
         self.model_runner.ps = Record(tp_size=1, attn_dp_size=1)
