@@ -58,7 +58,7 @@ def test_there_is_a_route_that_meets_it(mutant: Mutant) -> None:
 def test_a_sample_is_caught_and_named() -> None:
     chosen = [mutant for mutant in MUTANTS if mutant.name in SAMPLE]
     assert len(chosen) == len(SAMPLE)
-    for verdict in run_all(tuple(chosen), lambda verdict: None, workers=1):
+    for verdict in run_all(tuple(chosen), lambda verdict: None, jobs=1):
         assert verdict.good, f"{verdict.mutant.name}: {verdict.line or 'survived'}"
 
 
