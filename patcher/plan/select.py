@@ -20,8 +20,7 @@ def choose(
     by_name = {patch.name: patch for patch in patches}
     require_known(names, by_name, "patch")
     if not names:
-        usual = [patch for patch in patches if patch.about.default]
-        fitting = tuple(p for p in usual if not unfit(p, patches, pin))
+        fitting = usual(patches, pin)
         if not fitting:
             why = _reasons({p.name: unfit(p, patches, pin) for p in patches})
             raise Refusal(Reason("", "", f"no patch fits sglang {pin.release}: {why}"))
@@ -35,6 +34,17 @@ def choose(
     if reasons:
         raise Refusal(*reasons)
     return tuple(patch for patch in patches if patch.name in chosen)
+
+
+def usual(patches: Sequence[Patch], pin: Pin) -> tuple[Patch, ...]:
+    """The patches that an apply takes where none is named."""
+    return tuple(
+        patch
+        for patch in patches
+        if patch.about.default
+        and pin.family not in patch.about.ask
+        and not unfit(patch, patches, pin)
+    )
 
 
 def closure(names: Iterable[str], patches: Sequence[Patch]) -> frozenset[str]:
@@ -73,8 +83,14 @@ def unfit(patch: Patch, patches: Sequence[Patch], pin: Pin) -> str:
 
 def left_out(patches: Sequence[Patch], pin: Pin) -> str:
     """Which patches an apply of all that fit leaves out, and why; empty if none."""
-    usual = [patch for patch in patches if patch.about.default]
-    return _reasons({patch.name: unfit(patch, patches, pin) for patch in usual})
+    return _reasons(
+        {
+            patch.name: unfit(patch, patches, pin)
+            or patch.about.ask.get(pin.family, "")
+            for patch in patches
+            if patch.about.default
+        }
+    )
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ ABOUT = About(
     gate="SGLANG_NSA_METADATA_IN_GRAPH",
     sign="fill_metadata_in_graph",
     families=("A", "C"),
+    ask={"C": "not yet replayed on a GPU beside DeepGEMM's and top-k's own kernels"},
     routes=(
         RouteData(
             "in-graph",

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from patcher.plan.edits import files_of, plan
-from patcher.plan.select import choose
+from patcher.plan.select import choose, unfit
 from patcher.recipe import Patch
 from patcher.tree.pins import Family, Pin, pins
 from patcher.tree.wheels import fetch
@@ -165,10 +165,10 @@ def applied_tree(release: str = RELEASE) -> Source:
 
 
 def _patches(release: str) -> tuple[Patch, ...]:
-    """Those that an apply without --patch puts there, and those named behind a +."""
-    usual = choose((), all_patches(), _pin(release))
-    named = [*(patch.name for patch in usual), *release.split("+")[1:]]
-    return choose(named, all_patches(), _pin(release))
+    """All that fit but what no release has by itself, and those named behind a +."""
+    patches, pin = all_patches(), _pin(release)
+    fit = [p.name for p in patches if p.about.default and not unfit(p, patches, pin)]
+    return choose([*fit, *release.split("+")[1:]], patches, pin)
 
 
 def _pin(release: str) -> Pin:

@@ -10,7 +10,7 @@ import pytest
 
 from patcher.apply import apply
 from patcher.disk.preconditions import current
-from patcher.plan.select import unfit
+from patcher.plan.select import usual
 from patcher.results import Applied, Refusal
 from patcher.rollback import rollback
 from patcher.tree.find import Tree, find_tree
@@ -54,9 +54,8 @@ def test_apply_and_rollback(release: str, tmp_path: Path) -> None:
     texts = {file: tree.read(file) for file in PINNED}
     result = apply(tree, (), all_patches())
     assert isinstance(result, Applied)
-    usual = [patch for patch in all_patches() if patch.about.default]
-    fitting = [p.name for p in usual if not unfit(p, all_patches(), pins()[release])]
-    assert list(result.patches) == fitting
+    fitting = usual(all_patches(), pins()[release])
+    assert list(result.patches) == [patch.name for patch in fitting]
     for file in result.files:
         new = tree.path(file.path).read_bytes()
         compile(new, file.path, "exec", dont_inherit=True)
@@ -98,8 +97,7 @@ def test_one_by_one_and_all_at_once_are_the_same(tmp_path: Path) -> None:
     together = unpack(LAST_A, tmp_path / "together")
     single = unpack(LAST_A, tmp_path / "single")
     apply(together, (), all_patches())
-    usual = [patch for patch in all_patches() if patch.about.default]
-    fitting = [patch for patch in usual if "A" in patch.about.families]
+    fitting = usual(all_patches(), pins()[LAST_A])
     for patch in reversed(fitting):
         apply(single, [patch.name], all_patches())
     assert snapshot(single.home) == snapshot(together.home)

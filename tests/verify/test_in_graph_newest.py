@@ -44,7 +44,7 @@ SOME = ALL if os.environ.get("ALL_RELEASES") else ["0.5.13.post1", "0.5.23"]
 def test_applied_verified_rolled_back(release: str, tmp_path: Path, run: Run) -> None:
     tree = find_tree(unpack(release, tmp_path / "tree"))
     before = snapshot(tmp_path / "tree")
-    apply(tree, (), all_patches())
+    apply(tree, ["in-graph", "fresh-plans"], all_patches())
     file = tmp_path / "report.json"
     code, out, err = run(
         tmp_path / "tree", "--device", "cpu", "--json", file, "--route", "in-graph",
