@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Verdict = Literal["FASTER", "SAME", "SLOWER", "UNSURE"]
-Speed = Verdict | Literal["WRONG"]
+Speed = Literal[Verdict, "WRONG"]
 RESAMPLES = 2000
 LEVEL = 0.95
 SAME_WITHIN = 0.03
