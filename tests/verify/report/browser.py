@@ -21,6 +21,17 @@ document.title = document.documentElement.scrollWidth > innerWidth ? "wide" : "f
 needed = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
 
+def _font() -> str:
+    found = shutil.which("fc-match")
+    return subprocess.getoutput(f"{found} system-ui") if found else ""
+
+
+of_these_fonts = pytest.mark.skipif(
+    "DejaVu" not in _font(),
+    reason="the pictures are of DejaVu, the fonts here are others",
+)
+
+
 def chromium(text: str, folder: Path, *options: str) -> str:
     """What the browser prints of a page with this text."""
     assert CHROMIUM is not None

@@ -15,7 +15,13 @@ from PIL import Image, ImageChops
 from tests.verify.bench.kit import data, in_graph, measured, original
 from tests.verify.bench.kit import report as bench_report
 from tests.verify.engine.reports import report as engine_report
-from tests.verify.report.browser import chromium, fits_a_phone, needed, picture
+from tests.verify.report.browser import (
+    chromium,
+    fits_a_phone,
+    needed,
+    of_these_fonts,
+    picture,
+)
 from tests.verify.report.reports import DIFFERENT, SAME
 from tests.verify.report.reports import report as verify_report
 from verify.bench.report.html import html as bench_html
@@ -63,6 +69,7 @@ def off(one: Image.Image, other: Image.Image) -> float:
 
 
 @needed
+@of_these_fonts
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_looks_as_it_did(name: str, view: str, tmp_path: Path) -> None:
@@ -76,6 +83,7 @@ def test_a_page_looks_as_it_did(name: str, view: str, tmp_path: Path) -> None:
 
 
 @needed
+@of_these_fonts
 @pytest.mark.parametrize(
     ("old", "new"),
     [
