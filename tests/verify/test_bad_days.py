@@ -37,11 +37,29 @@ def verify(run: Run, tree: Path, *more: object) -> tuple[int, str]:
     return code, out
 
 
-def test_raising_only_in_the_candidate_is_a_difference(copy: Path, run: Run) -> None:
-    spoil(copy, "raise IndexError('row 9')")
+@pytest.mark.parametrize(
+    ("spoiled", "exit_code", "said"),
+    [
+        ("raise IndexError('row 9')", 1, "old no exception, new IndexError: row 9: raised"),
+        ("os.kill(os.getpid(), 11)", 1, "the worker ended with SIGSEGV"),
+        ("os.kill(os.getpid(), 11)", 1, "in _precompute_decode_mode"),
+        (
+            "os.kill(os.getpid(), 9)", 4,
+            "killed on the candidate: the worker was killed (SIGKILL",
+        ),
+        (
+            "raise torch.OutOfMemoryError('tried to allocate 1 PiB')", 4,
+            "memory on the candidate: OutOfMemoryError: tried to allocate",
+        ),
+    ],
+)  # fmt: skip
+def test_what_ends_it_is_said(
+    copy: Path, run: Run, spoiled: str, exit_code: int, said: str
+) -> None:
+    spoil(copy, spoiled)
     code, out = verify(run, copy)
-    assert code == 1
-    assert "old no exception, new IndexError: row 9: raised" in out
+    assert code == exit_code
+    assert said in out
 
 
 def test_a_crash(copy: Path, run: Run) -> None:
@@ -51,20 +69,6 @@ def test_a_crash(copy: Path, run: Run) -> None:
     assert "crash on the candidate: the worker ended with exit status 7" in out
     assert "about to go" in out
     assert f"--scenario {DECODE}" in out
-
-
-def test_a_signal(copy: Path, run: Run) -> None:
-    spoil(copy, "os.kill(os.getpid(), 11)")
-    code, out = verify(run, copy)
-    assert code == 1
-    assert "the worker ended with SIGSEGV" in out
-
-
-def test_a_kill(copy: Path, run: Run) -> None:
-    spoil(copy, "os.kill(os.getpid(), 9)")
-    code, out = verify(run, copy)
-    assert code == 4
-    assert "killed on the candidate: the worker was killed (SIGKILL" in out
 
 
 def test_a_hang(copy: Path, run: Run) -> None:
@@ -111,13 +115,6 @@ def test_an_answer_that_is_not_one(copy: Path, run: Run) -> None:
     code, out = verify(run, copy)
     assert code == 1
     assert "the worker's answer cannot be read: '[1]" in out
-
-
-def test_out_of_memory(copy: Path, run: Run) -> None:
-    spoil(copy, "raise torch.OutOfMemoryError('tried to allocate 1 PiB')")
-    code, out = verify(run, copy)
-    assert code == 4
-    assert "memory on the candidate: OutOfMemoryError: tried to allocate" in out
 
 
 def test_a_baseline_that_breaks_is_no_verdict(
