@@ -89,7 +89,7 @@ MUTANTS = (
     _fused(
         "kernel: a group of four columns too few read",
         "page_table",
-        Swap(_KERNEL, "(end + 3) // 4 * 4", "end // 4 * 4"),
+        Swap(_KERNEL, "tl.cdiv(end, wide) * wide", "end // wide * wide"),
     ),
     _fused(
         "kernel: real page taken from the page's end",
@@ -119,18 +119,17 @@ MUTANTS = (
     _fused(
         "kernel: not clipped to topk",
         "nsa_cache_seqlens",
-        Swap(
-            _KERNEL,
-            "tl.minimum(first_len + t, nsa_index_topk)",
-            "first_len + t",
-            nth=1,
-            of=2,
-        ),
+        Swap(_KERNEL, "tl.minimum(first_len + t, nsa_index_topk)", "first_len + t"),
     ),
     _fan(
         "kernel: sum not carried to the next block",
         "cu_seqlens_k",
         Drop(_KERNEL, "k_sum += tl.sum"),
+    ),
+    _fused(
+        "kernel: sums as if nothing were clipped",
+        "nsa_cu_seqlens_k",
+        Drop(_KERNEL, "nsa_of_req += (tokens - short)"),
     ),
     _fan("kernel: one sequence too many", "", Swap(_KERNEL, "i < bs", "i <= bs")),
     _fan(

@@ -49,8 +49,7 @@ class FillMetadata(NativeSparseAttnBackend):
         self.set_nsa_prefill_impl(forward_batch=None)
         if self.nsa_decode_impl == "flashmla_kv":
             expanded = bs * max(draft_tokens, 1)
-            if extend_seq_lens is not None:
-                # FlashMLA plans for so many tokens, so the host has to know.
+            if extend_seq_lens is not None:  # The host has to know, for the plan.
                 expanded = int(extend_seq_lens[:bs].sum().item())
             metadata.flashmla_metadata.slice(slice(0, expanded + 1)).copy_(
                 self._compute_flashmla_metadata(
@@ -86,13 +85,11 @@ class SharedStepsDispatch(NativeSparseAttnMultiStepBackend):
 
 
 class SharedSteps(NativeSparseAttnMultiStepBackend):
-    # Whether the steps share one set of CUDA graph buffers.
     shares_metadata = False
 
     def _fill_shared_metadata(self, forward_batch: ForwardBatch, bs: int) -> bool:
-        first = self.attn_backends[0]
         batch = (forward_batch.req_pool_indices, forward_batch.seq_lens)
-        return first._fill_metadata(bs, *batch)
+        return self.attn_backends[0]._fill_metadata(bs, *batch)
 
     def _use_shared_metadata(self, bs: int):
         first = self.attn_backends[0]

@@ -36,43 +36,51 @@ def _metadata_kernel(
     ALIGNED: tl.constexpr,
     PAGE_SIZE: tl.constexpr,
     BLOCK_COLS: tl.constexpr,
-    BLOCK_SEQS: tl.constexpr,
+    MAX_SEQS: tl.constexpr,
 ):
     # Row 0 writes lengths and sums, row 1 + r what request r has in the page tables.
     bs = tl.num_programs(1) - 1
     row = tl.program_id(1) - 1
-    seqs = tl.arange(0, BLOCK_SEQS)
+    chunk: tl.constexpr = 32 if MAX_SEQS <= 512 else 128
+    seqs = tl.arange(0, chunk)
     most: tl.constexpr = DRAFT_TOKENS if DRAFT_TOKENS > 0 else 1
     if row >= 0:
         req = tl.load(req_pool_indices + row).to(tl.int64)
         source = req_to_token + req * req_to_token_stride
+        # With masks in steps of 4, an access is 16 bytes wide.
+        wide: tl.constexpr = 4 if ALIGNED else 1
         if ALIGNED:
-            # With masks in steps of 4, an access is 16 bytes wide.
             source = tl.multiple_of(source, 16)
+        # Few rows: a program's first tile comes before it is known to be wanted.
+        step = tl.num_programs(0) * BLOCK_COLS
+        early = step if MAX_SEQS == 32 else 0
+        ahead = tl.program_id(0) * BLOCK_COLS + tl.arange(0, BLOCK_COLS)
+        there = tl.minimum(tl.minimum(max_cols, req_to_token_stride), early)
+        first = tl.load(source + ahead, mask=ahead < tl.cdiv(there, wide) * wide)
 
         # In a graph the host cannot tell the longest sequence, nor where rows begin.
         longest = tl.zeros_like(seqs)
         before = tl.zeros_like(seqs)
-        for i in range(0, bs, BLOCK_SEQS):
+        for i in tl.static_range(0, MAX_SEQS, chunk):
             seq_len = tl.load(seq_lens + i + seqs, mask=i + seqs < bs, other=0)
             longest = tl.maximum(longest, seq_len.to(tl.int32))
             if EXTEND:
-                mask = i + seqs < row
-                extend_len = tl.load(extend_seq_lens + i + seqs, mask=mask, other=0)
+                extend_len = tl.load(extend_seq_lens + i + seqs, i + seqs < row, 0)
                 before += extend_len.to(tl.int32)
         end = tl.minimum(tl.max(longest, 0) + DRAFT_TOKENS, max_cols)
-        whole = end // 4 * 4
-        readable = (end + 3) // 4 * 4 if ALIGNED else end
+        whole = end // wide * wide
+        readable = tl.cdiv(end, wide) * wide
         out_row = row.to(tl.int64) * most
         tokens = most
         if EXTEND:
             out_row = tl.sum(before, 0).to(tl.int64)
             tokens = tl.load(extend_seq_lens + row).to(tl.int32)
 
-        step = tl.num_programs(0) * BLOCK_COLS
         for tile in range(tl.program_id(0) * BLOCK_COLS, end, step):
             cols = tile + tl.arange(0, BLOCK_COLS)
-            pages = tl.load(source + cols, mask=cols < readable)
+            pages = first
+            if tile >= early:
+                pages = tl.load(source + cols, mask=cols < readable)
             if PAGE_SIZE > 1:
                 heads = tile + PAGE_SIZE * tl.arange(0, BLOCK_COLS // PAGE_SIZE)
                 real = tl.load(source + heads, mask=heads < end)
@@ -92,7 +100,7 @@ def _metadata_kernel(
         k_sum = 0
         nsa_sum = 0
         token_sum = 0
-        for start in range(0, bs, BLOCK_SEQS):
+        for start in range(0, bs, chunk):
             i = start + seqs
             mask = i < bs
             kv_len = tl.load(seq_lens + i, mask=mask, other=0) + DRAFT_TOKENS
@@ -111,10 +119,9 @@ def _metadata_kernel(
                 token_sum += tl.sum(tokens, 0)
                 steps = tl.max(tokens, 0)
             first_len = kv_len - tokens + 1
-            nsa_of_req = tl.zeros_like(kv_len)
-            for t in range(0, steps):
-                nsa_len = tl.minimum(first_len + t, nsa_index_topk)
-                nsa_of_req += tl.where(t < tokens, nsa_len, 0)
+            short = tl.minimum(tl.maximum(nsa_index_topk - first_len, 0), tokens)
+            nsa_of_req = short * first_len + short * (short - 1) // 2
+            nsa_of_req += (tokens - short) * nsa_index_topk
             nsa_end = nsa_sum + tl.cumsum(nsa_of_req, 0) - nsa_of_req
             nsa_sum += tl.sum(nsa_of_req, 0)
             for t in range(0, steps):
@@ -149,7 +156,7 @@ def fill_metadata_inplace(
     m = metadata
     tables = (req_to_token, m.page_table_1, m.real_page_table)
     strides = [t.stride(0) for t in tables]
-    starts = [t.data_ptr() | 4 * t.stride(0) for t in tables[:2]]
+    aligned = all((t.data_ptr() | 4 * t.stride(0)) % 16 == 0 for t in tables[:2])
     cols = tables[1].shape[1] if max_cols is None else max_cols
     # Measured on an H200.
     tile, programs = (512, 528 // bs) if bs <= 32 else (1024, 66)
@@ -160,8 +167,7 @@ def fill_metadata_inplace(
         *(req_to_token, m.cache_seqlens_int32, m.cu_seqlens_k, m.nsa_seqlens_expanded),
         *(m.nsa_cache_seqlens_int32, m.nsa_cu_seqlens_k, *tables[1:]),
     )
-    aligned = (starts[0] | starts[1]) % 16 == 0
-    sizes = (m.page_size, tile, 32 if bs <= 32 else 128)
+    sizes = (m.page_size, tile, max(32, triton.next_power_of_2(bs)))
     numbers = (*strides, cols, nsa_index_topk, draft_tokens, is_extend, aligned, *sizes)
     try:
         _metadata_kernel[grid](*inputs, *buffers, *numbers)
