@@ -68,8 +68,8 @@ class Keep:
     ) -> bool:
         launch = _direct_launch(grid, inputs, buffers, numbers)
         if launch:
+            launch(*inputs)
             if hasattr(metadata, "__weakref__"):
                 refs = (weakref.ref(metadata), weakref.ref(req_to_token))
                 _launches[kept] = (*refs, launch)
-            launch(*inputs)
             return True
