@@ -135,7 +135,7 @@ class Evidence(logging.Handler):
             raise RuntimeError("no kernel compiles here")
 
         for kind in (jit.JITFunction, interpreter.InterpretedFunction):
-            kind.run = refuse
+            kind.run = kind.warmup = refuse
 
     def _wrapped(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(method)
