@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -126,3 +127,28 @@ def test_where_metadata_is_shared() -> None:
     assert not can_share(plain(), gate=False)
     assert not can_share(plain(), cuda=False)
     assert not can_share(None)
+
+
+def test_the_log_says_it_at_the_first_capture(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    names: dict[str, Any] = {"__name__": "dsa_backend", "logging": logging}
+    names["ForwardBatch"] = SimpleNamespace
+    (fill,) = (
+        node
+        for cls in ast.parse(PAYLOAD.read_text()).body
+        if isinstance(cls, ast.ClassDef) and cls.name == "InGraphDispatch"
+        for node in cls.body
+        if isinstance(node, ast.FunctionDef)
+        and node.name == "init_forward_metadata_in_graph"
+    )
+    exec(compile(ast.Module([fill], []), str(PAYLOAD), "exec"), names)
+    can_fill = iter((False, True, True))
+    steps = SimpleNamespace(
+        shares_metadata=True,
+        in_graph_bs=set(),
+        _fill_metadata_in_graph=lambda batch: next(can_fill),
+    )
+    for bs, lines in ((8, 0), (4, 1), (2, 1)):
+        names[fill.name](steps, SimpleNamespace(batch_size=bs))
+        said = [record.getMessage() for record in caplog.records]
+        assert said == ["NSA metadata route: in-graph"] * lines

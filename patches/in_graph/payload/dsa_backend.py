@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from typing import Optional, Set
 
 import deep_gemm
@@ -50,6 +51,9 @@ class InGraphDispatch(DeepseekSparseAttnMultiStepBackend):
         if self.shares_metadata:
             self.in_graph_bs.discard(forward_batch.batch_size)
             if self._fill_metadata_in_graph(forward_batch):
+                if not self.in_graph_bs:
+                    # What a person looks for in a server's log.
+                    logging.getLogger(__name__).info("NSA metadata route: in-graph")
                 self.in_graph_bs.add(forward_batch.batch_size)
 
 
