@@ -98,10 +98,10 @@ def test_a_planted_bug_is_named(
 
 def test_a_silent_fallback_is_no_pass(copy: Path, run: Run) -> None:
     kernels = copy / "sglang/srt/layers/attention/nsa/triton_metadata_kernel.py"
-    launch = "_metadata_kernel[grid](*tensors"
+    launch = "_metadata_kernel.warmup("
     text = kernels.read_text()
     assert text.count(launch) == 1
-    kernels.write_text(text.replace(launch, "_none_today[grid](*tensors"))
+    kernels.write_text(text.replace(launch, "_none_today.warmup("))
     code, out, _ = run(
         copy, "--device", "cpu", "--route", "fan-out", "--scenario", DECODE
     )

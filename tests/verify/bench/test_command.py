@@ -160,4 +160,4 @@ def test_a_kernel_that_writes_something_else_is_caught(
     assert {r["side"]: r["status"] for r in results} == {
         "original": "ok", "fan-out": "wrong", "in-graph": "wrong",
     }  # fmt: skip
-    assert "nsa_cu_seqlens_k" in capsys.readouterr().out
+    assert "nsa_cache_seqlens_int32" in capsys.readouterr().out

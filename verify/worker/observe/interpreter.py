@@ -12,8 +12,6 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 
 def quicken(interpreter: Any, skip: Callable[[], bool]) -> None:
     """Change the module `triton.runtime.interpreter` for good; once is enough.
@@ -126,7 +124,8 @@ _AHEAD = 6  # the stream, function, packed metadata, launch metadata and two hoo
 def _pointer(kind: str, address: int) -> Any:
     """An address as the interpreter's own pointer to elements of `kind` ("*i32")."""
     import triton.language as tl
-    from triton.runtime.interpreter import TensorHandle
+    from triton.runtime import interpreter
 
-    of = tl.str_to_ty(kind, None)
-    return tl.tensor(TensorHandle(np.array([address], dtype=np.uint64), of), of)
+    np, of = interpreter.np, tl.str_to_ty(kind, None)
+    data = np.array([address], dtype=np.uint64)
+    return tl.tensor(interpreter.TensorHandle(data, of), of)
