@@ -86,7 +86,7 @@ MUTANTS = (
         "page_table",
         Swap(_KERNEL, "cols < whole", "cols < whole + 4"),
     ),
-    _fused(
+    _fan(  # up to 32 rows a tile is read before its end is known
         "kernel: a group of four columns too few read",
         "page_table",
         Swap(_KERNEL, "tl.cdiv(end, wide) * wide", "end // wide * wide"),

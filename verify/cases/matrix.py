@@ -205,7 +205,12 @@ def _decode_few(route: Route) -> list[Scenario]:
         )
     ]
     # Every other route of this kernel would show the same.
-    many = replace(_BLOCKS, capture=(300 if route.compiles else 150,), context=300)
+    many = replace(
+        _BLOCKS,
+        capture=(300 if route.compiles else 150,),
+        context=300,
+        script="tour2",  # the second ends before the table does
+    )
     blocks = [many] if route.best else []
     return [
         *found,
