@@ -9,7 +9,7 @@ from pathlib import Path
 from patcher.disk import journal, manifest, packed
 from patcher.disk.lock import has_leftovers, locked, require_free
 from patcher.disk.manifest import Manifest, PatchedFile
-from patcher.disk.state import MARKER, State, state_of
+from patcher.disk.state import State, marked, state_of
 from patcher.results import Interrupted, Reason, Refusal
 from patcher.tree import diff
 from patcher.tree.find import STATE, Tree
@@ -135,7 +135,7 @@ def _edited(file: PatchedFile, data: bytes | None) -> Reason:
     lines = diff.changed_lines(file.path, file.patched, data)
     what = f"was edited since it was patched ({len(lines)} lines)"
     symbol = diff.first_symbol(file.patched, data)
-    if MARKER not in data:
+    if not marked(data):
         hint = "if it is as you want it, rollback-nsa-opt --forget leaves it so"
     return Reason(file.path, symbol, what, hint, tuple(lines[:4]))
 
@@ -154,9 +154,7 @@ def require_forgettable(state: State) -> None:
     ours = set(state.marked)
     for path, kind in state.files.items():
         added = state.applied is not None and state.applied.originals()[path] is None
-        if not added and (
-            kind == "patched" or MARKER in (state.tree.read(path) or b"")
-        ):
+        if not added and (kind == "patched" or marked(state.tree.read(path))):
             ours.add(path)
     if ours:
         what = "has our patches in it still: they cannot be forgotten"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import csv
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,7 +20,7 @@ from patcher.tree.identify import Identity, identify
 from patcher.tree.outline import sha256
 from patcher.tree.pins import PINNED, pins
 
-MARKER = b" nsa-opt: "  # after a # or, in what is no Python, after //
+MARKER = re.compile(rb"(?:#|//) nsa-opt: (.+)")  # // in what is no Python
 
 Kind = Literal[
     "original", "patched", "half", "restored", "orphaned", "edited", "unknown"
@@ -157,6 +158,11 @@ def _own(
     return read
 
 
+def marked(data: bytes | None) -> bool:
+    """Whether a file's content has our marker."""
+    return bool(MARKER.search(data or b""))
+
+
 def marked_files(tree: Tree) -> Iterable[str]:
     """The files that carry our markers, of those that a patch may change or add."""
     folders = {f.rpartition("/")[0] for f in PINNED} - {"sglang", "sglang/srt"}
@@ -167,7 +173,7 @@ def marked_files(tree: Tree) -> Iterable[str]:
         if path.suffix in (".py", ".cuh")
     }
     for path in sorted(found | set(PINNED)):
-        if MARKER in (tree.read(path) or b""):
+        if marked(tree.read(path)):
             yield path
 
 
@@ -184,7 +190,7 @@ class _Judge:
             return "patched"
         if data == file.original:
             return "original"
-        if MARKER not in (data or b"") and self._foreign(file.path, data):
+        if not marked(data) and self._foreign(file.path, data):
             return "foreign"
         return "missing" if data is None else "edited"
 

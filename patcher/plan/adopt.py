@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from patcher import __version__
 from patcher.disk.git import Repository, around
 from patcher.disk.manifest import AppliedPatch, Manifest, PatchedFile
-from patcher.disk.state import MARKER, State
+from patcher.disk.state import MARKER, State, marked
 from patcher.plan.drift import unknown
 from patcher.plan.edits import files_of, plan
 from patcher.recipe import Discover, Patch
@@ -29,7 +29,6 @@ from patcher.tree.wheels import fetch
 
 _HASH = re.compile(r"([0-9a-f]{64})  (sglang/\S+)")
 _PATCH = re.compile(r"([a-z][a-z0-9-]*) (\S+)")
-_MARK = re.compile(rb"(?:#|//) nsa-opt: (.+)")
 
 
 def adopt(state: State, patches: Discover, progress: Callable[[str], None]) -> Manifest:
@@ -97,7 +96,7 @@ def _by_commit(state: State, repo: Repository) -> Manifest | None:
     # An apply may stand on another apply: down to what none of them touched.
     while sha and repo.resolve(below := f"{sha}^"):
         originals = {path: repo.committed(path, below) for path in after}
-        if not any(MARKER in (data or b"") for data in originals.values()):
+        if not any(marked(data) for data in originals.values()):
             break
         sha, _ = repo.last_apply(below)
     else:
@@ -122,7 +121,7 @@ def _by_wheel(
     if pin is None:
         raise unknown(state.identity)
     tree, text = state.tree, b"\n".join(state.tree.read(p) or b"" for p in state.marked)
-    named = {n.strip() for m in _MARK.findall(text) for n in m.decode().split(",")}
+    named = {n.strip() for m in MARKER.findall(text) for n in m.decode().split(",")}
     chosen = tuple(patch for patch in patches if patch.name in named)
     try:
         names, wheel = _opened(pin, progress, {*state.marked, *files_of(chosen)})

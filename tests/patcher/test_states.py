@@ -244,3 +244,11 @@ def run(tree: Tree, command: str, cell: str, tmp_path: Path) -> bool:
     if after == "original":
         assert not tree.state.exists()
     return True
+
+
+def test_words_about_us_are_no_marker(tmp_path: Path, known: None) -> None:
+    tree = write_tree(tmp_path)
+    with tree.path(BACKEND).open("a") as file:
+        file.write("# a line that nsa-opt: apply left alone\n")
+    assert state_of(tree).kind == "edited"
+    assert not state_of(tree).marked
