@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from patcher.plan.select import choose
+from patcher.plan.select import choose, left_out
 from patcher.tree.pins import pins
 from patches import all_patches
 from patches.shared.releases import RELEASES_BY_REQUEST
@@ -31,6 +31,17 @@ def test_what_is_no_default_is_applied_only_where_it_is_named() -> None:
     assert "cuda-decode" not in [patch.name for patch in chosen]
     named = choose(("cuda-decode",), all_patches(), pins()["0.5.6.post2"])
     assert [patch.name for patch in named] == ["cuda-decode"]
+
+
+def test_in_graph_has_to_be_asked_for_on_the_newest() -> None:
+    newest = pins()["0.5.23"]
+    assert [p.name for p in choose((), all_patches(), newest)] == ["fresh-plans"]
+    assert "in-graph: not yet replayed" in left_out(all_patches(), newest)
+    named = choose(("in-graph",), all_patches(), newest)
+    assert [patch.name for patch in named] == ["in-graph"]
+    assert "in-graph" in [
+        patch.name for patch in choose((), all_patches(), pins()["0.5.6.post2"])
+    ]
 
 
 def test_every_patch_says_where_it_comes_from_and_how_to_switch_it_off() -> None:
