@@ -15,7 +15,8 @@ The NextN layer reads as the first layer does, but has no second one, whose read
 `FAINT` of the first's, and never sees the first token. So a draft is right most times.
 
 Values are +1 and -1, which fp8 holds exactly, and sums of 2,048 of them are exact in
-any order: ids don't depend on how a kernel splits its work. Only the standard library.
+any order; queries and keys are on a coarse grid, so theirs are too. Ids depend neither on
+how a kernel splits its work nor on what else is in the batch. Only the standard library.
 """
 
 from __future__ import annotations
@@ -288,11 +289,15 @@ def _signed(bits: bytes, size: float) -> bytes:
 
 _BYTES: dict[float, list[bytes]] = {}
 
-_NORMAL = [_bf16(statistics.NormalDist().inv_cdf((i + 0.5) / 256)) for i in range(256)]
+_GRID = 32
+_NORMAL = [
+    _bf16(round(_GRID * statistics.NormalDist().inv_cdf((i + 0.5) / 256)) / _GRID)
+    for i in range(256)
+]
 
 
 def _normals(draw: random.Random, count: int) -> bytes:
-    """From a normal distribution's 256 quantiles."""
+    """From a normal distribution's 256 quantiles, in steps of 1 / `_GRID`."""
     return b"".join(map(_NORMAL.__getitem__, draw.randbytes(count)))
 
 
