@@ -120,7 +120,9 @@ def app(
     report: options.Report = None,
     engine: Annotated[
         str | None,
-        typer.Option(metavar="MODEL|tiny", help="Run sglang itself; see above."),
+        typer.Option(
+            metavar="MODEL|tiny[:LAYERS]", help="Run sglang itself; see above."
+        ),
     ] = None,
     prompt: Annotated[
         list[str] | None,

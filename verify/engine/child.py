@@ -212,15 +212,21 @@ def _profiled(engine: Any, wanted: bool) -> Iterator[Json]:
         return
     found["gpu_seconds"] = None
     with tempfile.TemporaryDirectory() as folder:
-        engine.start_profile(
-            output_dir=folder, activities=["GPU"], with_stack=False, record_shapes=False
-        )
+        how = {"activities": ["GPU"], "with_stack": False, "record_shapes": False}
+        try:
+            engine.start_profile(output_dir=folder, **how)
+        except Exception:
+            traceback.print_exc()
+            yield found
+            return
         yield found
-        engine.stop_profile()
-        traces = sorted(Path(folder).rglob("*.trace.json.gz"))
-        if traces:
-            with gzip.open(traces[0], "rt", encoding="utf-8") as text:
+        try:
+            engine.stop_profile()
+            first = min(Path(folder).rglob("*.trace.json.gz"))
+            with gzip.open(first, "rt", encoding="utf-8") as text:
                 found["gpu_seconds"] = busy_seconds(json.load(text)["traceEvents"])
+        except Exception:
+            traceback.print_exc()
 
 
 def busy_seconds(events: list[Json]) -> float:

@@ -47,8 +47,8 @@ def bench(options: EngineOptions) -> EngineReport:
     with tempfile.TemporaryDirectory(prefix="nsa-engine-") as name:
         folder = Path(name)
         model = options.model
-        if model == TINY:
-            model = str(tiny.write(folder / TINY, options.seed))
+        if layers := request.layers(model):
+            model = str(tiny.write(folder / TINY, options.seed, layers))
         for measured in measure(
             asked, found, here.package, folder / "package", here.python, model
         ):

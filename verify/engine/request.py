@@ -29,7 +29,7 @@ Arguments = dict[str, Any]
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """The command line. model: a folder, or `tiny`. rounds: repetitions a start.
+    """The command line. model: a folder, `tiny` or `tiny:LAYERS`. rounds: repetitions a start.
 
     load: requests that come and go in every start. quick: each side starts once, and not
     with its gates off. beside: all sides are up at once. soak: minutes of a load that goes
@@ -118,7 +118,7 @@ def read(options: EngineOptions) -> Asked:
         if value < 0:
             raise _usage(name, "must be positive")
     beside = options.beside or bool(options.soak)
-    tiny_one = options.model == TINY
+    tiny_one = layers(options.model)
     config = tiny.CONFIG if tiny_one else _config(Path(options.model))
     return Asked(
         cells=tuple(
@@ -147,6 +147,18 @@ def read(options: EngineOptions) -> Asked:
         soak=options.soak,
         gpu_time=options.gpu_time,
     )
+
+
+def layers(model: str) -> int:
+    """Of `tiny` or `tiny:LAYERS`, the target's; 0 for another model. Raises `Refusal`."""
+    name, colon, count = model.partition(":")
+    if name != TINY:
+        return 0
+    if not colon:
+        return tiny.LAYERS
+    if not count.isdecimal() or int(count) < tiny.LAYERS:
+        raise _usage("--engine", f"{model!r}: tiny has {tiny.LAYERS} layers or more")
+    return int(count)
 
 
 def _usual(seed: int) -> Arguments:

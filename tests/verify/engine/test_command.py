@@ -44,7 +44,7 @@ def go(
 @pytest.fixture(autouse=True)
 def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stand-in engine reads no model."""
-    monkeypatch.setattr("verify.engine.tiny.write", lambda folder, seed: folder)
+    monkeypatch.setattr("verify.engine.tiny.write", lambda folder, *_: folder)
 
 
 def test_the_same_tokens_in_less_time(go: Go, tmp_path: Path) -> None:
@@ -229,6 +229,7 @@ def test_a_patch_without_a_gate_has_two_sides(go: Go, tmp_path: Path) -> None:
         (["--soak", "-1"], "--soak: must be positive"),
         (["--engine-arg", "tp_size"], "'tp_size' is not NAME=VALUE"),
         (["--mode", "decode", "--curves"], "not with --engine: --mode, --curves"),
+        (["--engine", "tiny:1"], "'tiny:1': tiny has 2 layers or more"),
         (["--engine", "nowhere"], "is no folder with a config.json of a model"),
     ],
 )

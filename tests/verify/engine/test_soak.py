@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ SAID = {"ids": [1, 2], "verify": 1, "accepted": [0, 1], "aborted": False}
 
 
 class Asked:
-    """Answers every load; the third is interrupted."""
+    """Answers every load; during one of them a signal comes."""
 
     def __init__(self, interrupted: int) -> None:
         self.loads: list[dict[str, Any]] = []
@@ -27,7 +29,7 @@ class Asked:
     def load(self, **load: Any) -> dict[str, Any]:
         self.loads.append(load)
         if len(self.loads) == self.interrupted:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGTERM)
         return {"requests": [dict(SAID)] * load["count"]}
 
     def memory(self) -> dict[str, Any]:
@@ -69,14 +71,16 @@ def test_the_load_changes_from_round_to_round_and_is_the_same_for_all() -> None:
     assert len(run.found.sides["original"].memory) == 1
 
 
-def test_an_interrupt_ends_it_and_what_it_had_is_kept() -> None:
+def test_a_signal_ends_it_with_its_round_and_what_it_had_is_kept() -> None:
+    before = signal.getsignal(signal.SIGTERM)
     run, servers = soak(60, interrupted=3)
     assert len(list(run.rounds())) == 3
     assert run.stopped
-    assert run.found.rounds == 2
-    assert len(servers[1].loads) == 2
+    assert run.found.rounds == 3
+    assert len(servers[1].loads) == 3
     memory = run.found.sides["patched"].memory
-    assert [at.host_mb for at in memory] == [1001, 1002]
+    assert [at.host_mb for at in memory] == [1001, 1003]
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_it_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 from typing import Any
 
 from verify.engine.compare import Json, Memory, Soaked, SoakedSide, difference
@@ -39,27 +42,41 @@ class Soak:
         self._looked = -EVERY
 
     def rounds(self) -> Iterator[None]:
-        """After every round. Raises `Refusal`."""
-        began = time.monotonic()
-        while self.found.seconds < self.asked.soak * 60 and not self.stopped:
-            try:
+        """After every round. SIGINT or SIGTERM ends it with its round. Raises `Refusal`."""
+        began, wanted = time.monotonic(), self.asked.soak * 60
+        with self._until_signal():
+            while self.found.seconds < wanted and not self.stopped:
                 self._round(self._load(self.found.rounds))
-            except KeyboardInterrupt:
-                progress("  the soak ends here")
-                self.stopped = True
-            self.found.seconds = time.monotonic() - began
-            last = self.stopped or self.found.seconds >= self.asked.soak * 60
-            if last or self.found.seconds - self._looked >= EVERY:
-                self._looked = self.found.seconds
-                self.at_once(self.engines, self._look)
-                progress(f"  {self.found.brief}")
+                self.found.seconds = time.monotonic() - began
+                last = self.stopped or self.found.seconds >= wanted
+                if last or self.found.seconds - self._looked >= EVERY:
+                    self._looked = self.found.seconds
+                    self.at_once(self.engines, self._look)
+                    progress(f"  {self.found.brief}")
+                yield
+
+    @contextlib.contextmanager
+    def _until_signal(self) -> Iterator[None]:
+        def end(number: int, frame: FrameType | None) -> None:
+            progress("  the soak ends with this round; a second signal ends it now")
+            self.stopped = True
+            restore()
+
+        def restore() -> None:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+        before = {n: signal.signal(n, end) for n in (signal.SIGINT, signal.SIGTERM)}
+        try:
             yield
+        finally:
+            restore()
 
     def _load(self, number: int) -> dict[str, Any]:
         waiting = (2 * self.bs, self.bs, 4 * self.bs, 1, 2 * self.bs)[number % 5]
         return {
             "seed": self.asked.seed + 1 + number,
-            "count": max(6, 3 * waiting),
+            "count": max(6, 2 * waiting),
             "longest": max(1, self.prompt // (1, 32, 4)[number % 3]),
             "vocabulary": self.asked.vocabulary,
             "new_tokens": SHORT_TOKENS + self.asked.new_tokens,
