@@ -103,7 +103,7 @@ def test_an_abort_is_of_one_request_and_may_be_answered_by_an_error(
     tmp_path: Path,
 ) -> None:
     """sglang aborts all requests whose names begin with what it is given."""
-    with server(tmp_path, f"{kit.ORIGINAL}REFUSES = True\n") as asked:
+    with server(tmp_path, f"{kit.ORIGINAL}REFUSES = SLOW = True\n") as asked:
         asked.start({})
         said = asked.load(
             seed=1, count=60, longest=9, vocabulary=100, new_tokens=9, at_once=60
