@@ -57,7 +57,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Memory:
+class Footprint:
     """What an engine's processes had at a moment of a soak; None: not known."""
 
     seconds: float
@@ -76,7 +76,7 @@ class SoakedSide:
     differing: int = 0
     varied: int = 0
     differences: list[str] = field(default_factory=list)
-    memory: list[Memory] = field(default_factory=list)
+    memory: list[Footprint] = field(default_factory=list)
 
 
 @dataclass

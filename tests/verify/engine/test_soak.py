@@ -12,7 +12,7 @@ import pytest
 
 from verify.engine import request
 from verify.engine.request import EngineOptions
-from verify.engine.run.soak import Soak
+from verify.engine.run.soak import Soaking
 from verify.engine.run.up import Up
 from verify.engine.sides import EngineSide
 
@@ -41,7 +41,7 @@ def one_after_the_other(engines: Sequence[Up], action: Callable[[Up], None]) -> 
         action(up)
 
 
-def soak(minutes: float, interrupted: int = 0) -> tuple[Soak, list[Asked]]:
+def soak(minutes: float, interrupted: int = 0) -> tuple[Soaking, list[Asked]]:
     options = EngineOptions(
         Path(), "tiny", prompts=("3k", "120k"), bs=("4",), soak=minutes
     )
@@ -51,7 +51,7 @@ def soak(minutes: float, interrupted: int = 0) -> tuple[Soak, list[Asked]]:
         Up(EngineSide(name, {}, {}), turn, None, server)  # type: ignore[arg-type]
         for turn, (name, server) in enumerate(zip(names, servers, strict=True))
     ]
-    return Soak(engines, request.read(options), 3, one_after_the_other), servers
+    return Soaking(engines, request.read(options), 3, one_after_the_other), servers
 
 
 def test_the_load_changes_from_round_to_round_and_is_the_same_for_all() -> None:

@@ -52,7 +52,7 @@ def measure(
                     yield measured
             stopped = False
             if asked.soak:
-                soaked = soak.Soak(engines, asked, steps, at_once)
+                soaked = soak.Soaking(engines, asked, steps, at_once)
                 measured.soaks.append(soaked.found)
                 for _ in soaked.rounds():
                     yield measured

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any
 
-from verify.engine.compare import Json, Memory, Soaked, SoakedSide, difference
+from verify.engine.compare import Footprint, Json, Soaked, SoakedSide, difference
 from verify.engine.request import Asked
 from verify.engine.run.up import SHORT_TOKENS, Up, progress
 from verify.engine.sides import ORIGINAL
@@ -22,7 +22,7 @@ EVERY = 60.0
 All = Callable[[Sequence[Up], Callable[[Up], None]], None]
 
 
-class Soak:
+class Soaking:
     """Rounds of requests that come and go, until the time is over or it is interrupted.
 
     From round to round the prompts, how many wait or run at once and the longest prompt
@@ -136,5 +136,5 @@ class Soak:
     def _look(self, up: Up) -> None:
         memory = up.server.memory()
         self.found.sides[up.side.name].memory.append(
-            Memory(self.found.seconds, memory["host_mb"], memory["gpu_mb"])
+            Footprint(self.found.seconds, memory["host_mb"], memory["gpu_mb"])
         )
