@@ -68,7 +68,7 @@ class Bench:
         at, outcome = 0, None
         for route in routes_of(mutant):
             with setup.worker("candidate", route.env, route.blocked) as worker:
-                for poison, scenario in _order(route, mutant.mode):
+                for poison, scenario in _order(route, mutant, self.setup.device):
                     at += 1
                     asked = Question(scenario, mutant.mode, route, later, 0, poison)
                     outcome = judge(self.baseline, worker, asked)
@@ -232,12 +232,21 @@ def _routes(release: str) -> tuple[Route, ...]:
     return available(names) if _family(release) == "A" else upstream("C", own)
 
 
-def _order(route: Route, mode: str) -> Iterator[tuple[int, str]]:
+def _order(route: Route, mutant: Mutant, device: str) -> Iterator[tuple[int, str]]:
     """What the default run compares on a CPU, each scenario's first poison first.
 
-    On a GPU too: its own set only adds to these.
+    On a GPU a bug that is still there meets what only a run there adds, and one that a
+    CPU cannot show meets that first.
     """
-    found = matrix.jobs(route, mode, "cpu")
+    found = matrix.jobs(route, mutant.mode, "cpu")
+    if device == "cuda" and mutant.edits:
+        known = {job.scenario for job in found}
+        more = [
+            job
+            for job in matrix.jobs(route, mutant.mode, device)
+            if job.scenario not in known
+        ]
+        found = [*reversed(more), *found] if mutant.only_cuda else [*found, *more]
     for turn in range(len(POISONS)):
         for job in found:
             if job.scenario is not None and turn < len(job.poisons):
