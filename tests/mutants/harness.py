@@ -105,19 +105,24 @@ def run_all(
     device: str = "cpu",
     jobs: int = 2,
 ) -> list[Verdict]:
-    """Every mutant's verdict, in their order; `seen` as they come in."""
+    """Every mutant's verdict, in their order; `seen` as they come in.
 
-    def one(mutant: Mutant) -> Verdict:
-        verdict = benches[mutant.release].judge(mutant)
+    A baseline plays one scenario at a time, so that many jobs share several.
+    """
+    lanes = max(1, jobs // 3)
+
+    def one(number: int, mutant: Mutant) -> Verdict:
+        verdict = benches[mutant.release, number % lanes].judge(mutant)
         seen(verdict)
         return verdict
 
     with ExitStack() as stack, ThreadPoolExecutor(jobs) as pool:
         benches = {
-            release: stack.enter_context(bench(release, device))
+            (release, lane): stack.enter_context(bench(release, device))
             for release in {mutant.release for mutant in mutants}
+            for lane in range(lanes)
         }
-        return list(pool.map(one, mutants))
+        return list(pool.map(one, range(len(mutants)), mutants))
 
 
 class Files:
