@@ -66,6 +66,7 @@ class Session:
             torch.cuda.init()  # type: ignore[no-untyped-call]
         if self.finder.standins:
             self.finder.kernels = standins.importable(self.device)
+            family.through(self.finder.standins, self.finder.kernels)
         self.finder.install()
         self.observer: Any = None
 
@@ -146,7 +147,8 @@ class Session:
             standins=sorted(self.finder.stood_in),
             kernels={
                 **dict.fromkeys(sorted(self.finder.stood_in), "stand-in"),
-                **self.finder.kernels,
+                **dict.fromkeys(sorted(self.finder.asked), "real"),
+                **{n: k for n, k in self.finder.kernels.items() if isinstance(k, str)},
             },
         )
 
