@@ -30,6 +30,8 @@ TREE = {
     "sglang/kernels/ops/attention/dsa/fused_metadata_copy.py": """
 from sglang.kernels.jit.utils import load_jit
 FILES = ["elementwise/copy.cuh"]
+def later():
+    from sglang.kernels.ops.attention.dsv4 import everything
 MADE = []
 def _jit_fused_metadata_copy_module(*what): MADE.append(what)
 def _jit_fused_metadata_copy_multi_module(*what): MADE.append(what)
