@@ -148,7 +148,7 @@ def _routes(code: Source) -> tuple[Route, ...]:
     patches = _ours(code)
     if code.family == "C":
         return tuple(r for r in ROUTES if r.dsa and set(r.patches) <= patches)
-    return available(patches)
+    return available(patches, family=code.family)
 
 
 def _asked(route: Route, wanted: Sequence[str], quick: bool) -> bool:
