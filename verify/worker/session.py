@@ -101,7 +101,7 @@ class Session:
         if op.startswith("bench-"):
             from verify.worker.bench import requests as bench
 
-            return bench.handle(request, self.device, self.finder.standins)
+            return bench.handle(request, self.device, self.finder)
         raise ValueError(f"unknown request {op!r}")
 
     def _play(self, request: p.Play) -> p.Played | p.NotApplicable:

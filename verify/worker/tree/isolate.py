@@ -111,7 +111,10 @@ class Isolated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return fullname != FORWARD_BATCH and self._file(fullname).is_file()
 
     def _file(self, fullname: str) -> Path:
-        return self.snapshot / (fullname.replace(".", "/") + ".py")
+        """A module's, or a package's where the snapshot has that."""
+        place = self.snapshot / fullname.replace(".", "/")
+        package = place / "__init__.py"
+        return package if package.is_file() else place.with_name(f"{place.name}.py")
 
     def _spec(self, fullname: str) -> importlib.machinery.ModuleSpec:
         return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
