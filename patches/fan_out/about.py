@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from patcher.about import About, RouteData
 from patches.shared.evidence import NO_CALL, REPLAY_KERNEL
+from patches.shared.releases import NOT_ON_A_GPU
 
 ABOUT = About(
     name="fan-out",
@@ -15,6 +16,8 @@ ABOUT = About(
     source="document 001",
     gate="SGLANG_NSA_METADATA_FAN_OUT",
     sign="NSA_METADATA_FAN_OUT",
+    families=("A", "B"),
+    ask={"B": NOT_ON_A_GPU},
     routes=(
         RouteData(
             "fan-out",

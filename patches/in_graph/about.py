@@ -14,6 +14,7 @@ from patches.shared.evidence import (
     PAIR,
     REPLAY_KERNEL,
 )
+from patches.shared.releases import NOT_ON_A_GPU
 
 ABOUT = About(
     name="in-graph",
@@ -22,8 +23,8 @@ ABOUT = About(
     source="documents 001 and 004",
     gate="SGLANG_NSA_METADATA_IN_GRAPH",
     sign="fill_metadata_in_graph",
-    families=("A", "C"),
-    ask={"C": "not yet replayed on a GPU beside DeepGEMM's and top-k's own kernels"},
+    families=("A", "B", "C"),
+    ask=dict.fromkeys(("B", "C"), NOT_ON_A_GPU),
     routes=(
         RouteData(
             "in-graph",

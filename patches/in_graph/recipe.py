@@ -6,7 +6,7 @@ Source: what documents 001 and 004 leave as the future, "the full metadata pipel
 from __future__ import annotations
 
 from patcher.recipe import Patch
-from patcher.steps import AddMethods, InsertBefore, Where
+from patcher.steps import AddMethods, HasStatement, InsertBefore, Rename, Where
 from patcher.steps.cst.workspace import Step
 from patches import HERE
 from patches.in_graph.about import ABOUT
@@ -15,8 +15,15 @@ from patches.shared.anchors import DSA_BACKEND, NSA_BACKEND, OLDER_NSA_BACKEND, 
 from patches.shared.fused import MULTI_STEP, SHARED_STEPS, prepend, read_gate
 
 PAYLOAD = HERE / "in_graph" / "payload"
+RUNNER = "EAGLEDraftCudaGraphRunner"
 
-FAMILY_A: tuple[Step, ...] = (
+# From 0.5.11 on there may be a runner for each number of steps, with a backend each.
+OWN_BACKEND = HasStatement(
+    f"{RUNNER}.__init__",
+    "self.draft_attn_backend = draft_attn_backend or model_runner.draft_attn_backend",
+)
+
+FAMILIES_A_AND_B: tuple[Step, ...] = (
     *SHARED_STEPS,
     *read_gate(ABOUT.gate, PAYLOAD, "NSA_METADATA_IN_GRAPH"),
     prepend(PAYLOAD, "InGraphDispatch", "__init__", MULTI_STEP),
@@ -31,17 +38,24 @@ FAMILY_A: tuple[Step, ...] = (
     ),
     InsertBefore(
         file="sglang/srt/speculative/eagle_draft_cuda_graph_runner.py",
-        function="EAGLEDraftCudaGraphRunner.capture_one_batch_size.run_once",
+        function=f"{RUNNER}.capture_one_batch_size.run_once",
         anchor="ret = self.eagle_worker.draft_forward(forward_batch)",
         payload=PAYLOAD / "eagle_draft_cuda_graph_runner.py",
         source="InGraphCapture.capture_one_batch_size.run_once",
+        adapt=(
+            Rename(
+                old="self.model_runner.draft_attn_backend",
+                new="self.draft_attn_backend",
+                when=OWN_BACKEND,
+            ),
+        ),
     ),
 )
 
 PATCH = Patch(
     ABOUT,
     steps=(
-        *(Where(step, lacks=DSA_BACKEND) for step in FAMILY_A),
+        *(Where(step, lacks=DSA_BACKEND) for step in FAMILIES_A_AND_B),
         *(Where(step, has=DSA_BACKEND) for step in FAMILY_C),
     ),
 )
