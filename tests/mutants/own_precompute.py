@@ -66,9 +66,13 @@ MUTANTS = (
         patch="fan-out",
     ),
     _mutant(
-        "the last step keeps tables of its own",
+        "steps keep tables of their own",
         "page_table",
-        Swap(f"{_MULTI}.init_cuda_graph_state", "others", "others[:-1]", nth=1, of=2),
+        Swap(
+            f"{_MULTI}.init_cuda_graph_state",
+            "backend.decode_cuda_graph_metadata = first.decode_cuda_graph_metadata",
+            "backend.init_cuda_graph_state(max_bs, max_num_tokens)",
+        ),
     ),
     _mutant(
         "filled after the draft has read it",
