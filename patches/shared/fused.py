@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from patcher.steps import (
+    Adapt,
     AddDefinitions,
     AddMethods,
     AddModule,
@@ -47,7 +48,9 @@ def kernels(payload: Path) -> AddModule:
     return AddModule(file=KERNELS, payload=payload / "triton_metadata_kernel.py")
 
 
-def read_gate(name: str, payload: Path, constant: str) -> tuple[Step, ...]:
+def read_gate(
+    name: str, payload: Path, constant: str, adapt: tuple[Adapt, ...] = ()
+) -> tuple[Step, ...]:
     """The steps that declare a gate and read it, once, into a constant."""
     return (
         gate(name),
@@ -57,6 +60,7 @@ def read_gate(name: str, payload: Path, constant: str) -> tuple[Step, ...]:
                 after="NSAIndexerMetadata",
                 payload=payload / "nsa_backend.py",
                 names=(constant,),
+                adapt=adapt,
             )
         ),
     )

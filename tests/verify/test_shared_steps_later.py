@@ -77,6 +77,20 @@ def test_with_every_gate_off_the_release_is_as_it_was(
     assert stale(report, FIVE) == expected(LAST, 5)
 
 
+@pytest.mark.parametrize("release", ["0.5.10.post1", "0.5.11"])
+def test_the_plan_stream_of_0_5_10_does_not_wait_for_the_draft(
+    release: str, tmp_path: Path, verify: Verify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "tree"
+    apply(find_tree(unpack(release, folder)), ["in-graph"], all_patches())
+    monkeypatch.setenv("SGLANG_ENABLE_OVERLAP_PLAN_STREAM", "1")
+    asked = ("--route", "in-graph", "--scenario", PAGES_OF_ONE)
+    code, report = verify(folder, *asked)
+    assert code == (release == "0.5.10.post1")
+    said = [one["new"] for failure in report["failures"] for one in failure["found"]]
+    assert all("no graph kernel" in words for words in said)
+
+
 def test_what_the_release_does_by_itself_is_driven_without_a_runner() -> None:
     routes = upstream("B", ["precompute", "fan-out", "in-graph"])
     with_runner = {r.name for r in routes if "decode@runner" in r.modes}
