@@ -10,6 +10,7 @@ from patcher.steps.adapt import (
     HasStatement,
     LacksMethod,
     Rename,
+    Respell,
 )
 from patcher.steps.bodies import (
     AppendToBody,
@@ -47,6 +48,7 @@ __all__ = [
     "Rename",
     "RequireKnown",
     "RequireNeverRead",
+    "Respell",
     "Step",
     "Where",
     "Workspace",

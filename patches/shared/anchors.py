@@ -11,6 +11,7 @@ from patcher.steps import (
     LacksMethod,
     Rename,
     RequireKnown,
+    Respell,
     Step,
     Where,
 )
@@ -45,6 +46,12 @@ OLDER_NSA_BACKEND: tuple[Adapt, ...] = (
             "backend.nsa_prefill_impl = first.nsa_prefill_impl",
         )
     ),
+)
+
+# From 0.5.13 on "native" is "DeepSeek".
+DSA_SPELLING: tuple[Adapt, ...] = (
+    Respell(old="nsa", new="dsa"),
+    Respell(old="NativeSparseAttn", new="DeepseekSparseAttn"),
 )
 
 # See patches.shared.releases.
