@@ -24,6 +24,7 @@ from patches.shared.anchors import (
     DSA_SPELLING,
     INIT_STATE,
     NSA_BACKEND,
+    OWN_PRECOMPUTE,
     REPLAY,
     gate,
 )
@@ -32,7 +33,6 @@ from patches.shared.fused import FILL_METADATA, KERNELS, prepend, read_gate
 PAYLOAD = HERE / "cuda_decode" / "payload"
 NSA = "sglang/srt/layers/attention/nsa"
 DSA = "sglang/srt/layers/attention/dsa"
-OWN_PRECOMPUTE = f"{NSA}/nsa_backend_mtp_precompute.py"
 DECODE = "_precompute_decode_mode"
 
 

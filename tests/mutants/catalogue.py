@@ -53,6 +53,7 @@ def all_mutants() -> tuple[Mutant, ...]:
         holes_settings,
         holes_world,
         kernels,
+        own_precompute,
         precompute,
         sharing,
     )
@@ -64,6 +65,7 @@ def all_mutants() -> tuple[Mutant, ...]:
         *precompute.MUTANTS,
         *kernels.MUTANTS,
         *sharing.MUTANTS,
+        *own_precompute.MUTANTS,
         *expanded.MUTANTS,
         *dsa.MUTANTS,
         *cuda.MUTANTS,

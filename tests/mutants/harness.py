@@ -234,7 +234,8 @@ def _routes(release: str) -> tuple[Route, ...]:
     names = [patch.name for patch in _patches(release)]
     # What newer releases have by themselves.
     own = [*names, "precompute"]
-    return available(names) if _family(release) == "A" else upstream("C", own)
+    family = _family(release)
+    return available(names) if family == "A" else upstream(family, own)
 
 
 def _order(route: Route, mutant: Mutant, device: str) -> Iterator[tuple[int, str]]:

@@ -55,10 +55,11 @@ class Session:
             modules[FORWARD_BATCH] = forward_batch_info(snapshot)
             if on_cpu:
                 modules[compiled.MODULE] = compiled.for_host()
+            # The parts that releases moved are in other modules, so all are answered.
+            answers = family.merged(answers, dsa_runner.overrides())
             if family.is_dsa(snapshot):
                 answers = family.merged(answers, family.overrides(lambda: self.topk))
                 modules.update(family.modules())
-                answers = family.merged(answers, dsa_runner.overrides())
                 dsa_runner.complete(modules[FORWARD_BATCH])
             self.finder = Isolated(snapshot, modules, answers, blocked, on_cpu)
         if self.device != "cpu":
