@@ -12,6 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +22,7 @@ from verify.cases.case import Baseline, Question, judge
 from verify.cases.run import POISONS, Setup
 from verify.outcome import Different, Identical
 from verify.routes import DEFAULTS, OFF, Route, available
-from verify.sides.process import Worker
+from verify.sides.process import Worker, WorkerDied
 from verify.sides.source import resolve, snapshot
 
 WARNING = "NSA metadata kernel does not work and is not used"
@@ -94,7 +95,8 @@ def _group(
                     buffers += outcome.buffers
                 else:
                     wrong.append(f"{mode}: {_words(outcome)}")
-        warnings = _warnings(worker, asked)
+        with suppress(WorkerDied):  # that is among what is wrong
+            warnings = _warnings(worker, asked)
     attempts = len(log.read_text().splitlines()) if log.exists() else 0
     name = f"{members[0].label} ({', '.join(mode for _, mode in modes)})"
     line = (
