@@ -6,7 +6,7 @@ Source: document 001's "combined precompute + copy kernel".
 from __future__ import annotations
 
 from patcher.about import About, RouteData
-from patches.shared.evidence import NO_CALL, PAIR, REPLAY_KERNEL
+from patches.shared.evidence import NO_CALL, OWN_KERNEL, REPLAY_KERNEL
 
 ABOUT = About(
     name="fan-out",
@@ -27,12 +27,11 @@ ABOUT = About(
             kernels=True,
             best=True,
         ),
-        # From 0.5.15 on the kernel is the release's own, in the first backend's replay.
         RouteData(
             "fan-out",
             ("decode", "decode@runner"),
             must=(REPLAY_KERNEL,),
-            must_not=PAIR,
+            must_not=(*NO_CALL, *OWN_KERNEL),
             every=(REPLAY_KERNEL, ("replay begun",)),
             shares=True,
             kernels=True,

@@ -10,7 +10,7 @@ from patches.shared.evidence import (
     BASE_CALL,
     NO_CALL,
     NO_KERNEL,
-    PAIR,
+    OWN_KERNEL,
     REPLAY_KERNEL,
 )
 from patches.shared.releases import NOT_ON_A_GPU
@@ -58,7 +58,7 @@ ABOUT = About(
             "in-graph",
             ("decode@runner",),
             must=("graph kernel *_metadata_kernel*",),
-            must_not=(*NO_CALL, "replay kernel *"),
+            must_not=(*NO_CALL, "replay kernel *", *OWN_KERNEL),
             shares=True,
             kernels=True,
             best=True,
@@ -68,7 +68,7 @@ ABOUT = About(
             "not-in-graph",
             ("decode",),
             must=(REPLAY_KERNEL,),
-            must_not=PAIR,
+            must_not=(*NO_CALL, *OWN_KERNEL),
             every=(REPLAY_KERNEL, ("replay begun",)),
             shares=True,
             kernels=True,

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import libcst as cst
+
 from patcher.steps import (
+    Adapt,
     AddDefinitions,
     AddMethods,
     AddModule,
     Drop,
+    HasGlobal,
     HasMethod,
     HasStatement,
     Once,
@@ -31,14 +35,56 @@ IN_GRAPH = "init_forward_metadata_in_graph"
 
 # From 0.5.15 on metadata is generated without asking the host.
 HOST_FREE = HasMethod(BACKEND, "_graph_page_table_width")
+# From 0.5.17 on a page table's row ends with its sequence.
+SHORT_ROWS = HasGlobal("get_spec")
 # From 0.5.20 on.
 HAS_KPOOL = HasStatement(
     f"{BACKEND}.__init__", "self.dsa_index_kpool = get_dsa_index_kpool(hf_config)"
 )
+# From 0.5.22 on.
+RESOLVES = HasGlobal("resolve_num_sms")
+# From 0.5.23 on the top-k plan can be made where it belongs.
+PLANS_IN_PLACE = HasMethod(BACKEND, "prepare_mtp_seed_indices")
+
+
+def _always(module: cst.Module) -> bool:
+    return True
 
 
 def _unless(when: When) -> When:
     return lambda module: not when(module)
+
+
+ADAPT: tuple[Adapt, ...] = (
+    Drop(statement="can_share &= first.dsa_index_kpool <= 1", when=_unless(HAS_KPOOL)),
+    Drop(
+        statement="""
+self.schedule_remainder = find_remainder(
+    resolve_paged_mqa_logits_metadata_fn(), resolve_num_sms(), first.device
+)
+""",
+        when=_unless(HOST_FREE),
+    ),
+    Rename(
+        old="resolve_paged_mqa_logits_metadata_fn()",
+        new="deep_gemm.get_paged_mqa_logits_metadata",
+        when=_unless(RESOLVES),
+    ),
+    Rename(
+        old="resolve_num_sms()",
+        new="deep_gemm.get_num_sms()",
+        when=_unless(RESOLVES),
+    ),
+    Drop(
+        statement="from sglang.kernels.ops.attention.dsv4.topk import plan_topk_v2",
+        when=_unless(PLANS_IN_PLACE),
+    ),
+    Rename(
+        old="plan_topk_v2(metadata.dsa_seqlens_expanded, out=metadata.topk_v2_plan)",
+        new="first._refresh_topk_v2_plan(metadata)",
+        when=_unless(PLANS_IN_PLACE),
+    ),
+)
 
 
 def read_gate(name: str, payload: Path, constant: str) -> tuple[Step, ...]:
@@ -61,6 +107,7 @@ def prepend(payload: Path, source: str, method: str) -> Step:
         function=f"{MULTI_STEP}.{method}",
         payload=payload,
         source=f"{source}.{method}",
+        adapt=ADAPT,
     )
 
 
@@ -71,22 +118,28 @@ def _methods(source: str) -> AddMethods:
         after=IN_GRAPH,
         payload=PAYLOAD,
         source=source,
-        adapt=(
-            Drop(
-                statement="can_share &= first.dsa_index_kpool <= 1",
-                when=_unless(HAS_KPOOL),
-            ),
-        ),
+        adapt=ADAPT,
     )
 
 
-KERNELS = AddModule(
-    file="sglang/srt/layers/attention/dsa/triton_metadata_kernel.py",
-    payload=SHARED / "triton_metadata_kernel.py",
-    adapt=tuple(
-        Rename(old=f"m.nsa_{name}", new=f"m.dsa_{name}", when=lambda module: True)
+def _kernels(payload: str, *adapt: Adapt) -> AddModule:
+    file = "sglang/srt/layers/attention/dsa/triton_metadata_kernel.py"
+    return AddModule(file=file, payload=SHARED / payload, adapt=adapt)
+
+
+# Up to 0.5.14 rows are written as far as the longest sequence goes.
+KERNEL = _kernels(
+    "triton_metadata_kernel.py",
+    *(
+        Rename(old=f"m.nsa_{name}", new=f"m.dsa_{name}", when=_always)
         for name in ("seqlens_expanded", "cache_seqlens_int32", "cu_seqlens_k")
     ),
+)
+DRAFT_KERNEL = "triton_draft_metadata_kernel.py"
+WHOLE_ROWS = Rename(
+    old="tl.minimum(tl.load(seq_lens + row).to(tl.int32), max_cols)",
+    new="max_cols",
+    when=_always,
 )
 
 # The draft steps' backends on one set of buffers, which is filled once for all.
@@ -111,8 +164,14 @@ SHARED_STEPS: tuple[Step, ...] = (
             names=("log_metadata_route",),
         )
     ),
-    Once(Where(KERNELS, unless=HOST_FREE, of=DSA_BACKEND)),
-    Once(Where(_methods("RecordReplay"), when=HOST_FREE)),
+    Once(Where(KERNEL, unless=HOST_FREE, of=DSA_BACKEND)),
+    Where(
+        Once(Where(_kernels(DRAFT_KERNEL, WHOLE_ROWS), when=HOST_FREE, of=DSA_BACKEND)),
+        unless=SHORT_ROWS,
+        of=DSA_BACKEND,
+    ),
+    Once(Where(_kernels(DRAFT_KERNEL), when=SHORT_ROWS, of=DSA_BACKEND)),
+    Once(Where(_methods("LaunchDraftKernel"), when=HOST_FREE)),
     Once(Where(_methods("LaunchKernel"), unless=HOST_FREE)),
     Once(_methods("SharedSteps")),
     Once(prepend(PAYLOAD, "SharedStepsDispatch", INIT_STATE)),

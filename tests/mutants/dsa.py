@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from tests.mutants.catalogue import DSA_BACKEND, NEWEST, RUNNER, Mutant
+from tests.mutants.catalogue import (
+    DSA_BACKEND,
+    DSA_KERNELS,
+    NEWEST,
+    RUNNER,
+    Mutant,
+)
 from tests.mutants.mutate import Drop, Edit, Swap
 
 OLDER = "0.5.13.post1"  # where the graph records the kernel of the older families
-_ALONE = "DeepseekSparseAttnBackend._apply_cuda_graph_metadata"
 _MULTI = "DeepseekSparseAttnMultiStepBackend"
 _IN_GRAPH = f"{_MULTI}.init_forward_metadata_in_graph"
 _OUT_GRAPH = f"{_MULTI}.init_forward_metadata_out_graph"
 _STATE = f"{_MULTI}.init_cuda_graph_state"
 _FILL = f"{_MULTI}._fill_metadata"
-_FIRST = f"{_MULTI}._replay_first"
+_KERNEL = "_draft_metadata_kernel"
 _USE = f"{_MULTI}._use_shared_metadata"
 _RUN_ONCE = "EAGLEDraftCudaGraphRunner.capture_one_shape.run_once"
 _HOOK = "self.draft_attn_backend.init_forward_metadata_in_graph(forward_batch)"
@@ -63,13 +68,13 @@ MUTANTS = (
     _mutant(
         "a host read in the captured function",
         "a host read in the captured function",
-        Swap(_FILL, "None", "forward_batch.seq_lens.cpu()"),
+        Swap(_FILL, "forward_batch.seq_lens", "forward_batch.seq_lens.cpu()"),
     ),
     _mutant(
         "rows in another order",
         "page_table",
         Swap(
-            _FIRST,
+            _FILL,
             "forward_batch.req_pool_indices",
             "forward_batch.req_pool_indices.flip(0)",
         ),
@@ -77,17 +82,49 @@ MUTANTS = (
     _mutant(
         "long sequences cut short",
         "cache_seqlens_int32",
-        Swap(_FIRST, "forward_batch.seq_lens", "forward_batch.seq_lens.clamp(max=64)"),
+        Swap(_FILL, "forward_batch.seq_lens", "forward_batch.seq_lens.clamp(max=64)"),
     ),
     _mutant(
         "DeepGEMM's schedule left as at capture",
         "paged_mqa_schedule_metadata",
-        Drop(_ALONE, "self._refresh_paged_mqa_schedule_metadata"),
+        Drop(_FILL, "first._refresh_paged_mqa_schedule_metadata"),
     ),
     _mutant(
         "the top-k plan left as at capture",
         "topk_v2_plan",
-        Drop(_ALONE, "self._refresh_topk_v2_plan"),
+        Drop(_FILL, "plan_topk_v2(metadata"),
+    ),
+    _mutant(
+        "a schedule that is thought to be the kernel's",
+        "paged_mqa_schedule_metadata",
+        Swap(_FILL, "self.schedule_remainder is None", "False"),
+    ),
+    _mutant(
+        "kernel: a row ends one token early",
+        "page_table",
+        Swap(
+            _KERNEL,
+            "tl.load(seq_lens + row).to(tl.int32)",
+            "tl.load(seq_lens + row).to(tl.int32) - 1",
+        ),
+        file=DSA_KERNELS,
+    ),
+    _mutant(
+        "kernel: lengths past top-k not cut",
+        "dsa_cache_seqlens_int32",
+        Swap(_KERNEL, "tl.minimum(kv_len, dsa_index_topk)", "kv_len"),
+        file=DSA_KERNELS,
+    ),
+    _mutant(
+        "kernel: last tile of a row not walked",
+        "page_table",
+        Swap(
+            _KERNEL,
+            "range(tl.program_id(0) * BLOCK_COLS, end, step)",
+            "range(tl.program_id(0) * BLOCK_COLS, end - BLOCK_COLS, step)",
+        ),
+        file=DSA_KERNELS,
+        route="fan-out",
     ),
     _mutant(
         "steps keep tables of their own",

@@ -6,7 +6,13 @@ import deep_gemm
 import torch
 
 from sglang.srt.layers.attention.dsa.triton_metadata_kernel import (
+    fill_draft_metadata,
     fill_metadata_inplace,
+    find_remainder,
+)
+from sglang.srt.layers.attention.dsa.utils import (
+    resolve_num_sms,
+    resolve_paged_mqa_logits_metadata_fn,
 )
 from sglang.srt.layers.attention.dsa_backend import (
     DeepseekSparseAttnMultiStepBackend,
@@ -29,6 +35,9 @@ class SharedStepsDispatch(DeepseekSparseAttnMultiStepBackend):
                 attn_backend.decode_cuda_graph_metadata = (
                     first.decode_cuda_graph_metadata
                 )
+            self.schedule_remainder = find_remainder(
+                resolve_paged_mqa_logits_metadata_fn(), resolve_num_sms(), first.device
+            )
             return
 
     def init_forward_metadata_out_graph(
@@ -76,15 +85,40 @@ class SharedSteps(DeepseekSparseAttnMultiStepBackend):
             attn_backend.forward_metadata = first.decode_cuda_graph_metadata[bs]
 
 
-# From 0.5.15 on a backend's own replay asks nothing of the host.
-class RecordReplay(DeepseekSparseAttnMultiStepBackend):
+# From 0.5.15 on: with the schedule in it, and a top-k plan.
+class LaunchDraftKernel(DeepseekSparseAttnMultiStepBackend):
     def _fill_metadata(self, forward_batch: ForwardBatch) -> bool:
-        """Fill the shared metadata from what is on the device."""
-        self._replay_first(forward_batch, seq_lens_cpu=None)
+        """Fill the shared metadata from what is on the device, if that is possible."""
+        from sglang.kernels.ops.attention.dsv4.topk import plan_topk_v2
+
+        bs, first = forward_batch.batch_size, self.attn_backends[0]
+        metadata: DSAMetadata = first.decode_cuda_graph_metadata[bs]
+        if not fill_draft_metadata(
+            metadata,
+            forward_batch.seq_lens,
+            forward_batch.req_pool_indices,
+            first.req_to_token,
+            first.dsa_index_topk,
+            self.schedule_remainder,
+        ):
+            return False
+
+        if self.schedule_remainder is None:
+            first._refresh_paged_mqa_schedule_metadata(
+                metadata, metadata.paged_mqa_ctx_lens_2d
+            )
+        if metadata.topk_v2_plan is not None:
+            plan_topk_v2(metadata.dsa_seqlens_expanded, out=metadata.topk_v2_plan)
+        if metadata.flashmla_metadata is not None:
+            metadata.flashmla_metadata.slice(slice(0, bs + 1)).copy_(
+                first._compute_flashmla_metadata(
+                    cache_seqlens=metadata.dsa_cache_seqlens_int32, seq_len_q=1
+                )
+            )
         return True
 
 
-# Up to 0.5.14 it takes the longest length from the host.
+# Up to 0.5.14.
 class LaunchKernel(DeepseekSparseAttnMultiStepBackend):
     def _fill_metadata(self, forward_batch: ForwardBatch) -> bool:
         """Fill the shared metadata from what is on the device, if that is possible."""
