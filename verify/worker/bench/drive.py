@@ -178,14 +178,10 @@ class _Rotating(DraftRunner):
         self.rotation.extra = getattr(super().make_consumer(), "old", True) is False
         return self.rotation
 
-    def statics(self) -> Any:
-        """Where the runner keeps what its graph reads."""
-        return self.runner
-
     def run(self, inputs: InputSet) -> None:
         self.rotation.hold(self.inputs_sets.index(inputs))
-        self.statics().seq_lens[: self.point.bs].copy_(inputs.lengths)
-        self.statics().req_pool_indices[: self.point.bs].copy_(inputs.rows)
+        self.statics.seq_lens[: self.point.bs].copy_(inputs.lengths)
+        self.statics.req_pool_indices[: self.point.bs].copy_(inputs.rows)
         self.call(inputs)()
         self.graph_replay()
 
@@ -222,9 +218,6 @@ class TimedDsaRunner(_Rotating, TimedDsaMultiStep, DsaRunner):
     """Decode of family C through its draft runner."""
 
     call = TimedDsaMultiStep.call
-
-    def statics(self) -> Any:
-        return self.runner.buffers
 
     def graph_replay(self) -> None:
         if hasattr(self.runner, "backend"):  # from 0.5.14 on
