@@ -67,6 +67,7 @@ class Session:
             torch.cuda.init()  # type: ignore[no-untyped-call]
         if self.finder.standins:
             self.finder.kernels = standins.importable(self.device)
+            family.through(self.finder.standins, self.finder.kernels)
         self.finder.install()
         self.observer: Any = None
 
@@ -101,7 +102,7 @@ class Session:
         if op.startswith("bench-"):
             from verify.worker.bench import requests as bench
 
-            return bench.handle(request, self.device, self.finder.standins)
+            return bench.handle(request, self.device, self.finder)
         raise ValueError(f"unknown request {op!r}")
 
     def _play(self, request: p.Play) -> p.Played | p.NotApplicable:
@@ -147,7 +148,8 @@ class Session:
             standins=sorted(self.finder.stood_in),
             kernels={
                 **dict.fromkeys(sorted(self.finder.stood_in), "stand-in"),
-                **self.finder.kernels,
+                **dict.fromkeys(sorted(self.finder.asked), "real"),
+                **{n: k for n, k in self.finder.kernels.items() if isinstance(k, str)},
             },
         )
 
