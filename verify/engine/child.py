@@ -172,17 +172,21 @@ class Engine:
             sampling = {
                 "temperature": 0, "max_new_tokens": counts[i], "ignore_eos": True,
             }  # fmt: skip
+            name = f"load-{seed}-{i}."  # an abort is of all whose names begin so
             async with gate:
                 asked = asyncio.ensure_future(
                     self.engine.async_generate(
-                        input_ids=every[i], sampling_params=sampling, rid=f"load-{i}"
+                        input_ids=every[i], sampling_params=sampling, rid=name
                     )
                 )
-                aborted = i % ABORTED == ABORTED - 1
-                if aborted:
-                    await asyncio.wait([asked], timeout=waits[i])
-                    self.engine.tokenizer_manager.abort_request(f"load-{i}")
-                return {**_request(await asked), "aborted": aborted}
+                if i % ABORTED != ABORTED - 1:
+                    return {**_request(await asked), "aborted": False}
+                await asyncio.wait([asked], timeout=waits[i])
+                self.engine.tokenizer_manager.abort_request(name)
+                said: Json = {"meta_info": {}}
+                with contextlib.suppress(Exception):  # one way to say: aborted
+                    said = await asked
+                return {**_request(said), "aborted": True}
 
         asked = range(count) if only is None else [only]
         return list(await asyncio.gather(*map(one, asked)))

@@ -96,14 +96,17 @@ class Engine:
         self.now += 1
         self.most = max(self.most, self.now)
         said = self.generate([input_ids], sampling_params)[0]
-        if getattr(says, "VARIES", False) and rid == "load-1":
+        if getattr(says, "VARIES", False) and rid.endswith("-1."):
             said["output_ids"][0] = os.urandom(4)[0] + 1000
         for _ in range(3):
             await asyncio.sleep(0)
-        if int(rid.rpartition("-")[2]) % 6 == 5:
+        slow = getattr(says, "SLOW", False)
+        if slow or int(rid.rpartition("-")[2].rstrip(".")) % 6 == 5:
             await asyncio.sleep(0.6)
         self.now -= 1
-        if rid in self.stopped:
+        if any(rid.startswith(stopped) for stopped in self.stopped):
+            if getattr(says, "REFUSES", False):
+                raise ValueError("aborted")
             del said["output_ids"][os.urandom(1)[0] % len(said["output_ids"]):]
         elif getattr(says, "LOSES", False) and not self.now:
             said["output_ids"].pop()

@@ -99,6 +99,19 @@ def test_memory_is_of_the_process_and_its_children(
     assert child._resident_mb(process.pid) == 0
 
 
+def test_an_abort_is_of_one_request_and_may_be_answered_by_an_error(
+    tmp_path: Path,
+) -> None:
+    """sglang aborts all requests whose names begin with what it is given."""
+    with server(tmp_path, f"{kit.ORIGINAL}REFUSES = SLOW = True\n") as asked:
+        asked.start({})
+        said = asked.load(
+            seed=1, count=60, longest=9, vocabulary=100, new_tokens=9, at_once=60
+        )["requests"]
+    assert [r["aborted"] for r in said] == [i % 6 == 5 for i in range(60)]
+    assert all(bool(r["ids"]) is not r["aborted"] for r in said)
+
+
 def test_one_request_of_a_load_by_itself(tmp_path: Path) -> None:
     load = {
         "seed": 1, "count": 13, "longest": 50, "vocabulary": 100, "new_tokens": 40,
@@ -170,5 +183,6 @@ def test_requests_come_and_go_and_some_are_aborted(tmp_path: Path) -> None:
     said = answer["requests"]
     assert [i for i, r in enumerate(said) if r["aborted"]] == [5, 11]
     assert len({len(r["ids"]) for r in said if not r["aborted"]}) > 5
+    assert all(r["ids"] for r in said if not r["aborted"])
     assert "at once 3" in asked.printed
     assert "at once 4" not in asked.printed
