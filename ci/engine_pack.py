@@ -42,6 +42,14 @@ RELEASES = {
         "0.4.4",
         ("transformers==5.12.1", "sgl-deep-gemm==0.1.4", "apache-tvm-ffi==0.1.11"),
     ),
+    "0.5.17": (
+        "0.4.5",
+        (
+            "transformers==5.12.1",
+            "sgl-deep-gemm==0.1.5.post1",
+            "apache-tvm-ffi==0.1.11",
+        ),
+    ),
 }
 COMMON = (
     "tokenizers==0.22.2", "pydantic==2.13.4", "pydantic_core==2.46.4",

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
-STAND_INS = ("flashinfer", "IPython", "cutlass", "quack", "flash_attn")
+STAND_INS = ("flashinfer", "IPython", "cutlass", "quack", "flash_attn", "xgrammar")
 
 
 class Nothing:
@@ -35,6 +35,9 @@ class Nothing:
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
         return ()
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        return handler(Any)  # a field of its type takes whatever it is given
 
     def __getitem__(self, key: Any) -> Nothing:
         return Nothing(f"{self._name}[]")

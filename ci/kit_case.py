@@ -1,0 +1,247 @@
+"""Runs a release's own test of its draft graph, on one side; see ci/kit.
+
+    python ci/kit_case.py PATCHED OUT [SECONDS]
+
+PATCHED holds the side's files (none: the release as it came). OUT gets a line of JSON a
+case: whether the test passed, and a digest of what attention gave in every draft step of the
+graph's replay, which has to be the same on every side.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import importlib.abc
+import importlib.util
+import json
+import sys
+import time
+import unittest
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+STEPS = (2, 4, 5, 8)
+# kit: as it was written, with slots that the test makes up. wide: attention takes its slots
+# from the wide page table. indexer: DeepGEMM's logits and top-k v2 choose them, as in a model.
+WAYS = ("kit", "wide", "indexer")
+SHAPES = {
+    "2 rows": ((128, 192), {}),
+    "3 of 4 rows": (
+        (100, 640, 2500),
+        {"cuda_graph_capture_batch_size": 4, "max_context_len": 4096},
+    ),
+}
+POISON = 64  # a slot that is there, and not the right one
+HEADS, DIM, ROWS = 64, 128, 8
+
+
+class Overlay(importlib.abc.MetaPathFinder):
+    """Patched modules from a folder, all others from the package."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        file = self.folder / (name.replace(".", "/") + ".py")
+        if not name.startswith("sglang.") or not file.is_file():
+            return None
+        return importlib.util.spec_from_file_location(name, file)
+
+
+class Kit:
+    """The release's test, with eyes: what it is asked, and what its graph did."""
+
+    def __init__(self) -> None:
+        import torch
+        from transformers.models.auto import configuration_auto
+
+        # Beside a newer transformers than the release's, which knows its models by now.
+        mapping = configuration_auto._LazyConfigMapping
+        register = mapping.register
+        mapping.register = lambda *names, exist_ok=False: register(
+            *names, exist_ok=True
+        )
+        from sglang.srt.environ import envs
+        from sglang.srt.layers.attention import dsa_backend
+        from sglang.test.kits.attention_unittest.attention_methods import (
+            dsa_attention,
+        )
+        from sglang.test.kits.attention_unittest.runner_modes import (
+            speculative_draft_runner,
+        )
+
+        self.torch, self.envs = torch, envs
+        self.kit, self.methods = speculative_draft_runner, dsa_attention
+        self.way, self.steps, self.poison = "kit", 2, False
+        self.digest, self.in_graph, self.poisoned = "", False, False
+        self._watch_outputs()
+        self._watch_metadata(dsa_backend.DeepseekSparseAttnMultiStepBackend)
+        self._choose_tokens()
+
+    def run(self, way: str, steps: int, shape: str, poison: bool) -> None:
+        """One case; raises what the test raises."""
+        self.way, self.steps, self.poison = way, steps, poison
+        self.digest, self.in_graph, self.poisoned = "", False, False
+        self.calls, self.rows = 0, None
+        lengths, options = SHAPES[shape]
+        case = self.methods.DSAAttentionCase(
+            name="draft",
+            backend="dsa",
+            forward_mode=self.kit.ForwardMode.DECODE,
+            num_heads=4,
+            num_kv_heads=1,
+            page_size=self.methods.DSA_PAGE_SIZE,
+            prefix_lens=lengths,
+        )
+        fused = self.envs.SGLANG_DSA_FUSE_TOPK.override(way != "wide")
+        with fused:
+            self.kit.run_dsa_eagle_draft_cuda_graph_runner_case(
+                unittest.TestCase(),
+                case,
+                speculative_num_steps=steps,
+                speculative_num_draft_tokens=steps + 1,
+                **options,
+            )
+
+    def _watch_outputs(self) -> None:
+        """Every step's hidden states go to a buffer, also when the graph is replayed."""
+        forward = self.kit._DSAEagleDraftForward.__call__
+        run = self.kit.run_eagle_draft_cuda_graph_runner_case
+
+        def keep(step: Any, batch: Any) -> Any:
+            made = forward(step, batch)
+            hidden = made.logits_output.hidden_states
+            if self.rows is None:
+                size = (self.steps, ROWS, hidden.shape[1])
+                self.rows = hidden.new_zeros(size)
+            self.rows[self.calls % self.steps, : len(hidden)].copy_(hidden)
+            self.calls += 1
+            return made
+
+        def digest(adapter: Any, actual: Any, expected: Any, settings: Any) -> None:
+            live = self.rows[:, : self.live].float()
+            whole = [live, *actual]
+            data = b"".join(part.cpu().numpy().tobytes() for part in whole)
+            self.digest = hashlib.sha256(data).hexdigest()[:12]
+            adapter.assert_outputs_close(actual, expected, settings)
+
+        def watched(test: Any, case: Any, *, adapter: Any, **rest: Any) -> Any:
+            self.live = len(case.prefix_lens)
+            look = dataclasses.replace(
+                adapter, assert_outputs_close=lambda *found: digest(adapter, *found)
+            )
+            return run(test, case, adapter=look, **rest)
+
+        self.kit._DSAEagleDraftForward.__call__ = keep
+        self.kit.run_eagle_draft_cuda_graph_runner_case = watched
+
+    def _watch_metadata(self, backend: Any) -> None:
+        """Whether the graph makes its metadata; poison in the wide table, if asked for."""
+        fill = backend.init_forward_metadata_in_graph
+
+        def filled(steps: Any, batch: Any) -> None:
+            fill(steps, batch)
+            self.in_graph = bool(getattr(steps, "in_graph_bs", ()))
+            if not self.poison:
+                return
+            for step in steps.attn_backends:
+                table = step.decode_cuda_graph_metadata[batch.batch_size].page_table_1
+                if table is not None:
+                    table.fill_(POISON)
+                    self.poisoned = True
+
+        backend.init_forward_metadata_in_graph = filled
+
+    def _choose_tokens(self) -> None:
+        """The indexer's own code, where it is asked for, instead of the test's tokens."""
+        torch = self.torch
+        forward = self.kit._DSAEagleDraftForward
+        prepare = self.kit._prepare_dsa_draft_replay_state
+        made_up = forward._synthesize_topk_indices
+        random = torch.Generator().manual_seed(1)
+        queries = torch.randn(ROWS, HEADS, DIM, generator=random)
+        queries = queries.to(torch.float8_e4m3fn).cuda()
+        weights = torch.rand(ROWS, HEADS, 1, generator=random).cuda()
+
+        def choose(step: Any, batch: Any) -> Any:
+            if self.way != "indexer":
+                return made_up(step, batch)
+            import deep_gemm
+
+            from sglang.srt.layers.attention.dsa.dsa_indexer import Indexer
+            from sglang.srt.layers.attention.dsa.paged_mqa_logits_backend import (
+                DSAPagedMQALogitsBackend,
+            )
+            from sglang.srt.model_executor.forward_context import get_attn_backend
+
+            indexer = object.__new__(Indexer)  # without the weights of a model
+            indexer.paged_mqa_logits_backend = DSAPagedMQALogitsBackend.DEEPGEMM
+            indexer.sm_count = deep_gemm.get_num_sms()
+            indexer.n_heads = HEADS
+            indexer.num_init_tokens = indexer.num_local_tokens = 0
+            indexer.index_topk = self.methods.DSA_SPARSE_INDEX_TOPK
+            rows = batch.batch_size
+            metadata = get_attn_backend().get_indexer_metadata(0, batch)
+            slots = indexer._get_topk_paged(
+                batch, 0, queries[:rows], weights[:rows], metadata
+            )
+            # Which are chosen is decided; their order is not.
+            return slots.sort(dim=-1, descending=True).values
+
+        def prepared(fixture: Any, *rest: Any) -> None:
+            prepare(fixture, *rest)
+            pool = fixture.runner.token_to_kv_pool
+            keys = pool.get_index_k_with_scale_buffer(layer_id=0)
+            page = self.methods.DSA_PAGE_SIZE * DIM
+            fixed = torch.Generator().manual_seed(2)
+            bits = torch.randint(0, 0x60, (len(keys), page), generator=fixed)
+            keys[:, :page] = bits.to(torch.uint8).to(keys.device).view(keys.dtype)
+            keys[:, page:].view(torch.float32).fill_(1.0)
+
+        forward._synthesize_topk_indices = choose
+        self.kit._prepare_dsa_draft_replay_state = prepared
+
+
+def cases() -> Iterator[tuple[str, int, str, bool]]:
+    """What the test is asked: the release's own case first."""
+    for shape in SHAPES:
+        for way in WAYS:
+            for steps in STEPS:
+                yield way, steps, shape, False
+    for way in ("indexer", "wide"):
+        for steps in (4, 8):
+            yield way, steps, "2 rows", True
+
+
+def main(patched: str, out: str, seconds: str = "300") -> int:
+    """Runs all cases, the last of them not begun when the time is over."""
+    end = time.monotonic() + float(seconds)
+    sys.meta_path.insert(0, Overlay(Path(patched)))
+    with open(out, "w") as lines:
+        kit = Kit()
+        for way, steps, shape, poison in cases():
+            row: dict[str, Any] = {"way": way, "steps": steps, "shape": shape}
+            row["poison"] = poison
+            begun = time.monotonic()
+            kit.digest = ""
+            if begun > end:
+                row["result"] = "not run"
+            else:
+                try:
+                    with contextlib.redirect_stdout(sys.stderr):
+                        kit.run(way, steps, shape, poison)
+                    row["result"] = "passed"
+                except (Exception, unittest.SkipTest) as error:  # each is a finding
+                    text = f"{type(error).__name__}: {error}".strip()
+                    row["result"], row["error"] = "failed", text[:400]
+                row |= {"digest": kit.digest, "in_graph": kit.in_graph}
+                row |= {"poisoned": kit.poisoned}
+                row["seconds"] = round(time.monotonic() - begun, 2)
+            print(json.dumps(row), file=lines, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
