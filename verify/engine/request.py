@@ -168,7 +168,7 @@ def _usual(seed: int) -> Arguments:
         "speculative_eagle_topk": 1,
         "random_seed": seed,
         "disable_radix_cache": True,
-        "log_level": "warning",
+        "log_level": "info",  # the routes of the metadata are logged so
     }
 
 

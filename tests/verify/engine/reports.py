@@ -47,7 +47,7 @@ def report(status: str = "identical") -> EngineReport:
         ],
         soaks=[],
         starts=[
-            Start(steps=4, side=name, seconds=80.0, logged=[], failed="")
+            Start(steps=4, side=name, seconds=80.0, logged=[], routes=[], failed="")
             for name in ("original", "patched", "patched", "original")
         ],
         notes=[],

@@ -157,9 +157,16 @@ def test_an_original_that_differs_from_itself_proves_nothing(
 
 def test_a_fallback_that_is_logged_is_reported(go: Go, tmp_path: Path) -> None:
     line = "NSA metadata kernel fill is unavailable, using the Python path from now on"
-    tree = kit.tree(tmp_path / "tree", f"{kit.PATCHED}PRINTS = ({line!r}, 'else')\n")
-    code, out, _ = go(tree, *QUICK)
+    route = "INFO x: NSA metadata route: in-graph"
+    prints = f"PRINTS = ({line!r}, 'else', {route!r}, {route!r})\n"
+    file = tmp_path / "engine.json"
+    code, out, _ = go(
+        kit.tree(tmp_path / "tree", f"{kit.PATCHED}{prints}"), *QUICK, "--json", file
+    )
     assert code == 0
+    starts = {start.side: start for start in model.read(file).starts}
+    assert starts["patched"].routes == ["in-graph"]
+    assert starts["original"].routes == []
     assert f"3 steps, patched: logged: {line}" in out
     assert "else" not in out
 

@@ -95,12 +95,17 @@ class Soak(Model):
 
 
 class Start(Model):
-    """One start of an engine. logged: lines of ours among what it printed."""
+    """One start of an engine.
+
+    logged: lines by which a metadata path says that another one runs instead. routes: the
+    paths that said that they run.
+    """
 
     steps: int
     side: str
     seconds: float
     logged: list[str]
+    routes: list[str]
     failed: str
 
 

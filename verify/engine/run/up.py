@@ -18,6 +18,8 @@ from verify.engine.sides import ORIGINAL, EngineSide, Package
 SHORT_TOKENS = 8
 _TOLD = ("NSA metadata kernel", "falling back to loop")
 """What a line has in it by which a metadata path says that another one runs instead."""
+_ROUTE = "NSA metadata route: "
+"""What a line has in it by which one says that it runs."""
 
 
 @dataclass
@@ -67,10 +69,15 @@ class Up:
 
     def told(self, steps: int) -> Start:
         """The start as it is reported."""
-        lines = [line for line in self.server.printed if any(t in line for t in _TOLD)]
+        printed = self.server.printed
+        lines = [line for line in printed if any(t in line for t in _TOLD)]
+        routes = [
+            line.partition(_ROUTE)[2].strip() for line in printed if _ROUTE in line
+        ]
         return Start(
             steps=steps, side=self.side.name, seconds=self.seconds,
-            logged=list(dict.fromkeys(lines)), failed=self.failed,
+            logged=list(dict.fromkeys(lines)), routes=list(dict.fromkeys(routes)),
+            failed=self.failed,
         )  # fmt: skip
 
     def warm(self, asked: Asked, cell: Workload) -> Run:
