@@ -17,7 +17,7 @@ from patcher.apply import apply
 from patcher.rollback import rollback
 from patcher.tree.find import find_tree
 from patcher.tree.pins import pins
-from patches import SHARED, all_patches
+from patches import HERE, SHARED, all_patches
 from tests.mutants.harness import applied_tree, pinned
 from tests.patcher.lookalike import snapshot
 from tests.patcher.releases import one_of_each
@@ -33,6 +33,7 @@ Run = Callable[..., tuple[int, str, str]]
 GRAPH = "decode@runner:n5:p64:flashmla_kv:s64:r64:c1,3:x130:k64:d4:tour3"
 NO_GRAPH = "decode:n4:p64:fa3:s32:r32:c1,3:x130:k64:d4:tour3"
 PAYLOAD = SHARED / "dsa_backend.py"
+IN_GRAPH = HERE / "in_graph" / "payload" / "dsa_backend.py"
 
 ALL = [r for r in one_of_each() if pins()[r].family == "C"]
 # A kernel is added to one and not to the other.
@@ -142,3 +143,31 @@ def test_where_metadata_is_shared() -> None:
     assert not can_share(plain(), topk=2)
     assert not can_share(plain(), cuda=False)
     assert not can_share(None)
+
+
+def test_the_log_says_which_graphs_are_filled() -> None:
+    said: list[str] = []
+    names: dict[str, Any] = {
+        "ForwardBatch": SimpleNamespace,
+        "DSA_METADATA_IN_GRAPH": True,
+        "log_metadata_route": said.append,
+    }
+    (fill,) = (
+        node
+        for cls in ast.parse(IN_GRAPH.read_text()).body
+        if isinstance(cls, ast.ClassDef) and cls.name == "InGraphDispatch"
+        for node in cls.body
+        if isinstance(node, ast.FunctionDef)
+        and node.name == "init_forward_metadata_in_graph"
+    )
+    exec(compile(ast.Module([fill], []), str(IN_GRAPH), "exec"), names)
+    can_fill = iter((False, True))
+    steps = SimpleNamespace(
+        shares_metadata=True,
+        in_graph_bs={8},
+        _fill_metadata=lambda batch: next(can_fill),
+    )
+    for bs, filled, lines in ((8, set(), 0), (4, {4}, 1)):
+        names[fill.name](steps, SimpleNamespace(batch_size=bs))
+        assert steps.in_graph_bs == filled
+        assert said == ["in-graph"] * lines
