@@ -29,6 +29,12 @@ class Patch:
         """Every file that a step reads or writes."""
         return frozenset(step.file for step in self.steps)
 
+    @property
+    def words(self) -> frozenset[str]:
+        """What a step looks for in files that it does not name."""
+        found = (getattr(step, "words", frozenset[str]()) for step in self.steps)
+        return frozenset[str]().union(*found)
+
 
 Discover = Callable[[], tuple[Patch, ...]]
 """Finds the patches, in canonical order; loading them takes libcst along."""

@@ -51,7 +51,10 @@ def prepare(
     if old is not None and old.patches == _applied(wanted):
         return Prepared(old, old, {})
     originals = {}
-    for file in sorted(files_of(wanted)):
+    named = files_of(wanted)
+    words = frozenset[str]().union(*(patch.words for patch in wanted))
+    read = [*sorted(named), *sorted(_mentioning(tree, words) - named)]
+    for file in read:
         packed.guard(tree, file)
         data = state.read(file)
         if data is not None:
@@ -62,8 +65,23 @@ def prepare(
         what = "a second apply would change it again: a bug in nsa-opt"
         raise Refusal(*(Reason(file, "", what) for file in planned.doubled))
     new = manifest_of(tree, pin.release, planned, old)
-    reads = {file: originals.get(file) for file in files_of(wanted)}
+    reads = {file: originals.get(file) for file in read}
     return Prepared(old, new, reads, (*notes, *_rewritten(old, new)))
+
+
+def _mentioning(tree: Tree, words: frozenset[str]) -> frozenset[str]:
+    """The modules of sglang/srt that have such a word in them."""
+    if not words:
+        return frozenset()
+    sought = [word.encode() for word in words]
+    found = set()
+    for file in sorted(tree.path("sglang/srt").rglob("*.py")):
+        if not file.is_file():
+            continue
+        data = file.read_bytes()
+        if any(word in data for word in sought):
+            found.add(file.relative_to(tree.home).as_posix())
+    return frozenset(found)
 
 
 def _rewritten(old: Manifest | None, new: Manifest) -> Iterator[str]:

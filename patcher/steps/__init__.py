@@ -18,7 +18,7 @@ from patcher.steps.bodies import (
     InsertBefore,
     PrependToBody,
 )
-from patcher.steps.checks import RequireKnown, RequireNeverRead
+from patcher.steps.checks import RequireKnown, RequireNeverRead, RequireReaders
 from patcher.steps.choice import Choose, Once, Where
 from patcher.steps.cst.workspace import Conflict, RecipeError, Step, Workspace
 from patcher.steps.definitions import AddDefinitions, AddMethods
@@ -48,6 +48,7 @@ __all__ = [
     "Rename",
     "RequireKnown",
     "RequireNeverRead",
+    "RequireReaders",
     "Respell",
     "Step",
     "Where",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -64,6 +65,49 @@ class RequireKnown:
                 return
             raise Conflict(self.symbol, f"{self.symbol} is not defined")
         require_known(work, self.file, self.symbol, "the patch repeats")
+
+
+@dataclass(frozen=True)
+class RequireReaders:
+    """Nobody in sglang/srt reads `<expression>.attribute` but who is named.
+
+    `readers` has, by file and symbol, how often that one reads it in any release. What it
+    does with what it reads is for a `RequireKnown` to hold, where an outline is kept.
+    """
+
+    file: str
+    attribute: str
+    readers: Mapping[tuple[str, str], int]
+
+    @property
+    def words(self) -> frozenset[str]:
+        """Files with such a word in them are read, whatever else the patch reads."""
+        return frozenset({self.attribute})
+
+    def adds(self) -> frozenset[str]:
+        """No symbols."""
+        return frozenset()
+
+    def apply(self, work: Workspace, patch: str) -> None:
+        """Raises `Conflict` naming the file and the definition that reads it."""
+        for file in work.mentioning(self.attribute):
+            data = work.original(file)
+            try:
+                tree = ast.parse(data)
+            except (SyntaxError, ValueError):
+                continue  # which nobody can import
+            left = dict(self.readers)
+            for node in filter(lambda n: _reads(n, self.attribute), ast.walk(tree)):
+                symbol = symbol_at(symbols(data), getattr(node, "lineno", 0))
+                left[file, symbol] = left.get((file, symbol), 0) - 1
+                if left[file, symbol] < 0:
+                    raise Conflict(
+                        symbol,
+                        f"{symbol or 'the module'} reads .{self.attribute} as in no "
+                        "release; the patch relies on knowing who does",
+                        lines=(f"+ {ast.unparse(node)}",),
+                        file=file,
+                    )
 
 
 def _reads(node: ast.AST, attribute: str) -> TypeGuard[ast.stmt | ast.expr]:

@@ -33,6 +33,12 @@ MULTI_STEP = "DeepseekSparseAttnMultiStepBackend"
 OUT_GRAPH = "init_forward_metadata_out_graph"
 IN_GRAPH = "init_forward_metadata_in_graph"
 
+# What the draft kernel does in its own way, from 0.5.15 on.
+OWN_KERNELS = (
+    "sglang/srt/layers/attention/triton_ops/dsa_metadata.py",
+    "sglang/kernels/ops/attention/dsa_metadata.py",
+    "sglang/kernels/ops/attention/dsa/metadata.py",
+)
 # From 0.5.15 on metadata is generated without asking the host.
 HOST_FREE = HasMethod(BACKEND, "_graph_page_table_width")
 # From 0.5.17 on a page table's row ends with its sequence.
@@ -155,6 +161,15 @@ SHARED_STEPS: tuple[Step, ...] = (
             "set_dsa_prefill_impl",
             "_compute_flashmla_metadata",
         )
+    ),
+    *(
+        RequireKnown(file=DSA_BACKEND, symbol=f"{BACKEND}.{symbol}", may_lack=True)
+        for symbol in ("_refresh_paged_mqa_schedule_metadata", "_refresh_topk_v2_plan")
+    ),
+    *(
+        Where(RequireKnown(file=file, symbol=symbol), has=file)
+        for file in OWN_KERNELS
+        for symbol in ("_fused_dsa_decode_metadata_kernel", "fused_dsa_decode_metadata")
     ),
     Once(
         AddDefinitions(

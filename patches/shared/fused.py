@@ -98,8 +98,8 @@ SCHEDULE = Where(
         source="RefreshSchedule",
         adapt=(
             Rename(
-                old="metadata.cache_seqlens_int32",
-                new="_to_2d_context_lens(metadata.cache_seqlens_int32, bs)",
+                old="metadata.nsa_seqlens_expanded",
+                new="_to_2d_context_lens(metadata.nsa_seqlens_expanded, bs)",
                 when=HasGlobal("_to_2d_context_lens"),
             ),
         ),

@@ -1,4 +1,4 @@
-"""Bugs in `fan-out` and `in-graph` where the release has a precompute of its own."""
+"""Bugs in `fan-out`, `in-graph` and `target-verify` on releases with a precompute."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ _FILL = f"{_BASE}._fill_metadata"
 _REFRESH = f"{_BASE}._refresh_paged_mqa_schedule"
 _RUN_ONCE = "EAGLEDraftCudaGraphRunner.capture_one_batch_size.run_once"
 _HOOK = "draft_attn_backend.fill_metadata_in_graph(forward_batch)"
+_MET = {
+    "fan-out": ("fan-out", "decode"),
+    "in-graph": ("in-graph", "decode@runner"),
+    "target-verify": ("fused", "target_verify"),
+}
 _DRAFT = "ret = self.eagle_worker.draft_forward(forward_batch)"
 
 
@@ -23,9 +28,9 @@ def _mutant(
     file: str = BACKEND,
     release: str = LAST,
 ) -> Mutant:
-    mode = "decode@runner" if patch == "in-graph" else "decode"
+    route, mode = _MET[patch]
     return Mutant(
-        f"{release}: {patch}: {name}", patch, file, edits, patch, mode, names,
+        f"{release}: {patch}: {name}", patch, file, edits, route, mode, names,
         kind=f"{patch} on NSA with a precompute", release=release,
     )  # fmt: skip
 
@@ -43,13 +48,16 @@ MUTANTS = (
             ("fan-out", "0.5.8.post1"),
             ("fan-out", LAST),
             ("in-graph", LAST),
+            ("target-verify", LAST),
         )
     ),
     _mutant(
         "DeepGEMM's schedule made for lengths cut to top-k",
         "paged_mqa_schedule_metadata",
         Swap(
-            _REFRESH, "metadata.cache_seqlens_int32", "metadata.nsa_cache_seqlens_int32"
+            _REFRESH,
+            "metadata.nsa_seqlens_expanded",
+            "metadata.nsa_cache_seqlens_int32",
         ),
         patch="fan-out",
     ),

@@ -1,4 +1,4 @@
-"""`fan-out` and `in-graph` from 0.5.7 to 0.5.12.post1: applied, verified, rolled back."""
+"""What fits 0.5.7 to 0.5.12.post1 beside `fresh-plans`: applied, verified, rolled back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from patches import all_patches
 from tests.patcher.lookalike import snapshot
 from tests.patcher.releases import one_of_each
 from tests.verify.conftest import Verify
-from tests.verify.test_releases import FIVE, GATE, expected, stale, unpack
+from tests.verify.test_releases import FIVE, GATE, VERIFY, expected, stale, unpack
 from verify.routes import OFF, upstream
 
 pytestmark = pytest.mark.tree
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.tree
 STEP = "decode:n4:p64:fa3:s32:r32:c1,3:x130:k64:d4:tour3"
 GRAPH = "decode@runner:n5:p64:flashmla_kv:s64:r64:c1,3:x130:k64:d4:tour3"
 PAGES_OF_ONE = "decode@runner:n2:p1:fa3:s32:r32:c1,4:x130:k64:d4:recapture3"
-ASKED = [w for s in (STEP, GRAPH, PAGES_OF_ONE) for w in ("--scenario", s)]
+ASKED = [w for s in (STEP, GRAPH, PAGES_OF_ONE, VERIFY) for w in ("--scenario", s)]
 
 LAST = "0.5.12.post1"
 ALL = [r for r in one_of_each() if pins()[r].family == "B"]
@@ -41,14 +41,14 @@ def test_applied_verified_rolled_back(
     folder = tmp_path / "tree"
     tree = find_tree(unpack(release, folder))
     before = snapshot(folder)
-    apply(tree, ["fan-out", "in-graph"], all_patches())
-    names = ("fan-out", "in-graph", "not-in-graph", "no-kernel", "defaults")
+    apply(tree, ["fan-out", "in-graph", "target-verify"], all_patches())
+    names = ("fan-out", "in-graph", "not-in-graph", "fused", "no-kernel", "defaults")
     routes = [w for name in names for w in ("--route", name)]
     code, report = verify(folder, *routes, *ASKED)
     assert (code, report["failures"]) == (0, [])
-    # Two poisons each: three fan-outs, two in the graph and two without a kernel, one
-    # beside a graph, and all three again with no variable set.
-    assert report["totals"]["identical"] == 2 * (3 + 2 + 2 + 1 + 3)
+    # Two poisons each: three fan-outs, two in the graph and one beside it, one fused,
+    # three without a kernel, and all four scenarios with no variable set.
+    assert report["totals"]["identical"] == 2 * (3 + 2 + 1 + 1 + 3 + 4)
     rollback(tree, (), all_patches())
     assert snapshot(folder) == before
 
@@ -70,7 +70,7 @@ def test_with_every_gate_off_the_release_is_as_it_was(
 ) -> None:
     """Its own precompute, with what it leaves stale, in buffers of each step's own."""
     folder = tmp_path / "tree"
-    apply(find_tree(unpack(LAST, folder)), [*PATCHES, "cuda-decode"], all_patches())
+    apply(find_tree(unpack(LAST, folder)), [*PATCHES, "target-verify"], all_patches())
     monkeypatch.setenv(GATE, "0")
     code, report = verify(folder, "--route", "precomputed", "--scenario", FIVE)
     assert code == 1
@@ -92,7 +92,7 @@ def test_the_plan_stream_of_0_5_10_does_not_wait_for_the_draft(
 
 
 def test_what_the_release_does_by_itself_is_driven_without_a_runner() -> None:
-    routes = upstream("B", ["precompute", "fan-out", "in-graph"])
+    routes = upstream("B", ["precompute", "fan-out", "in-graph", "target-verify"])
     with_runner = {r.name for r in routes if "decode@runner" in r.modes}
     assert with_runner == {"fan-out", "in-graph", "no-kernel", "defaults"}
     assert {r.name for r in upstream("B", ["precompute"])} == {

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gzip
 import importlib.metadata
 import importlib.util
@@ -68,7 +69,8 @@ def _folder(name: str) -> str:
     return places[0] if places else ""
 
 
-def prompts(seed: int, lengths: list[int], vocabulary: int) -> list[list[int]]:
+@functools.lru_cache(maxsize=1)
+def prompts(seed: int, lengths: tuple[int, ...], vocabulary: int) -> list[list[int]]:
     """Random ids, one prompt a length; the lowest ids mean other things in most models."""
     draw = random.Random(seed)
     low, high = 10, max(11, vocabulary - vocabulary // 32)
@@ -101,7 +103,7 @@ class Engine:
 
         profile: also `gpu_seconds`, in which the GPU was busy; None if that failed.
         """
-        ids = prompts(seed, lengths, vocabulary)
+        ids = [list(one) for one in prompts(seed, tuple(lengths), vocabulary)]
         sampling = {"temperature": 0, "max_new_tokens": new_tokens, "ignore_eos": True}
         with _profiled(self.engine, profile) as busy:
             began = time.perf_counter()
@@ -166,7 +168,7 @@ class Engine:
         lengths = [int(longest ** draw.random()) for _ in range(count)]
         counts = [draw.randint(1, new_tokens) for _ in range(count)]
         waits = [draw.random() / 2 for _ in range(count)]
-        every = prompts(seed, lengths, vocabulary)
+        every = prompts(seed, tuple(lengths), vocabulary)
 
         async def one(i: int) -> Json:
             sampling = {

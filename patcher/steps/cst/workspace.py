@@ -22,17 +22,24 @@ class Conflict(Exception):
     """A step that does not fit the tree."""
 
     def __init__(
-        self, symbol: str, what: str, hint: str = "", lines: tuple[str, ...] = ()
+        self,
+        symbol: str,
+        what: str,
+        hint: str = "",
+        lines: tuple[str, ...] = (),
+        file: str = "",
     ) -> None:
         super().__init__(what)
         self.symbol = symbol
         self.what = what
         self.hint = hint
         self.lines = lines
+        # Where it is, if not in the file of the step.
+        self.file = file
 
     def reason(self, file: str) -> Reason:
         """This conflict, as a result that names the file."""
-        return Reason(file, self.symbol, self.what, self.hint, self.lines)
+        return Reason(self.file or file, self.symbol, self.what, self.hint, self.lines)
 
 
 class Workspace:
@@ -52,6 +59,10 @@ class Workspace:
     def exists(self, file: str) -> bool:
         """Whether the file is in the tree, or was created by an earlier step."""
         return file in self._edited or file in self._plain or file in self._originals
+
+    def mentioning(self, word: str) -> list[str]:
+        """The files of the tree, as far as they were read, that have the word in them."""
+        return sorted(f for f, d in self._originals.items() if word.encode() in d)
 
     def created(self, file: str) -> bool:
         """Whether an earlier step created the file."""

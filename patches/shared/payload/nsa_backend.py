@@ -62,7 +62,7 @@ class FillMetadata(NativeSparseAttnBackend):
         return True
 
 
-# From 0.5.7 on. From 0.5.12 on DeepGEMM takes the lengths as [batch size, 1].
+# From 0.5.7 on. From 0.5.12 on DeepGEMM takes the lengths as [tokens, 1].
 class RefreshSchedule(NativeSparseAttnBackend):
     def _refresh_paged_mqa_schedule(self, metadata: NSAMetadata, bs: int):
         # The captured schedule fits the lengths of the capture, all 1: DeepGEMM would
@@ -72,7 +72,7 @@ class RefreshSchedule(NativeSparseAttnBackend):
 
             metadata.paged_mqa_schedule_metadata.copy_(
                 deep_gemm.get_paged_mqa_logits_metadata(
-                    metadata.cache_seqlens_int32, 64, deep_gemm.get_num_sms()
+                    metadata.nsa_seqlens_expanded, 64, deep_gemm.get_num_sms()
                 )
             )
 

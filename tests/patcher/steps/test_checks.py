@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from patcher.steps import RequireKnown, RequireNeverRead
+from patcher.steps import RequireKnown, RequireNeverRead, RequireReaders
 from tests.kit import FILE, check_noop, check_refused
 from tests.patcher.lookalike import BACKEND, FILES
 
@@ -62,3 +62,29 @@ def test_what_may_be_lacking_is_refused_only_where_it_differs(known: None) -> No
     check_noop({BACKEND: "class Backend: ...\n"}, step)
     text = FILES[BACKEND].replace("sum(lens)", "min(lens)")
     assert check_refused({BACKEND: text}, step).symbol == "Backend.replay"
+
+
+OTHER = "sglang/srt/other.py"
+READER = RequireReaders(FILE, "table", {(FILE, "A.go"): 1})
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "symbol"),
+    [
+        (FILE, module("return self.table, self.table"), "A.go"),
+        (OTHER, module("return self.table"), "A.go"),
+        (OTHER, "def peek(m):\n    return getattr(m, 'table')\n", "peek"),
+        (OTHER, "found = first.table\n", ""),
+    ],
+)
+def test_a_reader_that_nobody_named_is_refused(
+    file: str, text: str, symbol: str
+) -> None:
+    reason = check_refused({FILE: module("return self.table"), file: text}, READER)
+    assert (reason.file, reason.symbol) == (file, symbol)
+    assert "table" in reason.lines[0]
+
+
+def test_a_reader_that_was_named_is_fine() -> None:
+    other = "table = 1\n# its table\ndef table(): pass\nself.table = 2\n"
+    check_noop({FILE: module("return self.table"), OTHER: other}, READER)

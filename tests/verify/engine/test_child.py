@@ -156,9 +156,10 @@ def test_an_engine_that_hangs_is_given_up(
 
 
 def test_prompts_come_from_the_seed_and_keep_to_the_vocabulary() -> None:
-    made = child.prompts(3, [50, 60], 1000)
-    assert made == child.prompts(3, [50, 60], 1000)
-    assert made != child.prompts(4, [50, 60], 1000)
+    made = child.prompts(3, (50, 60), 1000)
+    child.prompts.cache_clear()
+    assert made == child.prompts(3, (50, 60), 1000)
+    assert made != child.prompts(4, (50, 60), 1000)
     assert [len(p) for p in made] == [50, 60]
     assert all(10 <= i < 1000 for p in made for i in p)
 
