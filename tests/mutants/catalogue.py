@@ -55,6 +55,7 @@ def all_mutants() -> tuple[Mutant, ...]:
         kernels,
         precompute,
         sharing,
+        wide_table,
     )
 
     found = (
@@ -66,6 +67,7 @@ def all_mutants() -> tuple[Mutant, ...]:
         *sharing.MUTANTS,
         *expanded.MUTANTS,
         *dsa.MUTANTS,
+        *wide_table.MUTANTS,
         *cuda.MUTANTS,
     )
     names = [mutant.name for mutant in found]
