@@ -88,12 +88,16 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 def rmsnorm(
     input: Any, weight: Any, eps: float = 1e-6, out: Any = None, enable_pdl: Any = None
 ) -> Any:
-    """flashinfer.norm.rmsnorm in plain torch: input [tokens, hidden]."""
+    """flashinfer.norm.rmsnorm in plain torch: input [tokens, hidden].
+
+    In double, where the sum is the same in any order: torch's order depends on how many
+    tokens there are, and what a request says must not depend on what else is in its batch.
+    """
     import torch
 
-    wide = input.float()
+    wide = input.double()
     scale = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)
-    normed = (wide * scale * weight.float()).to(input.dtype)
+    normed = (wide * scale * weight.double()).to(input.dtype)
     if out is None:
         return normed
     out.copy_(normed)

@@ -190,10 +190,11 @@ def upstream(family: str, patches: Collection[str]) -> tuple[Route, ...]:
             replace(r, name=DEFAULTS, on=(), unset=True, few=1) for r in own if r.best
         ]
         return (*_DSA, *own, *unset[-1:])
-    return tuple(
+    found = tuple(
         replace(
             route,
-            modes=("decode",) if "decode" in route.modes else route.modes,
+            # Of what the release does by itself, the multi-step class alone.
+            modes=route.modes if route.shares else _without_runner(route.modes),
             must=(_PRECOMPUTED,) if route.name == "precomputed" else route.must,
         )
         for route in ROUTES
@@ -203,6 +204,12 @@ def upstream(family: str, patches: Collection[str]) -> tuple[Route, ...]:
         # Upstream's replay of a single backend computes for itself.
         and (route.name != "precomputed" or route.pair or "decode" in route.modes)
     )
+    best = tuple(route for route in found if route.best)
+    return (*found, *(_defaults(best) if best else ()))
+
+
+def _without_runner(modes: tuple[str, ...]) -> tuple[str, ...]:
+    return ("decode",) if "decode" in modes else modes
 
 
 def available(
@@ -226,9 +233,7 @@ def available(
     if not in_tree:
         return (*found, *_defaults(found), *_mixed(found, patches))
     return tuple(
-        replace(route, modes=("decode",))
-        if foreign and "decode@runner" in route.modes
-        else route
+        replace(route, modes=_without_runner(route.modes)) if foreign else route
         for route in found
         if (route.name, route.pair) != ("original", False)
     )

@@ -10,6 +10,7 @@ from patcher.steps.adapt import (
     HasStatement,
     LacksMethod,
     Rename,
+    Respell,
 )
 from patcher.steps.bodies import (
     AppendToBody,
@@ -48,6 +49,7 @@ __all__ = [
     "RequireKnown",
     "RequireNeverRead",
     "RequireReaders",
+    "Respell",
     "Step",
     "Where",
     "Workspace",

@@ -84,6 +84,22 @@ class Rename:
 
 
 @dataclass(frozen=True)
+class Respell:
+    """Every identifier that begins with `old` begins with `new`, in any target."""
+
+    old: str
+    new: str
+
+    def when(self, module: cst.Module) -> bool:
+        """Always: a recipe asks for it by family."""
+        return True
+
+    def transformer(self) -> cst.CSTTransformer:
+        """The rewrite of the payload."""
+        return _Respell(self.old, self.new)
+
+
+@dataclass(frozen=True)
 class Drop:
     """The statement is left out wherever the payload has it."""
 
@@ -95,7 +111,7 @@ class Drop:
         return _Drop(scopes.shape(self.statement))
 
 
-Adapt = Rename | Drop
+Adapt = Rename | Respell | Drop
 
 
 def adapted(
@@ -122,6 +138,19 @@ class _Rename(cst.CSTTransformer):
         ):
             return self._new  # type: ignore[return-value]
         return super().on_leave(original_node, updated_node)
+
+
+class _Respell(cst.CSTTransformer):
+    def __init__(self, old: str, new: str) -> None:
+        super().__init__()
+        self._old = old
+        self._new = new
+
+    def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> cst.Name:
+        if not original_node.value.startswith(self._old):
+            return updated_node
+        value = self._new + original_node.value.removeprefix(self._old)
+        return updated_node.with_changes(value=value)
 
 
 class _Drop(cst.CSTTransformer):

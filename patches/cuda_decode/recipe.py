@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from patcher.recipe import Patch
 from patcher.steps import (
+    Adapt,
     AddFile,
     AddMethods,
     AddModule,
@@ -18,13 +19,20 @@ from patcher.steps import (
 from patches import HERE
 from patches.cuda_decode.about import ABOUT
 from patches.fused_decode.recipe import COMPUTE, PRECOMPUTE, WITH_PRECOMPUTE
-from patches.shared.anchors import DSA_BACKEND, INIT_STATE, NSA_BACKEND, REPLAY, gate
+from patches.shared.anchors import (
+    DSA_BACKEND,
+    DSA_SPELLING,
+    INIT_STATE,
+    NSA_BACKEND,
+    OWN_PRECOMPUTE,
+    REPLAY,
+    gate,
+)
 from patches.shared.fused import FILL_METADATA, KERNELS, prepend, read_gate
 
 PAYLOAD = HERE / "cuda_decode" / "payload"
 NSA = "sglang/srt/layers/attention/nsa"
 DSA = "sglang/srt/layers/attention/dsa"
-OWN_PRECOMPUTE = f"{NSA}/nsa_backend_mtp_precompute.py"
 DECODE = "_precompute_decode_mode"
 
 
@@ -59,11 +67,16 @@ FAMILY_A: tuple[Step, ...] = (
 
 
 def in_own_precompute(
-    backend: str, cls: str, folder: str, precompute: str, section: str
+    backend: str,
+    cls: str,
+    folder: str,
+    precompute: str,
+    section: str,
+    adapt: tuple[Adapt, ...] = (),
 ) -> tuple[Step, ...]:
     """The steps for a release that computes once and copies by itself."""
     mixin = f"{cls}MTPPrecomputeMixin"
-    payload = PAYLOAD / precompute.rpartition("/")[2]
+    payload = PAYLOAD / "nsa_backend_mtp_precompute.py"
     return (
         RequireKnown(file=precompute, symbol=f"{mixin}.{DECODE}"),
         gate(ABOUT.gate, section),
@@ -71,8 +84,9 @@ def in_own_precompute(
         PrependToBody(
             file=backend,
             function=f"{cls}.{INIT_STATE}",
-            payload=PAYLOAD / backend.rpartition("/")[2],
+            payload=PAYLOAD / "nsa_backend.py",
             source=f"CudaKernelByEnvironment.{INIT_STATE}",
+            adapt=adapt,
         ),
         AddMethods(
             file=precompute,
@@ -80,12 +94,14 @@ def in_own_precompute(
             after=DECODE,
             payload=payload,
             source="CudaDecode",
+            adapt=adapt,
         ),
         PrependToBody(
             file=precompute,
             function=f"{mixin}.{DECODE}",
             payload=payload,
             source=f"CudaDecodeDispatch.{DECODE}",
+            adapt=adapt,
         ),
     )
 
@@ -99,6 +115,7 @@ FAMILY_C = in_own_precompute(
     DSA,
     f"{DSA}/dsa_backend_mtp_precompute.py",
     "DSA Backend",
+    DSA_SPELLING,
 )
 
 PATCH = Patch(

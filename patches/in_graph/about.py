@@ -10,10 +10,10 @@ from patches.shared.evidence import (
     BASE_CALL,
     NO_CALL,
     NO_KERNEL,
-    ONE_REPLAY,
-    PAIR,
+    OWN_KERNEL,
     REPLAY_KERNEL,
 )
+from patches.shared.releases import NOT_ON_A_GPU
 
 ABOUT = About(
     name="in-graph",
@@ -21,9 +21,9 @@ ABOUT = About(
     summary="fill the draft steps' metadata inside their CUDA graph",
     source="documents 001 and 004",
     gate="SGLANG_NSA_METADATA_IN_GRAPH",
-    sign="fill_metadata_in_graph",
-    families=("A", "C"),
-    ask={"C": "not yet replayed on a GPU beside DeepGEMM's and top-k's own kernels"},
+    sign="NSA_METADATA_IN_GRAPH",
+    families=("A", "B", "C"),
+    ask=dict.fromkeys(("B", "C"), NOT_ON_A_GPU),
     routes=(
         RouteData(
             "in-graph",
@@ -58,7 +58,7 @@ ABOUT = About(
             "in-graph",
             ("decode@runner",),
             must=("graph kernel *_metadata_kernel*",),
-            must_not=(*NO_CALL, "replay kernel *"),
+            must_not=(*NO_CALL, "replay kernel *", *OWN_KERNEL),
             shares=True,
             kernels=True,
             best=True,
@@ -67,9 +67,9 @@ ABOUT = About(
         RouteData(
             "not-in-graph",
             ("decode",),
-            must=(ONE_REPLAY,),
-            must_not=PAIR,
-            every=(ONE_REPLAY, ("replay begun",)),
+            must=(REPLAY_KERNEL,),
+            must_not=(*NO_CALL, *OWN_KERNEL),
+            every=(REPLAY_KERNEL, ("replay begun",)),
             shares=True,
             kernels=True,
             timed=False,

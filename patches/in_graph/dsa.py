@@ -5,100 +5,19 @@ Source: sgl-project/sglang#29843 does this for another backend.
 
 from __future__ import annotations
 
-from patcher.steps import (
-    AddDefinitions,
-    AddMethods,
-    AddModule,
-    Drop,
-    HasMethod,
-    HasStatement,
-    PrependToBody,
-    Rename,
-    RequireKnown,
-    RequireNeverRead,
-    Where,
-)
-from patcher.steps.adapt import When
 from patcher.steps.cst.workspace import Step
-from patches import HERE, SHARED
+from patches import HERE
 from patches.in_graph.about import ABOUT
-from patches.shared.anchors import DSA_BACKEND, INIT_STATE, gate
+from patches.shared.anchors import INIT_STATE
+from patches.shared.dsa import IN_GRAPH, OUT_GRAPH, SHARED_STEPS, prepend, read_gate
 
 PAYLOAD = HERE / "in_graph" / "payload" / "dsa_backend.py"
-BACKEND = "DeepseekSparseAttnBackend"
-MULTI_STEP = "DeepseekSparseAttnMultiStepBackend"
-OUT_GRAPH = "init_forward_metadata_out_graph"
-IN_GRAPH = "init_forward_metadata_in_graph"
-
-# From 0.5.15 on metadata is generated without asking the host.
-HOST_FREE = HasMethod(BACKEND, "_graph_page_table_width")
-# From 0.5.20 on.
-HAS_KPOOL = HasStatement(
-    f"{BACKEND}.__init__", "self.dsa_index_kpool = get_dsa_index_kpool(hf_config)"
-)
-
-
-def _unless(when: When) -> When:
-    return lambda module: not when(module)
-
-
-def _prepend(method: str) -> Step:
-    return PrependToBody(
-        file=DSA_BACKEND,
-        function=f"{MULTI_STEP}.{method}",
-        payload=PAYLOAD,
-        source=f"InGraphDispatch.{method}",
-    )
-
-
-def _methods(source: str) -> AddMethods:
-    return AddMethods(
-        file=DSA_BACKEND,
-        cls=MULTI_STEP,
-        after=IN_GRAPH,
-        payload=PAYLOAD,
-        source=source,
-        adapt=(
-            Drop(
-                statement="can_share &= first.dsa_index_kpool <= 1",
-                when=_unless(HAS_KPOOL),
-            ),
-        ),
-    )
-
-
-KERNELS = AddModule(
-    file="sglang/srt/layers/attention/dsa/triton_metadata_kernel.py",
-    payload=SHARED / "triton_metadata_kernel.py",
-    adapt=tuple(
-        Rename(old=f"m.nsa_{name}", new=f"m.dsa_{name}", when=lambda module: True)
-        for name in ("seqlens_expanded", "cache_seqlens_int32", "cu_seqlens_k")
-    ),
-)
 
 FAMILY_C: tuple[Step, ...] = (
-    gate(ABOUT.gate, section="DSA Backend"),
-    # What lets the steps share one set of buffers, and what one of them does alone.
-    RequireNeverRead(file=DSA_BACKEND, attribute="speculative_step_id"),
+    *SHARED_STEPS,
+    *read_gate(ABOUT.gate, PAYLOAD, "DSA_METADATA_IN_GRAPH"),
     *(
-        RequireKnown(file=DSA_BACKEND, symbol=f"{BACKEND}.{symbol}")
-        for symbol in (
-            INIT_STATE,
-            "_build_forward_metadata_cuda_graph",
-            "_apply_cuda_graph_metadata",
-            "set_dsa_prefill_impl",
-            "_compute_flashmla_metadata",
-        )
+        prepend(PAYLOAD, "InGraphDispatch", method)
+        for method in (INIT_STATE, OUT_GRAPH, IN_GRAPH)
     ),
-    AddDefinitions(
-        file=DSA_BACKEND,
-        after="_to_2d_context_lens",
-        payload=PAYLOAD,
-        names=("DSA_METADATA_IN_GRAPH",),
-    ),
-    *map(_prepend, (INIT_STATE, OUT_GRAPH, IN_GRAPH)),
-    Where(_methods("RecordReplay"), when=HOST_FREE),
-    Where(_methods("LaunchKernel"), unless=HOST_FREE),
-    _methods("InGraph"),
-    Where(KERNELS, unless=HOST_FREE, of=DSA_BACKEND),
 )

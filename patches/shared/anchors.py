@@ -11,10 +11,15 @@ from patcher.steps import (
     LacksMethod,
     Rename,
     RequireKnown,
+    Respell,
+    Step,
+    Where,
 )
 
 NSA_BACKEND = "sglang/srt/layers/attention/nsa_backend.py"
 DSA_BACKEND = "sglang/srt/layers/attention/dsa_backend.py"
+# Upstream's, from 0.5.7 to 0.5.12.post1.
+OWN_PRECOMPUTE = "sglang/srt/layers/attention/nsa/nsa_backend_mtp_precompute.py"
 INIT_STATE = "init_cuda_graph_state"
 CAPTURE = "init_forward_metadata_capture_cuda_graph"
 REPLAY = "init_forward_metadata_replay_cuda_graph"
@@ -43,6 +48,12 @@ OLDER_NSA_BACKEND: tuple[Adapt, ...] = (
     ),
 )
 
+# From 0.5.13 on "native" is "DeepSeek".
+DSA_SPELLING: tuple[Adapt, ...] = (
+    Respell(old="nsa", new="dsa"),
+    Respell(old="NativeSparseAttn", new="DeepseekSparseAttn"),
+)
+
 # See patches.shared.releases.
 DRAFT_EXTEND_BY_TOKEN = HasStatement(
     function=f"NativeSparseAttnBackend.{REPLAY}",
@@ -51,14 +62,19 @@ DRAFT_EXTEND_BY_TOKEN = HasStatement(
 
 # What the payload does again in its own way. An edit of these leaves every anchor
 # intact, and would be lost on the way around them.
-KNOWN_REPLAY = tuple(
-    RequireKnown(file=NSA_BACKEND, symbol=symbol)
-    for symbol in (
-        f"NativeSparseAttnBackend.{REPLAY}",
-        "NativeSparseAttnBackend._transform_table_1_to_real",
-        "NativeSparseAttnBackend._compute_flashmla_metadata",
-        "compute_cu_seqlens",
-    )
+KNOWN_REPLAY: tuple[Step, ...] = (
+    *(
+        RequireKnown(file=NSA_BACKEND, symbol=f"NativeSparseAttnBackend.{name}")
+        for name in (REPLAY, "_transform_table_1_to_real", "_compute_flashmla_metadata")
+    ),
+    Where(
+        RequireKnown(file=NSA_BACKEND, symbol="compute_cu_seqlens"),
+        lacks=OWN_PRECOMPUTE,
+    ),
+    Where(
+        RequireKnown(file=OWN_PRECOMPUTE, symbol="compute_cu_seqlens"),
+        has=OWN_PRECOMPUTE,
+    ),
 )
 
 

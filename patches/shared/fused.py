@@ -5,16 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from patcher.steps import (
+    Adapt,
     AddDefinitions,
     AddMethods,
     AddModule,
     AppendToBody,
+    Drop,
+    HasGlobal,
     InsertBefore,
+    LacksMethod,
     Once,
     PrependToBody,
+    Rename,
     RequireKnown,
     RequireNeverRead,
     Step,
+    Where,
 )
 from patches import SHARED
 from patches.shared.anchors import (
@@ -23,6 +29,7 @@ from patches.shared.anchors import (
     KNOWN_REPLAY,
     NSA_BACKEND,
     OLDER_NSA_BACKEND,
+    OWN_PRECOMPUTE,
     REPLAY,
     gate,
 )
@@ -41,16 +48,19 @@ def kernels(payload: Path) -> AddModule:
     return AddModule(file=KERNELS, payload=payload / "triton_metadata_kernel.py")
 
 
-def read_gate(name: str, payload: Path, constant: str) -> tuple[Step, ...]:
+def read_gate(
+    name: str, payload: Path, constant: str, adapt: tuple[Adapt, ...] = ()
+) -> tuple[Step, ...]:
     """The steps that declare a gate and read it, once, into a constant."""
     return (
         gate(name),
         Once(
             AddDefinitions(
                 file=NSA_BACKEND,
-                after="compute_cu_seqlens",
+                after="NSAIndexerMetadata",
                 payload=payload / "nsa_backend.py",
                 names=(constant,),
+                adapt=adapt,
             )
         ),
     )
@@ -71,10 +81,30 @@ def prepend(payload: Path, source: str, method: str, cls: str = BACKEND) -> Step
 LOG_ROUTE = Once(
     AddDefinitions(
         file=NSA_BACKEND,
-        after="compute_cu_seqlens",
+        after="NSAIndexerMetadata",
         payload=PAYLOAD,
         names=("log_metadata_route",),
     )
+)
+
+# DeepGEMM's schedule, which the backends keep from 0.5.7 on.
+REFRESH = "_refresh_paged_mqa_schedule"
+SCHEDULE = Where(
+    AddMethods(
+        file=NSA_BACKEND,
+        cls=BACKEND,
+        after=REPLAY,
+        payload=PAYLOAD,
+        source="RefreshSchedule",
+        adapt=(
+            Rename(
+                old="metadata.nsa_seqlens_expanded",
+                new="_to_2d_context_lens(metadata.nsa_seqlens_expanded, bs)",
+                when=HasGlobal("_to_2d_context_lens"),
+            ),
+        ),
+    ),
+    has=OWN_PRECOMPUTE,
 )
 
 # One launch that rewrites one backend's metadata.
@@ -83,6 +113,7 @@ FILL_METADATA: tuple[Step, ...] = (
     LOG_ROUTE,
     # Once: a later patch may have edited it by then.
     Once(kernels(SHARED)),
+    Once(SCHEDULE),
     Once(
         AddMethods(
             file=NSA_BACKEND,
@@ -90,7 +121,13 @@ FILL_METADATA: tuple[Step, ...] = (
             after=REPLAY,
             payload=PAYLOAD,
             source="FillMetadata",
-            adapt=OLDER_NSA_BACKEND,
+            adapt=(
+                *OLDER_NSA_BACKEND,
+                Drop(
+                    statement=f"self.{REFRESH}(metadata, bs)",
+                    when=LacksMethod(BACKEND, REFRESH),
+                ),
+            ),
         )
     ),
 )

@@ -16,6 +16,7 @@ ABOUT = About(
     source="document 002",
     gate="SGLANG_NSA_USE_TRITON_METADATA",
     sign="if NSA_USE_TRITON_METADATA and forward_mode.is_target_verify():",
+    families=("A", "B"),
     unfit={"C": OWN_GENERATION},
     routes=(
         RouteData(

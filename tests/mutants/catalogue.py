@@ -15,6 +15,7 @@ NEWEST = "0.5.23"
 BACKEND = "sglang/srt/layers/attention/nsa_backend.py"
 KERNELS = "sglang/srt/layers/attention/nsa/triton_metadata_kernel.py"
 DSA_BACKEND = "sglang/srt/layers/attention/dsa_backend.py"
+DSA_KERNELS = "sglang/srt/layers/attention/dsa/triton_metadata_kernel.py"
 RUNNER = "sglang/srt/speculative/eagle_draft_cuda_graph_runner.py"
 
 
@@ -53,6 +54,7 @@ def all_mutants() -> tuple[Mutant, ...]:
         holes_settings,
         holes_world,
         kernels,
+        own_precompute,
         precompute,
         sharing,
         wide_table,
@@ -65,6 +67,7 @@ def all_mutants() -> tuple[Mutant, ...]:
         *precompute.MUTANTS,
         *kernels.MUTANTS,
         *sharing.MUTANTS,
+        *own_precompute.MUTANTS,
         *expanded.MUTANTS,
         *dsa.MUTANTS,
         *wide_table.MUTANTS,

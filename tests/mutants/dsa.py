@@ -1,18 +1,23 @@
-"""Bugs in `in-graph` on family C: shared buffers, filled through upstream's own hook."""
+"""Bugs in `fan-out` and `in-graph` on family C: shared buffers, one fill for all steps."""
 
 from __future__ import annotations
 
-from tests.mutants.catalogue import DSA_BACKEND, NEWEST, RUNNER, Mutant
+from tests.mutants.catalogue import (
+    DSA_BACKEND,
+    DSA_KERNELS,
+    NEWEST,
+    RUNNER,
+    Mutant,
+)
 from tests.mutants.mutate import Drop, Edit, Swap
 
 OLDER = "0.5.13.post1"  # where the graph records the kernel of the older families
-_ALONE = "DeepseekSparseAttnBackend._apply_cuda_graph_metadata"
 _MULTI = "DeepseekSparseAttnMultiStepBackend"
 _IN_GRAPH = f"{_MULTI}.init_forward_metadata_in_graph"
 _OUT_GRAPH = f"{_MULTI}.init_forward_metadata_out_graph"
 _STATE = f"{_MULTI}.init_cuda_graph_state"
-_FILL = f"{_MULTI}._fill_metadata_in_graph"
-_SHARED = f"{_MULTI}._fill_shared_metadata"
+_FILL = f"{_MULTI}._fill_metadata"
+_KERNEL = "_draft_metadata_kernel"
 _USE = f"{_MULTI}._use_shared_metadata"
 _RUN_ONCE = "EAGLEDraftCudaGraphRunner.capture_one_shape.run_once"
 _HOOK = "self.draft_attn_backend.init_forward_metadata_in_graph(forward_batch)"
@@ -27,11 +32,12 @@ def _mutant(
     file: str = DSA_BACKEND,
     release: str = NEWEST,
 ) -> Mutant:
+    patch = "fan-out" if route == "fan-out" else "in-graph"
     mode = "decode@runner" if route == "in-graph" else "decode"
     word = "newest" if release == NEWEST else release
     return Mutant(
-        f"{word}: {name}", "in-graph", file, edits, route, mode, names,
-        kind="in-graph on DSA", release=release,
+        f"{word}: {name}", patch, file, edits, route, mode, names,
+        kind=f"{patch} on DSA", release=release,
     )  # fmt: skip
 
 
@@ -46,7 +52,7 @@ MUTANTS = (
     _mutant(
         "said to be filled and never filled",
         "cache_seqlens_int32",
-        Swap(_IN_GRAPH, "self._fill_metadata_in_graph(forward_batch)", "True"),
+        Swap(_IN_GRAPH, "self._fill_metadata(forward_batch)", "True"),
     ),
     _mutant(
         "the replay fills again from the host",
@@ -56,19 +62,19 @@ MUTANTS = (
     _mutant(
         "a size whose graph did not fill is not filled",
         "cache_seqlens_int32",
-        Drop(_OUT_GRAPH, "self._fill_shared_metadata"),
+        Swap(_OUT_GRAPH, "self._fill_metadata(forward_batch)", "True"),
         route="not-in-graph",
     ),
     _mutant(
         "a host read in the captured function",
         "a host read in the captured function",
-        Swap(_FILL, "None", "forward_batch.seq_lens.cpu()"),
+        Swap(_FILL, "forward_batch.seq_lens", "forward_batch.seq_lens.cpu()"),
     ),
     _mutant(
         "rows in another order",
         "page_table",
         Swap(
-            _SHARED,
+            _FILL,
             "forward_batch.req_pool_indices",
             "forward_batch.req_pool_indices.flip(0)",
         ),
@@ -76,17 +82,49 @@ MUTANTS = (
     _mutant(
         "long sequences cut short",
         "cache_seqlens_int32",
-        Swap(_SHARED, "forward_batch.seq_lens", "forward_batch.seq_lens.clamp(max=64)"),
+        Swap(_FILL, "forward_batch.seq_lens", "forward_batch.seq_lens.clamp(max=64)"),
     ),
     _mutant(
         "DeepGEMM's schedule left as at capture",
         "paged_mqa_schedule_metadata",
-        Drop(_ALONE, "self._refresh_paged_mqa_schedule_metadata"),
+        Drop(_FILL, "first._refresh_paged_mqa_schedule_metadata"),
     ),
     _mutant(
         "the top-k plan left as at capture",
         "topk_v2_plan",
-        Drop(_ALONE, "self._refresh_topk_v2_plan"),
+        Drop(_FILL, "plan_topk_v2(metadata"),
+    ),
+    _mutant(
+        "a schedule that is thought to be the kernel's",
+        "paged_mqa_schedule_metadata",
+        Swap(_FILL, "self.schedule_remainder is None", "False"),
+    ),
+    _mutant(
+        "kernel: a row ends one token early",
+        "page_table",
+        Swap(
+            _KERNEL,
+            "tl.load(seq_lens + row).to(tl.int32)",
+            "tl.load(seq_lens + row).to(tl.int32) - 1",
+        ),
+        file=DSA_KERNELS,
+    ),
+    _mutant(
+        "kernel: lengths past top-k not cut",
+        "dsa_cache_seqlens_int32",
+        Swap(_KERNEL, "tl.minimum(kv_len, dsa_index_topk)", "kv_len"),
+        file=DSA_KERNELS,
+    ),
+    _mutant(
+        "kernel: last tile of a row not walked",
+        "page_table",
+        Swap(
+            _KERNEL,
+            "range(tl.program_id(0) * BLOCK_COLS, end, step)",
+            "range(tl.program_id(0) * BLOCK_COLS, end - BLOCK_COLS, step)",
+        ),
+        file=DSA_KERNELS,
+        route="fan-out",
     ),
     _mutant(
         "steps keep tables of their own",
@@ -115,11 +153,7 @@ MUTANTS = (
     _mutant(
         "gate inverted",
         "the route did not run",
-        Swap(
-            f"{_MULTI}._can_share_metadata",
-            "DSA_METADATA_IN_GRAPH",
-            "not DSA_METADATA_IN_GRAPH",
-        ),
+        Swap(_STATE, "DSA_METADATA_IN_GRAPH", "not DSA_METADATA_IN_GRAPH"),
     ),
     _mutant(
         "DeepGEMM's schedule left as at capture",
@@ -137,6 +171,26 @@ MUTANTS = (
         "the replay fills again from the host",
         "the route did not run",
         Swap(_FILL, "return True", "return False"),
+        release=OLDER,
+    ),
+    _mutant(
+        "fan-out: gate inverted",
+        "the route did not run",
+        Swap(_STATE, "DSA_METADATA_FAN_OUT", "not DSA_METADATA_FAN_OUT"),
+        route="fan-out",
+    ),
+    _mutant(
+        "fan-out: the size of an earlier batch used",
+        "forward_metadata",
+        Swap(_USE, "first.decode_cuda_graph_metadata[bs]", "first.forward_metadata"),
+        route="fan-out",
+        release=OLDER,
+    ),
+    _mutant(
+        "fan-out: DeepGEMM's schedule left as at capture",
+        "paged_mqa_schedule_metadata",
+        Drop(_FILL, "metadata.paged_mqa_schedule_metadata.copy_"),
+        route="fan-out",
         release=OLDER,
     ),
 )

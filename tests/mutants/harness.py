@@ -68,7 +68,7 @@ class Bench:
         at, outcome = 0, None
         for route in routes_of(mutant):
             with setup.worker("candidate", route.env, route.blocked) as worker:
-                for poison, scenario in _order(route, mutant.mode):
+                for poison, scenario in _order(route, mutant, self.setup.device):
                     at += 1
                     asked = Question(scenario, mutant.mode, route, later, 0, poison)
                     outcome = judge(self.baseline, worker, asked)
@@ -105,19 +105,24 @@ def run_all(
     device: str = "cpu",
     jobs: int = 2,
 ) -> list[Verdict]:
-    """Every mutant's verdict, in their order; `seen` as they come in."""
+    """Every mutant's verdict, in their order; `seen` as they come in.
 
-    def one(mutant: Mutant) -> Verdict:
-        verdict = benches[mutant.release].judge(mutant)
+    A baseline plays one scenario at a time, so that many jobs share several.
+    """
+    lanes = max(1, jobs // 3)
+
+    def one(number: int, mutant: Mutant) -> Verdict:
+        verdict = benches[mutant.release, number % lanes].judge(mutant)
         seen(verdict)
         return verdict
 
     with ExitStack() as stack, ThreadPoolExecutor(jobs) as pool:
         benches = {
-            release: stack.enter_context(bench(release, device))
+            (release, lane): stack.enter_context(bench(release, device))
             for release in {mutant.release for mutant in mutants}
+            for lane in range(lanes)
         }
-        return list(pool.map(one, mutants))
+        return list(pool.map(one, range(len(mutants)), mutants))
 
 
 class Files:
@@ -229,15 +234,25 @@ def _routes(release: str) -> tuple[Route, ...]:
     names = [patch.name for patch in _patches(release)]
     # What newer releases have by themselves.
     own = [*names, "precompute"]
-    return available(names) if _family(release) == "A" else upstream("C", own)
+    family = _family(release)
+    return available(names) if family == "A" else upstream(family, own)
 
 
-def _order(route: Route, mode: str) -> Iterator[tuple[int, str]]:
+def _order(route: Route, mutant: Mutant, device: str) -> Iterator[tuple[int, str]]:
     """What the default run compares on a CPU, each scenario's first poison first.
 
-    On a GPU too: its own set only adds to these.
+    On a GPU a bug that is still there meets what only a run there adds, and one that a
+    CPU cannot show meets that first.
     """
-    found = matrix.jobs(route, mode, "cpu")
+    found = matrix.jobs(route, mutant.mode, "cpu")
+    if device == "cuda" and mutant.edits:
+        known = {job.scenario for job in found}
+        more = [
+            job
+            for job in matrix.jobs(route, mutant.mode, device)
+            if job.scenario not in known
+        ]
+        found = [*reversed(more), *found] if mutant.only_cuda else [*found, *more]
     for turn in range(len(POISONS)):
         for job in found:
             if job.scenario is not None and turn < len(job.poisons):

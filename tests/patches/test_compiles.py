@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from patches import SHARED
 from tests.patches.kernels import kernel_module
 
 COMPILE = """
@@ -51,14 +52,60 @@ for (draft, extend), aligned, page, (cols, seqs), bits in itertools.product(
     assert wide == aligned, (constexprs, "stores of 16 bytes", wide)
 """
 
+COMPILE_DRAFT = """
+import itertools, sys
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+sys.path.insert(0, sys.argv[1])
+from kernel_under_test import _draft_metadata_kernel, _schedule_kernel
+
+def compiled(kernel, bits, **constexprs):
+    types = {}
+    for p in kernel.params:
+        if p.name in constexprs:
+            types[p.name] = "constexpr"
+        elif p.name in ("seq_lens", "req_pool_indices"):
+            types[p.name] = f"*i{bits}"
+        elif "stride" in p.name or p.name in ("bs", "max_cols", "dsa_index_topk"):
+            types[p.name] = "i32"
+        else:
+            types[p.name] = "*i32"
+    source = ASTSource(kernel, types, constexprs, {})
+    target = GPUTarget("cuda", 90, 32)
+    done = triton.compile(source, target=target, options={"num_warps": 4})
+    return done.asm["ptx"]
+
+for (has, aligned, page, cols), (sms, remainder), bits in itertools.product(
+    ((True, True, 64, 512), (True, False, 64, 1024), (True, True, 1, 1024),
+     (False, False, 64, 256 * 64)),
+    ((0, None), (132, "first"), (132, "last")), (32, 64),
+):
+    if sms == 0 and bits == 32:
+        continue
+    ptx = compiled(
+        _draft_metadata_kernel, bits, HAS_PAGE_TABLE=has, ALIGNED=aligned,
+        PAGE_SIZE=page, BLOCK_COLS=cols, NUM_SMS=sms, REMAINDER=remainder,
+    )
+    wide = "st.global.v4" in ptx
+    assert wide == aligned, (has, aligned, page, "stores of 16 bytes", wide)
+compiled(_schedule_kernel, 32, NUM_SMS=132, REMAINDER="first")
+"""
+
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Triton's compiler is for Linux")
-def test_every_variant_compiles_and_aligned_ones_store_16_bytes(tmp_path: Path) -> None:
-    (tmp_path / "kernel_under_test.py").write_text(kernel_module())
+@pytest.mark.parametrize("draft", [False, True], ids=["family A", "family C"])
+def test_every_variant_compiles_and_aligned_ones_store_16_bytes(
+    draft: bool, tmp_path: Path
+) -> None:
+    text = kernel_module()
+    if draft:
+        text = (SHARED / "triton_draft_metadata_kernel.py").read_text()
+    (tmp_path / "kernel_under_test.py").write_text(text)
     env = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     env["TRITON_CACHE_DIR"] = str(tmp_path / "cache")
     done = subprocess.run(
-        [sys.executable, "-c", COMPILE, str(tmp_path)],
+        [sys.executable, "-c", COMPILE_DRAFT if draft else COMPILE, str(tmp_path)],
         env=env,
         capture_output=True,
         text=True,

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +25,8 @@ FOLDERS = (
 FILES = ("sglang/version.py", "sglang/srt/environ.py", "sglang/__init__.py")
 
 Unpack = Callable[[str], Path]
+Run = Callable[..., tuple[int, str, str]]
+Verify = Callable[..., tuple[int, Any]]
 
 
 @pytest.fixture(scope="session")
@@ -71,12 +75,25 @@ def copy(applied: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def run(
     capsys: pytest.CaptureFixture[str],
-) -> Callable[..., tuple[int, str, str]]:
+) -> Run:
     """Runs verify-nsa-opt on the CPU: exit code, stdout, stderr."""
 
     def one(*arguments: object) -> tuple[int, str, str]:
         code = command.main([str(a) for a in arguments])
         out, err = capsys.readouterr()
         return code, out, err
+
+    return one
+
+
+@pytest.fixture
+def verify(run: Run, tmp_path: Path) -> Verify:
+    """Runs verify-nsa-opt on the CPU: exit code and report."""
+
+    def one(tree: Path, *arguments: object) -> tuple[int, Any]:
+        file = tmp_path / "report.json"
+        code, out, err = run(tree, "--device", "cpu", "--json", file, *arguments)
+        assert file.exists(), out + err
+        return code, json.loads(file.read_text())
 
     return one

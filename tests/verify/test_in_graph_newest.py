@@ -1,10 +1,9 @@
-"""`in-graph` from 0.5.13 on: applied, verified through the release's runner, rolled back."""
+"""`fan-out` and `in-graph` from 0.5.13 on: applied, verified, rolled back."""
 
 from __future__ import annotations
 
 import ast
 import json
-import logging
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +17,7 @@ from patcher.apply import apply
 from patcher.rollback import rollback
 from patcher.tree.find import find_tree
 from patcher.tree.pins import pins
-from patches import HERE, all_patches
+from patches import SHARED, all_patches
 from tests.mutants.harness import applied_tree, pinned
 from tests.patcher.lookalike import snapshot
 from tests.patcher.releases import one_of_each
@@ -33,7 +32,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 GRAPH = "decode@runner:n5:p64:flashmla_kv:s64:r64:c1,3:x130:k64:d4:tour3"
 NO_GRAPH = "decode:n4:p64:fa3:s32:r32:c1,3:x130:k64:d4:tour3"
-PAYLOAD = HERE / "in_graph" / "payload" / "dsa_backend.py"
+PAYLOAD = SHARED / "dsa_backend.py"
 
 ALL = [r for r in one_of_each() if pins()[r].family == "C"]
 # A kernel is added to one and not to the other.
@@ -45,35 +44,54 @@ SOME = ALL if os.environ.get("ALL_RELEASES") else ["0.5.13.post1", "0.5.23"]
 def test_applied_verified_rolled_back(release: str, tmp_path: Path, run: Run) -> None:
     tree = find_tree(unpack(release, tmp_path / "tree"))
     before = snapshot(tmp_path / "tree")
-    apply(tree, ["in-graph", "fresh-plans"], all_patches())
+    apply(tree, ["in-graph", "fan-out", "fresh-plans"], all_patches())
     file = tmp_path / "report.json"
     code, out, err = run(
-        tmp_path / "tree", "--device", "cpu", "--json", file, "--route", "in-graph",
-        "--route", "not-in-graph", "--scenario", GRAPH, "--scenario", NO_GRAPH,
+        tmp_path / "tree", "--device", "cpu", "--json", file, "--route", "fan-out",
+        "--route", "in-graph", "--route", "not-in-graph", "--route", "precomputed",
+        "--scenario", GRAPH, "--scenario", NO_GRAPH,
     )  # fmt: skip
     assert code == 0, out + err
-    assert json.loads(file.read_text())["totals"]["identical"] == 4
+    # Of each poison one: fan-out meets both scenarios, the others one.
+    assert json.loads(file.read_text())["totals"]["identical"] == 2 * 5
     rollback(tree, (), all_patches())
     assert snapshot(tmp_path / "tree") == before
 
 
 @pytest.mark.tree
-def test_without_its_kernel_the_release_replays(tmp_path: Path) -> None:
-    """On 0.5.13 the graph records a kernel; where it does not compile, nothing is."""
+@pytest.mark.parametrize("patch", ["fan-out", "in-graph"])
+def test_each_patch_stands_alone(patch: str, tmp_path: Path, run: Run) -> None:
+    """Without `fresh-plans`, whose work is not needed then."""
+    apply(find_tree(unpack("0.5.23", tmp_path / "tree")), [patch], all_patches())
+    code, out, err = run(
+        tmp_path / "tree", "--device", "cpu", "--route", patch, "--scenario", GRAPH
+    )
+    assert code == 0, out + err
+
+
+@pytest.mark.tree
+@pytest.mark.parametrize(
+    ("name", "scenario"), [("in-graph", GRAPH), ("fan-out", NO_GRAPH)]
+)
+def test_without_its_kernel_the_release_replays(
+    name: str, scenario: str, tmp_path: Path
+) -> None:
+    """On 0.5.13 a kernel is launched; where it does not compile, one step replays."""
     release = "0.5.13.post1"
     applied = applied_tree(release)
     original = source.Source("originals", release, pinned(release).get)
     source.snapshot(original, applied, tmp_path / "old")
     source.snapshot(applied, original, tmp_path / "new")
-    (route,) = (r for r in upstream("C", ["in-graph"]) if r.name == "in-graph")
+    (route,) = (r for r in upstream("C", [name]) if r.name == name)
     blocked = replace(
         route,
         blocked=("triton.compile",),
         must=("replay call _apply_cuda_graph_metadata",),
         must_not=("* kernel *",),
+        every=None,
     )
     setup = Setup(tmp_path / "old", tmp_path / "new", in_tree=True)
-    (first, second) = run(setup, [Job(blocked, parse(GRAPH))]).results
+    (first, second) = run(setup, [Job(blocked, parse(scenario))]).results
     assert isinstance(first.outcome, Identical), first.outcome
     assert isinstance(second.outcome, Identical), second.outcome
 
@@ -96,13 +114,11 @@ def test_the_table_that_nobody_reads_can_go(tmp_path: Path, run: Run) -> None:
     assert "no capture without page_table_1" in out
 
 
-def can_share(
-    backend: Any, topk: int = 1, *, gate: bool = True, cuda: bool = True
-) -> bool:
+def can_share(backend: Any, topk: int = 1, *, cuda: bool = True) -> bool:
     """What the payload answers for steps with such backends."""
-    names: dict[str, Any] = {"DSA_METADATA_IN_GRAPH": gate, "is_cuda": lambda: cuda}
+    names: dict[str, Any] = {"is_cuda": lambda: cuda}
     for cls in ast.parse(PAYLOAD.read_text()).body:
-        if isinstance(cls, ast.ClassDef) and cls.name == "InGraph":
+        if isinstance(cls, ast.ClassDef) and cls.name == "SharedSteps":
             found = [n for n in cls.body if isinstance(n, ast.FunctionDef)]
             method = next(n for n in found if n.name == "_can_share_metadata")
             exec(compile(ast.Module([method], []), str(PAYLOAD), "exec"), names)
@@ -124,31 +140,5 @@ def test_where_metadata_is_shared() -> None:
     assert not can_share(plain(dsa_index_kpool=4))
     assert not can_share(plain(hisparse_coordinator=object()))
     assert not can_share(plain(), topk=2)
-    assert not can_share(plain(), gate=False)
     assert not can_share(plain(), cuda=False)
     assert not can_share(None)
-
-
-def test_the_log_says_it_at_the_first_capture(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    names: dict[str, Any] = {"__name__": "dsa_backend", "logging": logging}
-    names["ForwardBatch"] = SimpleNamespace
-    (fill,) = (
-        node
-        for cls in ast.parse(PAYLOAD.read_text()).body
-        if isinstance(cls, ast.ClassDef) and cls.name == "InGraphDispatch"
-        for node in cls.body
-        if isinstance(node, ast.FunctionDef)
-        and node.name == "init_forward_metadata_in_graph"
-    )
-    exec(compile(ast.Module([fill], []), str(PAYLOAD), "exec"), names)
-    can_fill = iter((False, True, True))
-    steps = SimpleNamespace(
-        shares_metadata=True,
-        in_graph_bs=set(),
-        _fill_metadata_in_graph=lambda batch: next(can_fill),
-    )
-    for bs, lines in ((8, 0), (4, 1), (2, 1)):
-        names[fill.name](steps, SimpleNamespace(batch_size=bs))
-        said = [record.getMessage() for record in caplog.records]
-        assert said == ["NSA metadata route: in-graph"] * lines

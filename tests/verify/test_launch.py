@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
-from verify.sides.launch import ForkServer, fork_server
+from verify.sides import process
+from verify.sides.launch import ForkServer, fork_server, spawn
 from verify.sides.process import Worker, WorkerDied
 
 
-def worker(forks: ForkServer | None, tmp_path: Path) -> Worker:
+def worker(forks: ForkServer | None, tmp_path: Path, device: str = "cpu") -> Worker:
     file = tmp_path / "sglang/srt/model_executor/forward_batch_info.py"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("class ForwardMode: pass\n")
-    return Worker("candidate", tmp_path, forks=forks)
+    return Worker("candidate", tmp_path, device=device, forks=forks)
 
 
 def parent(pid: int) -> int:
@@ -50,6 +53,29 @@ def test_an_interpreter_that_does_not_start_is_the_workers_to_report(
         assert server is None
 
 
-def test_on_a_gpu_every_worker_starts_by_itself() -> None:
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU can be used here")
+def test_one_that_cannot_use_the_gpu_when_forked_starts_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone: list[list[str]] = []
+
+    def counted(command: list[str], *rest: Any) -> Any:
+        alone.append(command)
+        return spawn(command, *rest)
+
+    monkeypatch.setattr(process, "spawn", counted)
     with fork_server(None, "cuda") as server:
-        assert server is None
+        assert server is not None
+        with worker(server, tmp_path, "cuda") as one, pytest.raises(WorkerDied):
+            one.start()
+    assert len(alone) == 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_a_forked_one_has_the_gpu(tmp_path: Path) -> None:
+    with fork_server(None, "cuda") as server:
+        assert server is not None
+        with worker(server, tmp_path, "cuda") as one:
+            hello = one.start()
+            assert parent(hello["pid"]) == server.pid
+            assert hello["device"] == torch.cuda.get_device_name()

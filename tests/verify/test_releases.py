@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +15,9 @@ from patcher.tree.pins import PINNED, STATED, order, pins
 from patcher.tree.wheels import fetch
 from patches import all_patches
 from tests.patcher.releases import one_of_each
+from tests.verify.conftest import Verify
 
 pytestmark = pytest.mark.tree
-
-Run = Callable[..., tuple[int, str, str]]
 
 # Three steps copy to two backends one by one; five to three at once, and to one more.
 # More than 30 rows, so that there is a plan.
@@ -41,19 +38,6 @@ def unpack(release: str, folder: Path) -> Path:
         for file in {*PINNED, *STATED} & set(archive.namelist()):
             archive.extract(file, folder)
     return folder
-
-
-@pytest.fixture
-def verify(run: Run, tmp_path: Path) -> Callable[..., tuple[int, Any]]:
-    """Runs verify-nsa-opt on the CPU: exit code and report."""
-
-    def one(tree: Path, *arguments: object) -> tuple[int, Any]:
-        file = tmp_path / "report.json"
-        code, out, err = run(tree, "--device", "cpu", "--json", file, *arguments)
-        assert file.exists(), out + err
-        return code, json.loads(file.read_text())
-
-    return one
 
 
 def stale(report: Any, scenario: str) -> dict[str, set[str]]:
@@ -89,7 +73,7 @@ def expected(release: str, steps: int) -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("release", EARLIER)
 def test_all_that_fits_an_older_one_changes_no_byte(
-    release: str, tmp_path: Path, verify: Callable[..., tuple[int, Any]]
+    release: str, tmp_path: Path, verify: Verify
 ) -> None:
     tree = unpack(release, tmp_path / "tree")
     apply(find_tree(tree), (), all_patches())
@@ -102,7 +86,7 @@ def test_all_that_fits_an_older_one_changes_no_byte(
 
 @pytest.mark.parametrize("release", LATER)
 def test_what_is_stale_is_found_and_mended(
-    release: str, tmp_path: Path, verify: Callable[..., tuple[int, Any]]
+    release: str, tmp_path: Path, verify: Verify
 ) -> None:
     tree = unpack(release, tmp_path / "tree")
     # One scenario at a time: a finding shows the smallest of its cases.
@@ -124,7 +108,7 @@ def test_what_is_stale_is_found_and_mended(
 def test_with_its_gate_off_the_tree_is_as_it_was(
     release: str,
     tmp_path: Path,
-    verify: Callable[..., tuple[int, Any]],
+    verify: Verify,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tree = unpack(release, tmp_path / "tree")
@@ -155,7 +139,7 @@ def test_a_mistake_in_it_is_caught(
     new: str,
     field: str,
     tmp_path: Path,
-    verify: Callable[..., tuple[int, Any]],
+    verify: Verify,
 ) -> None:
     tree = unpack(release, tmp_path / "tree")
     apply(find_tree(tree), ["fresh-plans"], all_patches())
@@ -170,7 +154,7 @@ def test_a_mistake_in_it_is_caught(
 
 @pytest.mark.parametrize("release", ["0.5.12.post1", "0.5.14", "0.5.16", "0.5.17"])
 def test_the_contract_is_said_and_the_pair_is_compared(
-    release: str, tmp_path: Path, verify: Callable[..., tuple[int, Any]]
+    release: str, tmp_path: Path, verify: Verify
 ) -> None:
     tree = unpack(release, tmp_path / "tree")
     code, report = verify(tree, "--baseline", "in-tree", "--scenario", VERIFY)
@@ -179,9 +163,7 @@ def test_the_contract_is_said_and_the_pair_is_compared(
     assert bool(live) is (release == "0.5.17")
 
 
-def test_a_tail_that_is_read_shows(
-    tmp_path: Path, verify: Callable[..., tuple[int, Any]]
-) -> None:
+def test_a_tail_that_is_read_shows(tmp_path: Path, verify: Verify) -> None:
     """Columns past a row's length are free, and no code may depend on them."""
     tree = unpack("0.5.17", tmp_path / "tree")
     file = tree / PINNED[2]

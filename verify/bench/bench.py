@@ -58,7 +58,7 @@ def bench(options: BenchOptions) -> BenchReport:
     with tempfile.TemporaryDirectory(prefix="nsa-bench-") as folder:
         found = sides.resolve(
             options.tree, options.against, options.routes, Path(folder), progress,
-            quick=options.request.quick,
+            quick=options.request.quick, kernels=device != "cpu",
         )  # fmt: skip
         planned = _plan(options.request, device, found)
         with Workers(found, device, options.seed, options.python, progress) as workers:

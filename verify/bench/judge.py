@@ -103,6 +103,19 @@ class Judge:
             return []
         return [a - b for a, b in zip(found.graph, twin.graph, strict=True)]
 
+    def _in_graph(self, found: Samples) -> dict[str, KernelTime] | None:
+        """What the route's graph runs and the graph without it does not, by name."""
+        twin = self.measured.of(found.side.twin)
+        if not (twin and twin.profile and found.profile):
+            return None
+        added = {}
+        for name, kernel in found.profile["graph_kernels"].items():
+            own = twin.profile["graph_kernels"].get(name, KernelTime(launches=0, us=0))
+            launches = kernel["launches"] - own["launches"]
+            if launches > 0:
+                added[name] = KernelTime(launches=launches, us=kernel["us"] - own["us"])
+        return added
+
     def _times(self, found: Samples) -> list[float]:
         """By round: the call until the GPU is idle, and what it adds to its graph."""
         added = self._added(found) or [0.0] * len(found.call)
@@ -114,6 +127,7 @@ class Judge:
         zeros = [0.0] * len(added)
         extra = stats.difference(added, zeros, self.seed) if added else None
         facts, profile = found.facts, found.profile
+        inside = self._in_graph(found)
         busy = stats.median(profile["device"] or [0.0]) if profile else None
         if busy is not None and extra is not None:
             busy += extra.value
@@ -128,6 +142,9 @@ class Judge:
             busy_us=busy,
             added_us=_estimate(extra) if extra else None,
             launches=profile["launches"] if profile else None,
+            graph_launches=None
+            if inside is None
+            else sum(kernel["launches"] for kernel in inside.values()),
             syncs=profile["syncs"] if profile else None,
             bytes_least=least,
             floor_us=least / self.copy_bytes_per_s * 1e6 if least else None,
@@ -145,7 +162,7 @@ class Judge:
             else (),
             rounds=Rounds(host=found.host, call=found.call, added=added),
             kernels=_kernels(profile["kernels"]) if profile else (),
-            graph_kernels=_kernels(profile["graph_kernels"]) if profile else (),
+            graph_kernels=_kernels(inside or {}),
         )
 
     @staticmethod

@@ -131,12 +131,8 @@ class Workers:
         """The second pass: launches, kernels and synchronisations, one side at a time."""
         self._prepare(measured)
         for data in measured.running:
-            if data.side.kind != "twin":
-                calls = measured.planned.effort.profiled
-                graph = data.side.graph
-                data.profile = self._ask(
-                    data, op="bench-profile", calls=calls, graph=graph
-                )
+            calls, graph = measured.planned.effort.profiled, data.side.graph
+            data.profile = self._ask(data, op="bench-profile", calls=calls, graph=graph)
 
     def used(self, side: Side) -> UsedModules | None:
         """Which modules the side's worker ran, and what stood in for others."""

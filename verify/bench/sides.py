@@ -12,6 +12,7 @@ from patcher.tree.find import find_tree
 from patches import all_about
 from verify.bench.points import MODES
 from verify.routes import GATES, OWN_GATES, ROUTES, Route, available
+from verify.sides import kernels as own_kernels
 from verify.sides import source
 from verify.sides.source import Source
 
@@ -63,8 +64,12 @@ def resolve(
     folder: Path,
     progress: Callable[[str], None],
     quick: bool = False,
+    kernels: bool = False,
 ) -> tuple[Side, ...]:
-    """All sides, their modules written below `folder`. Raises `Refusal`."""
+    """All sides, their modules written below `folder`. Raises `Refusal`.
+
+    kernels: with what the releases compile at run time.
+    """
     known = dict.fromkeys(route.name for route in ROUTES)
     require_known(wanted, known, "route", "--route")
     if current(find_tree(tree)).kind in ("original", "restored", "unknown"):
@@ -75,6 +80,8 @@ def resolve(
     def side(name: str, kind: str, code: Source, beside: Source) -> Side:
         place = folder / str(len(list(folder.iterdir())))
         files = source.snapshot(code, beside, place)
+        if kernels:
+            own_kernels.copy(code.read, place)
         return Side(name, kind, MODES, code, place, files)
 
     # Later families precompute by themselves, in a server that nobody configured.
@@ -141,7 +148,7 @@ def _routes(code: Source) -> tuple[Route, ...]:
     patches = _ours(code)
     if code.family == "C":
         return tuple(r for r in ROUTES if r.dsa and set(r.patches) <= patches)
-    return available(patches)
+    return available(patches, family=code.family)
 
 
 def _asked(route: Route, wanted: Sequence[str], quick: bool) -> bool:

@@ -59,8 +59,7 @@ def run(
             Job(
                 route,
                 wrapper=_command(tool, name, log),
-                # What is planned inside a graph is allocated there.
-                extra=() if route.dsa else _OWN_ALLOCATIONS,
+                extra=() if _plans_in_graph(setup, route) else _OWN_ALLOCATIONS,
             ): (name, log)
             for name in TOOLS
             for number, route in enumerate(routes)
@@ -88,6 +87,12 @@ def run(
                 yield named
 
         return play_all(bare, list(logs), play)
+
+
+def _plans_in_graph(setup: Setup, route: Route) -> bool:
+    """From 0.5.7 on; what a kernel plans inside a graph is allocated there."""
+    fills = any(must.startswith("graph kernel") for must in route.must)
+    return route.dsa or (setup.in_tree and fills)
 
 
 def _command(tool: str, name: str, log: Path) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ and the time of a verify step (docs/engine.md). MODEL is a model's folder, or `t
 \b
   bench-nsa-opt ~/sglang --engine tiny --steps 3,4 --prompt 3k,120k --bs 1,4
   bench-nsa-opt ~/sglang --engine /models/v3.2 --engine-arg tp_size=8
+  bench-nsa-opt ~/sglang --engine tiny --soak 20 --bs 8       both under the same load
 
 `bench-nsa-opt compare A.json B.json` sets reports beside each other: --help says how.
 
@@ -119,7 +120,9 @@ def app(
     report: options.Report = None,
     engine: Annotated[
         str | None,
-        typer.Option(metavar="MODEL|tiny", help="Run sglang itself; see above."),
+        typer.Option(
+            metavar="MODEL|tiny[:LAYERS]", help="Run sglang itself; see above."
+        ),
     ] = None,
     prompt: Annotated[
         list[str] | None,
@@ -134,6 +137,32 @@ def app(
             metavar="N", help="--engine: N requests that come and go, some aborted."
         ),
     ] = 0,
+    beside: Annotated[
+        bool,
+        typer.Option(
+            "--beside",
+            help="--engine: all sides up at once; with --quick asked at once, for tokens.",
+        ),
+    ] = False,
+    soak: Annotated[
+        float,
+        typer.Option(
+            metavar="MINUTES", help="--engine: a load that goes on, beside each other."
+        ),
+    ] = 0,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATCH",
+            help="--engine: also a side with this one's gate off; repeatable.",
+        ),
+    ] = None,
+    gpu_time: Annotated[
+        bool,
+        typer.Option(
+            "--gpu-time", help="--engine: also how long the GPU is busy in a step."
+        ),
+    ] = False,
     engine_arg: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="--engine: for sglang; repeatable."),
@@ -158,11 +187,17 @@ def app(
                     tree, engine, tuple(steps or ()), tuple(prompt or ()),
                     tuple(bs or ()), new_tokens, tuple(engine_arg or ()), rounds, seed,
                     str(python) if python else None, json, report,
-                    context.obj.arguments, load, quick,
+                    context.obj.arguments, load, quick, beside, soak,
+                    tuple(without or ()), gpu_time,
                 )
             )  # fmt: skip
-        if prompt or engine_arg or load:
-            raise _misused("--prompt, --load and --engine-arg go with --engine")
+        alone = {
+            "--prompt": prompt, "--engine-arg": engine_arg, "--load": load,
+            "--beside": beside, "--soak": soak, "--without": without,
+            "--gpu-time": gpu_time,
+        }  # fmt: skip
+        if strange := [name for name, value in alone.items() if value]:
+            raise _misused(f"go with --engine: {', '.join(strange)}")
         from verify.bench.bench import BenchOptions, work
         from verify.bench.points import PointError, Request, numbers
 

@@ -38,29 +38,85 @@ class Run:
     """One side at one cell in one start: what every repetition said and took.
 
     answers: the requests of every long generation, the warm-up's first. step_ms: per
-    timed repetition, milliseconds a verify step.
+    timed repetition, milliseconds a verify step. gpu_ms: how many of them the GPU was
+    busy, where that was asked.
     """
 
     side: str
     start: int
     answers: list[list[Json]] = field(default_factory=list)
     step_ms: list[float] = field(default_factory=list)
+    gpu_ms: float | None = None
 
     def brief(self, cell: Workload) -> str:
         """One line of progress."""
         times = ", ".join(f"{ms:.3f}" for ms in self.step_ms) or "no"
         verify = sum(request["verify"] for request in self.answers[0])
-        return f"{cell.name}: {verify} verify steps, {times} ms each"
+        gpu = "" if self.gpu_ms is None else f", GPU busy {self.gpu_ms:.3f}"
+        return f"{cell.name}: {verify} verify steps, {times} ms each{gpu}"
 
 
-def step_ms(short: Json, long: Json) -> float | None:
+@dataclass(frozen=True)
+class Memory:
+    """What an engine's processes had at a moment of a soak; None: not known."""
+
+    seconds: float
+    host_mb: float
+    gpu_mb: float | None
+
+
+@dataclass
+class SoakedSide:
+    """One side in a soak: requests that differ, and those that prove nothing.
+
+    varied: they differ, and the original alone says something else than in the load too.
+    differences: the first of those that differ, in words.
+    """
+
+    differing: int = 0
+    varied: int = 0
+    differences: list[str] = field(default_factory=list)
+    memory: list[Memory] = field(default_factory=list)
+
+
+@dataclass
+class Soaked:
+    """A soak as far as it is; counts are of the original."""
+
+    steps: int
+    bs: int
+    prompt: int
+    sides: dict[str, SoakedSide]
+    seconds: float = 0.0
+    rounds: int = 0
+    requests: int = 0
+    aborted: int = 0
+    tokens: int = 0
+    verify: int = 0
+
+    @property
+    def brief(self) -> str:
+        """One line of progress."""
+        differing = sum(side.differing for side in self.sides.values())
+        varied = sum(side.varied for side in self.sides.values())
+        return (
+            f"soak, {self.seconds / 60:.1f} minutes: {self.rounds} rounds, "
+            f"{self.requests:,} requests, {self.aborted:,} aborted, {self.tokens:,} tokens, "
+            f"{differing} differ{f', {varied} prove nothing' * bool(varied)}"
+        )
+
+
+def step_ms(short: Json, long: Json, clock: str = "seconds") -> float | None:
     """Milliseconds a verify step takes, prefill and start apart; None: too few steps.
 
     Both answers are of the same prompts, `long` with more new tokens: what they differ by
-    is steps of decoding, as many as the slowest request has more.
+    is steps of decoding, as many as the slowest request has more. clock: which of an
+    answer's times; None also where an answer lacks it.
     """
     steps = _steps(long) - _steps(short)
-    return (long["seconds"] - short["seconds"]) / steps * 1e3 if steps > 0 else None
+    if steps <= 0 or short[clock] is None or long[clock] is None:
+        return None
+    return float(long[clock] - short[clock]) / steps * 1e3
 
 
 def _steps(answer: Json) -> int:
@@ -72,7 +128,7 @@ def differences(reference: Sequence[Json], run: Run) -> Iterator[str]:
     told: set[int] = set()
     for answer in run.answers:
         for i, (old, new) in enumerate(zip(reference, answer, strict=True)):
-            line = _difference(old, new)
+            line = difference(old, new)
             if line and i not in told:
                 told.add(i)
                 yield f"request {i}: {line}"
@@ -99,7 +155,8 @@ def _as_far(old: Json, new: Json) -> tuple[Json, Json]:
     return {"ids": old["ids"][:both], **counts}, {"ids": new["ids"][:both], **counts}
 
 
-def _difference(old: Json, new: Json) -> str:
+def difference(old: Json, new: Json) -> str:
+    """What a request says else than the original's, in words; empty: nothing."""
     old, new = _as_far(old, new)
     if old["ids"] != new["ids"]:
         pairs = enumerate(zip(old["ids"], new["ids"], strict=False))

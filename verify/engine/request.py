@@ -18,16 +18,23 @@ TINY = "tiny"
 STEPS, PROMPTS, BATCHES = (3,), (3000,), (1,)
 NEW_TOKENS = 128
 REPETITIONS = 3
+CHUNK = 16384
+PORT, PORTS_APART = 30000, 500
+
+SPARE = 1024
+"""Tokens of KV that a request may need beyond its own, for drafts and whole pages."""
 
 Arguments = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """The command line. model: a folder, or `tiny`. rounds: repetitions a start.
+    """The command line. model: a folder, `tiny` or `tiny:LAYERS`. rounds: repetitions a start.
 
     load: requests that come and go in every start. quick: each side starts once, and not
-    with its gates off.
+    with its gates off. beside: all sides are up at once. soak: minutes of a load that goes
+    on. without: patches, each of which is off in a side of its own. gpu_time: also how
+    long the GPU is busy in a step.
     """
 
     tree: Path
@@ -45,11 +52,18 @@ class EngineOptions:
     arguments: tuple[str, ...] = ()
     load: int = 0
     quick: bool = False
+    beside: bool = False
+    soak: float = 0.0
+    without: tuple[str, ...] = ()
+    gpu_time: bool = False
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What to ask of every engine. given: engine arguments, the same for all cells."""
+    """What to ask of every engine. given: engine arguments, the same for all cells.
+
+    tokens_only: of sides that are beside each other nothing is timed. soak: minutes.
+    """
 
     cells: tuple[Workload, ...]
     new_tokens: int
@@ -57,15 +71,29 @@ class Asked:
     seed: int
     vocabulary: int
     given: Mapping[str, Any]
+    beside: bool = False
+    tokens_only: bool = False
+    soak: float = 0.0
+    gpu_time: bool = False
 
-    def arguments(self, model: str, steps: int) -> Arguments:
-        """All that `sglang.Engine` is given at a number of draft steps."""
-        return {
+    @property
+    def steps(self) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(cell.steps for cell in self.cells))
+
+    def arguments(self, model: str, steps: int, turn: int = 0) -> Arguments:
+        """All that `sglang.Engine` is given at a number of draft steps.
+
+        turn: which of the engines that are up at once it is; each has ports of its own.
+        """
+        made = {
             "model_path": model,
             "speculative_num_steps": steps,
             "speculative_num_draft_tokens": steps + 1,
             **self.given,
         }
+        if self.beside:
+            made["port"] = made.get("port", PORT) + PORTS_APART * turn
+        return made
 
     @property
     def more_than_slots(self) -> bool:
@@ -84,10 +112,13 @@ def read(options: EngineOptions) -> Asked:
         raise _usage("", str(error)) from None
     if options.new_tokens < 1:
         raise _usage("--new-tokens", "must be positive")
-    for name, value in (("--rounds", options.rounds), ("--load", options.load)):
+    for name, value in (
+        ("--rounds", options.rounds), ("--load", options.load), ("--soak", options.soak),
+    ):  # fmt: skip
         if value < 0:
             raise _usage(name, "must be positive")
-    tiny_one = options.model == TINY
+    beside = options.beside or bool(options.soak)
+    tiny_one = layers(options.model)
     config = tiny.CONFIG if tiny_one else _config(Path(options.model))
     return Asked(
         cells=tuple(
@@ -107,10 +138,27 @@ def read(options: EngineOptions) -> Asked:
         vocabulary=int(config["vocab_size"]),
         given={
             **_usual(options.seed),
-            **(_for_tiny(max(batches)) if tiny_one else {}),
+            **(_for_tiny(max(prompts), max(batches), options) if tiny_one else {}),
+            **({"sleep_on_idle": True} if beside and not options.quick else {}),
             **dict(map(_engine_arg, options.engine_args)),
         },
+        beside=beside,
+        tokens_only=options.quick,
+        soak=options.soak,
+        gpu_time=options.gpu_time,
     )
+
+
+def layers(model: str) -> int:
+    """Of `tiny` or `tiny:LAYERS`, the target's; 0 for another model. Raises `Refusal`."""
+    name, colon, count = model.partition(":")
+    if name != TINY:
+        return 0
+    if not colon:
+        return tiny.LAYERS
+    if not count.isdecimal() or int(count) < tiny.LAYERS:
+        raise _usage("--engine", f"{model!r}: tiny has {tiny.LAYERS} layers or more")
+    return int(count)
 
 
 def _usual(seed: int) -> Arguments:
@@ -124,14 +172,23 @@ def _usual(seed: int) -> Arguments:
     }
 
 
-def _for_tiny(bs: int) -> Arguments:
-    """fp8 KV as in production; nothing that needs more packages than the model does."""
+def _for_tiny(prompt: int, bs: int, options: EngineOptions) -> Arguments:
+    """fp8 KV as in production; nothing that needs more packages than the model does.
+
+    Memory for what is asked and no more, so that engines fit beside each other. Graphs of
+    few batch sizes: each takes its time, and others are padded to them.
+    """
+    request = prompt + 37 * bs + options.new_tokens + SPARE
+    pool = CHUNK + bs * request
+    sizes = {1 << i for i in range(bs.bit_length())} | {bs}
     return {
         "kv_cache_dtype": "fp8_e4m3",
         "max_running_requests": bs,
-        "mem_fraction_static": 0.5,
+        "cuda_graph_bs": sorted(sizes),
+        "max_total_tokens": pool - pool % 64,
+        "mem_fraction_static": 0.8,
         "context_length": tiny.CONFIG["max_position_embeddings"],
-        "chunked_prefill_size": 16384,
+        "chunked_prefill_size": CHUNK,
         "sampling_backend": "pytorch",
         "grammar_backend": "none",
         "moe_runner_backend": "triton",

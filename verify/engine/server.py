@@ -87,6 +87,10 @@ class Server:
         """See `child.Engine.load`."""
         return self._ask({"do": "load", **request}, ANSWER_TIMEOUT)
 
+    def memory(self) -> Json:
+        """See `child.Engine.memory`."""
+        return self._ask({"do": "memory"}, ANSWER_TIMEOUT)
+
     def close(self) -> None:
         """Ends it in good order if it can, and by force if it can't."""
         assert self._process.stdin is not None

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from patcher.disk import manifest
-from patcher.results import Exit, Reason, Refusal
+from patcher.results import Exit, Reason, Refusal, require_known
 from patcher.tree.find import Tree, find_tree
 from patches import all_about
 
 ORIGINAL, PATCHED, GATES_OFF = "original", "patched", "gates off"
+WITHOUT = "without "
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class EngineSide:
 
 @dataclass(frozen=True)
 class Sides:
-    """Original, patched, patched with its gates off: of one release, in this order."""
+    """Original, patched, without a patch or more, gates off: of one release, in this order."""
 
     release: str
     patches: tuple[str, ...]
@@ -39,16 +40,21 @@ class Sides:
     quick: bool = False
 
     @property
+    def paths(self) -> Collection[str]:
+        """What the sides have otherwise: all name the same files."""
+        return self.sides[0].files.keys()
+
+    @property
     def turns(self) -> tuple[EngineSide, ...]:
         """There and back, so that what drifts with time falls on all alike."""
         return self.sides if self.quick else (*self.sides, *reversed(self.sides))
 
 
-def resolve(tree: Path, quick: bool = False) -> Sides:
+def resolve(tree: Path, quick: bool = False, without: Collection[str] = ()) -> Sides:
     """The sides of a tree with patches: its files as they are, and their originals.
 
-    quick: without the side whose gates are off, and one turn each. Raises `Refusal`
-    where there is no manifest.
+    quick: without the side whose gates are off, and one turn each. without: patches, each
+    of which makes a side with its gate off. Raises `Refusal` where there is no manifest.
     """
     found = find_tree(tree)
     applied = manifest.load(found)
@@ -57,25 +63,47 @@ def resolve(tree: Path, quick: bool = False) -> Sides:
         raise Refusal(Reason(str(tree), "", "has no patches applied", hint))
     originals = applied.originals()
     patched = {path: found.read(path) for path in originals}
-    gates = [about.gate for about in all_about() if about.name in applied.names]
+    gate_of = {a.name: a.gate for a in all_about() if a.name in applied.names}
+    require_known(without, gate_of, "patch of the tree", "--without")
+    gates = list(gate_of.values())
     unset: dict[str, str | None] = dict.fromkeys(gates)
     off: dict[str, str | None] = dict.fromkeys(gates, "0")
     made = [EngineSide(ORIGINAL, originals, unset), EngineSide(PATCHED, patched, unset)]
+    for name in without:
+        made.append(EngineSide(WITHOUT + name, patched, {**unset, gate_of[name]: "0"}))
     if gates and not quick:
         made.append(EngineSide(GATES_OFF, patched, off))
     return Sides(applied.release, applied.names, tuple(made), quick)
 
 
 class Package:
-    """A copy of the installed `sglang` in `home`, whose patched files come and go.
+    """A copy of the installed `sglang`, whose patched files come and go.
 
-    All sides run from the same paths, so they share what is compiled at first use and
-    kept by path. The installed package itself is only read.
+    place: a new folder, with `home` in it, the only one that is on Python's path. paths:
+    of all files that a side may have otherwise, from `home` on.
+
+    Sides take turns in one; a twin is for a side beside it. All of them run the unpatched
+    files from the same paths, so they share what is compiled at first use and kept by
+    path. The installed package itself is only read.
     """
 
-    def __init__(self, installed: Path, home: Path) -> None:
-        self.home = home
-        shutil.copytree(installed, home / "sglang")
+    def __init__(
+        self,
+        installed: Path,
+        place: Path,
+        paths: Collection[str],
+        copy: Path | None = None,
+    ) -> None:
+        self.place, self.home, self._paths = place, place / "home", paths
+        self._copy = copy or place / "whole"
+        if copy is None:
+            shutil.copytree(installed, self._copy)
+        inside = [path.partition("/")[2] for path in paths]
+        _link(self._copy, self.home / "sglang", inside)
+
+    def twin(self, place: Path) -> Package:
+        """Another one, of the same files."""
+        return Package(self._copy, place, self._paths, self._copy)
 
     def lay(self, side: EngineSide) -> None:
         """The side's files, nothing else: every side names the same paths."""
@@ -102,12 +130,26 @@ class Package:
         return made
 
 
+def _link(source: Path, target: Path, paths: Collection[str]) -> None:
+    """A folder of links to what `source` has, without `paths`: theirs are real folders."""
+    target.mkdir(parents=True)
+    deeper = {path.partition("/")[0] for path in paths if "/" in path}
+    for entry in source.iterdir():
+        if entry.name in deeper:
+            rest = [
+                p.partition("/")[2] for p in paths if p.startswith(f"{entry.name}/")
+            ]
+            _link(entry, target / entry.name, rest)
+        elif entry.name not in {"__pycache__", *paths}:
+            (target / entry.name).symlink_to(entry)
+
+
 def check(installed: Path, sides: Sides) -> None:
     """Raises `Refusal` where an installed file is neither side's, so not this release's."""
     here = Tree(installed.parent, "installed")
     strange = [
         path
-        for path in sides.sides[0].files
+        for path in sides.paths
         if all(_sha(here.read(path)) != _sha(s.files[path]) for s in sides.sides)
     ]
     if strange:

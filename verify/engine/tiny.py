@@ -15,7 +15,8 @@ The NextN layer reads as the first layer does, but has no second one, whose read
 `FAINT` of the first's, and never sees the first token. So a draft is right most times.
 
 Values are +1 and -1, which fp8 holds exactly, and sums of 2,048 of them are exact in
-any order: ids don't depend on how a kernel splits its work. Only the standard library.
+any order; queries and keys are on a coarse grid, so theirs are too. Ids depend neither on
+how a kernel splits its work nor on what else is in the batch. Only the standard library.
 """
 
 from __future__ import annotations
@@ -104,12 +105,16 @@ Weight = tuple[str, tuple[int, ...], Rows | None]
 """A name, a shape, and its rows as bfloat16; None: all zero, and a hole in the file."""
 
 
-def write(folder: Path, seed: int = 0) -> Path:
-    """Write config.json and model.safetensors; returns `folder`."""
+def write(folder: Path, seed: int = 0, layers: int = LAYERS) -> Path:
+    """Write config.json and model.safetensors; returns `folder`.
+
+    layers: of the target; those beyond `LAYERS` work as hard and say nothing.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(CONFIG, indent=1) + "\n"
+    text = json.dumps({**CONFIG, "num_hidden_layers": layers}, indent=1) + "\n"
     (folder / "config.json").write_text(text, encoding="utf-8")
-    _safetensors(folder / "model.safetensors", list(_weights(random.Random(seed))))
+    weights = list(_weights(random.Random(seed), layers))
+    _safetensors(folder / "model.safetensors", weights)
     return folder
 
 
@@ -133,7 +138,7 @@ def _safetensors(file: Path, weights: list[Weight]) -> None:
         out.truncate(first + end)
 
 
-def _weights(draw: random.Random) -> Iterator[Weight]:
+def _weights(draw: random.Random, layers: int) -> Iterator[Weight]:
     first_reading = _Reading(draw)
     yield "model.embed_tokens.weight", (VOCABULARY, HIDDEN), _embeddings(draw)
     for layer in range(LAYERS):
@@ -141,7 +146,11 @@ def _weights(draw: random.Random) -> Iterator[Weight]:
         reading = _Reading(draw) if layer else first_reading
         yield from _attention(prefix, reading, FAINT if layer else LOUD)
         yield from _experts(prefix) if layer else _dense(prefix)
-    nextn = f"model.layers.{LAYERS}."
+    for layer in range(LAYERS, layers):
+        prefix = f"model.layers.{layer}."
+        yield from _attention(prefix, first_reading, 0)
+        yield from _experts(prefix)
+    nextn = f"model.layers.{layers}."
     yield from _attention(nextn, first_reading, LOUD)
     yield from _experts(nextn)
     yield f"{nextn}eh_proj.weight", (HIDDEN, 2 * HIDDEN), _identity()
@@ -187,7 +196,8 @@ def _attention(prefix: str, reading: _Reading, loud: float) -> Iterator[Weight]:
     yield f"{attention}kv_a_proj_with_mqa.weight", (RANK + ROPE, HIDDEN), values
     yield _ones(f"{attention}kv_a_layernorm.weight", RANK)
     yield f"{attention}kv_b_proj.weight", (HEADS * 2 * NOPE, RANK), _values()
-    yield f"{attention}o_proj.weight", (HIDDEN, HEADS * NOPE), _mixed(reading, loud)
+    mixed = _mixed(reading, loud) if loud else None
+    yield f"{attention}o_proj.weight", (HIDDEN, HEADS * NOPE), mixed
     wide = INDEX_HEADS * INDEX_DIM
     yield f"{indexer}wq_b.weight", (wide, RANK), _queries(reading)
     rope = bytes(2 * HIDDEN)
@@ -288,11 +298,15 @@ def _signed(bits: bytes, size: float) -> bytes:
 
 _BYTES: dict[float, list[bytes]] = {}
 
-_NORMAL = [_bf16(statistics.NormalDist().inv_cdf((i + 0.5) / 256)) for i in range(256)]
+_GRID = 32
+_NORMAL = [
+    _bf16(round(_GRID * statistics.NormalDist().inv_cdf((i + 0.5) / 256)) / _GRID)
+    for i in range(256)
+]
 
 
 def _normals(draw: random.Random, count: int) -> bytes:
-    """From a normal distribution's 256 quantiles."""
+    """From a normal distribution's 256 quantiles, in steps of 1 / `_GRID`."""
     return b"".join(map(_NORMAL.__getitem__, draw.randbytes(count)))
 
 

@@ -1,7 +1,8 @@
 """How a worker's process comes to be: started by itself, or forked where torch is loaded.
 
-Starting one takes two seconds of imports, longer than many a scenario. `ForkServer` does
-them once for all workers of a run on a CPU; a forked process could not use CUDA.
+Starting one takes two seconds of imports, with CUDA seven, longer than many a scenario.
+`ForkServer` does them once for all workers of a run. It never touches a GPU itself, since
+no process that is forked later could use it then.
 """
 
 from __future__ import annotations
@@ -66,8 +67,9 @@ def spawn(
 class ForkServer:
     """The parent's end of `verify.worker.forkserver`, run by `python`."""
 
-    def __init__(self, python: str) -> None:
+    def __init__(self, python: str, device: str = "cpu") -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="nsa-verify-"))
+        alone = {"TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""}
         self._lock = threading.Lock()
         _copy_worker(self.folder / "code")
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -78,7 +80,9 @@ class ForkServer:
                     stdin=subprocess.DEVNULL,
                     stdout=errors,
                     stderr=errors,
-                    env=_environment(self.folder / "code", {}),
+                    env=_environment(
+                        self.folder / "code", alone if device == "cpu" else {}
+                    ),
                     cwd=self.folder,
                     pass_fds=(theirs.fileno(),),
                     start_new_session=True,
@@ -121,11 +125,11 @@ class ForkServer:
 @contextlib.contextmanager
 def fork_server(python: str | None, device: str) -> Iterator[ForkServer | None]:
     """One where it can be had; None elsewhere, and each worker starts by itself."""
-    if device != "cpu" or not hasattr(socket, "send_fds"):
+    if not hasattr(socket, "send_fds"):
         yield None
         return
     try:
-        server = ForkServer(python or sys.executable)
+        server = ForkServer(python or sys.executable, device)
     except OSError:
         yield None  # an interpreter that does not start is the worker's to report
         return

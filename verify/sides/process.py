@@ -124,6 +124,10 @@ class Worker:
                 self.hello = self._receive(START_TIMEOUT)
             except WorkerDied as death:
                 self._kill()
+                if self._forks is not None and self.config["device"] != "cpu":
+                    # What it was forked from may have woken the GPU: without it then.
+                    self._forks = None
+                    return self.start()
                 self._unusable = death.broken
                 raise
         assert self.hello is not None

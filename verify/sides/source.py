@@ -63,6 +63,7 @@ IF_THERE_DSA = (
     f"{_ATTENTION}/triton_ops/dsa_metadata.py",
     "sglang/kernels/ops/attention/dsa_metadata.py",
     "sglang/kernels/ops/attention/dsa/metadata.py",
+    "sglang/kernels/ops/attention/flash_mla_interface.py",
 )
 _MARKER = b"# nsa-opt:"
 _NEW_MODULES = (

@@ -55,10 +55,11 @@ class Session:
             modules[FORWARD_BATCH] = forward_batch_info(snapshot)
             if on_cpu:
                 modules[compiled.MODULE] = compiled.for_host()
+            # The parts that releases moved are in other modules, so all are answered.
+            answers = family.merged(answers, dsa_runner.overrides())
             if family.is_dsa(snapshot):
                 answers = family.merged(answers, family.overrides(lambda: self.topk))
                 modules.update(family.modules())
-                answers = family.merged(answers, dsa_runner.overrides())
                 dsa_runner.complete(modules[FORWARD_BATCH])
             self.finder = Isolated(snapshot, modules, answers, blocked, on_cpu)
         if self.device != "cpu":
@@ -66,6 +67,7 @@ class Session:
             torch.cuda.init()  # type: ignore[no-untyped-call]
         if self.finder.standins:
             self.finder.kernels = standins.importable(self.device)
+            family.through(self.finder.standins, self.finder.kernels)
         self.finder.install()
         self.observer: Any = None
 
@@ -100,7 +102,7 @@ class Session:
         if op.startswith("bench-"):
             from verify.worker.bench import requests as bench
 
-            return bench.handle(request, self.device, self.finder.standins)
+            return bench.handle(request, self.device, self.finder)
         raise ValueError(f"unknown request {op!r}")
 
     def _play(self, request: p.Play) -> p.Played | p.NotApplicable:
@@ -146,7 +148,8 @@ class Session:
             standins=sorted(self.finder.stood_in),
             kernels={
                 **dict.fromkeys(sorted(self.finder.stood_in), "stand-in"),
-                **self.finder.kernels,
+                **dict.fromkeys(sorted(self.finder.asked), "real"),
+                **{n: k for n, k in self.finder.kernels.items() if isinstance(k, str)},
             },
         )
 

@@ -1,21 +1,13 @@
 from __future__ import annotations
 
-import logging
-from typing import Optional, Set
-
-import deep_gemm
-import torch
+from typing import Set
 
 from sglang.srt.environ import envs
-from sglang.srt.layers.attention.dsa.triton_metadata_kernel import (
-    fill_metadata_inplace,
-)
 from sglang.srt.layers.attention.dsa_backend import (
     DeepseekSparseAttnMultiStepBackend,
-    DSAMetadata,
+    log_metadata_route,
 )
-from sglang.srt.model_executor.forward_batch_info import ForwardBatch, ForwardMode
-from sglang.srt.utils import is_cuda
+from sglang.srt.model_executor.forward_batch_info import ForwardBatch
 
 # Read once, on import: the draft's CUDA graph fills its own metadata.
 DSA_METADATA_IN_GRAPH = envs.SGLANG_NSA_METADATA_IN_GRAPH.get()
@@ -23,108 +15,21 @@ DSA_METADATA_IN_GRAPH = envs.SGLANG_NSA_METADATA_IN_GRAPH.get()
 
 class InGraphDispatch(DeepseekSparseAttnMultiStepBackend):
     def init_cuda_graph_state(self, max_bs: int, max_num_tokens: int):
+        if DSA_METADATA_IN_GRAPH:
+            self.shares_metadata = self._can_share_metadata()
         # Batch sizes whose graph fills the metadata itself.
         self.in_graph_bs: Set[int] = set()
-        self.shares_metadata = self._can_share_metadata()
-        if self.shares_metadata:
-            # No step's metadata depends on the step: N steps use the buffers of one.
-            first, *others = self.attn_backends
-            first.init_cuda_graph_state(max_bs, max_num_tokens)
-            for attn_backend in others:
-                # For what else it sets; its tables, of one token, are dropped.
-                attn_backend.init_cuda_graph_state(max_bs, 1)
-                attn_backend.decode_cuda_graph_metadata = (
-                    first.decode_cuda_graph_metadata
-                )
-            return
 
     def init_forward_metadata_out_graph(
         self, forward_batch: ForwardBatch, in_capture: bool = False
     ):
-        if self.shares_metadata and not in_capture:
-            if forward_batch.batch_size not in self.in_graph_bs:
-                self._fill_shared_metadata(forward_batch, forward_batch.seq_lens_cpu)
+        if forward_batch.batch_size in self.in_graph_bs and not in_capture:
             self._use_shared_metadata(forward_batch.batch_size)
             return
 
     def init_forward_metadata_in_graph(self, forward_batch: ForwardBatch) -> None:
-        if self.shares_metadata:
+        if DSA_METADATA_IN_GRAPH and self.shares_metadata:
             self.in_graph_bs.discard(forward_batch.batch_size)
-            if self._fill_metadata_in_graph(forward_batch):
-                if not self.in_graph_bs:
-                    # What a person looks for in a server's log.
-                    logging.getLogger(__name__).info("NSA metadata route: in-graph")
+            if self._fill_metadata(forward_batch):
+                log_metadata_route("in-graph")
                 self.in_graph_bs.add(forward_batch.batch_size)
-
-
-class InGraph(DeepseekSparseAttnMultiStepBackend):
-    # Whether the steps share one set of CUDA graph buffers.
-    shares_metadata = False
-
-    def _can_share_metadata(self) -> bool:
-        if not (DSA_METADATA_IN_GRAPH and is_cuda() and self.attn_backends):
-            return False
-        first = self.attn_backends[0]
-        can_share = self.topk <= 1
-        can_share &= first.hisparse_coordinator is None
-        can_share &= first.dsa_index_kpool <= 1
-        return can_share
-
-    def _fill_shared_metadata(
-        self, forward_batch: ForwardBatch, seq_lens_cpu: Optional[torch.Tensor]
-    ):
-        self.attn_backends[0]._apply_cuda_graph_metadata(
-            bs=forward_batch.batch_size,
-            req_pool_indices=forward_batch.req_pool_indices,
-            seq_lens=forward_batch.seq_lens,
-            seq_lens_cpu=seq_lens_cpu,
-            forward_mode=ForwardMode.DECODE,
-            spec_info=None,
-        )
-
-    def _use_shared_metadata(self, bs: int):
-        first = self.attn_backends[0]
-        first.set_dsa_prefill_impl(forward_batch=None)
-        for attn_backend in self.attn_backends:
-            attn_backend.use_mha = first.use_mha
-            attn_backend.dsa_prefill_impl = first.dsa_prefill_impl
-            attn_backend.forward_metadata = first.decode_cuda_graph_metadata[bs]
-
-
-# From 0.5.15 on a backend's own replay asks nothing of the host.
-class RecordReplay(DeepseekSparseAttnMultiStepBackend):
-    def _fill_metadata_in_graph(self, forward_batch: ForwardBatch) -> bool:
-        """Fill the shared metadata in a draft graph, from its static inputs."""
-        self._fill_shared_metadata(forward_batch, seq_lens_cpu=None)
-        return True
-
-
-# Up to 0.5.14 it takes the longest length from the host.
-class LaunchKernel(DeepseekSparseAttnMultiStepBackend):
-    def _fill_metadata_in_graph(self, forward_batch: ForwardBatch) -> bool:
-        """Fill the shared metadata in a draft graph, from its static inputs."""
-        bs, first = forward_batch.batch_size, self.attn_backends[0]
-        metadata: DSAMetadata = first.decode_cuda_graph_metadata[bs]
-        if not fill_metadata_inplace(
-            metadata,
-            bs,
-            forward_batch.seq_lens,
-            forward_batch.req_pool_indices,
-            first.req_to_token,
-            first.dsa_index_topk,
-        ):
-            return False
-
-        if metadata.paged_mqa_schedule_metadata is not None:
-            metadata.paged_mqa_schedule_metadata.copy_(
-                deep_gemm.get_paged_mqa_logits_metadata(
-                    metadata.paged_mqa_ctx_lens_2d, 64, deep_gemm.get_num_sms()
-                )
-            )
-        if metadata.flashmla_metadata is not None:
-            metadata.flashmla_metadata.slice(slice(0, bs + 1)).copy_(
-                first._compute_flashmla_metadata(
-                    cache_seqlens=metadata.dsa_cache_seqlens_int32, seq_len_q=1
-                )
-            )
-        return True

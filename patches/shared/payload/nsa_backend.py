@@ -47,6 +47,7 @@ class FillMetadata(NativeSparseAttnBackend):
             return False
 
         self.set_nsa_prefill_impl(forward_batch=None)
+        self._refresh_paged_mqa_schedule(metadata, bs)
         if self.nsa_decode_impl == "flashmla_kv":
             expanded = bs * max(draft_tokens, 1)
             if extend_seq_lens is not None:  # The host has to know, for the plan.
@@ -59,6 +60,21 @@ class FillMetadata(NativeSparseAttnBackend):
             )
         self.forward_metadata = metadata
         return True
+
+
+# From 0.5.7 on. From 0.5.12 on DeepGEMM takes the lengths as [tokens, 1].
+class RefreshSchedule(NativeSparseAttnBackend):
+    def _refresh_paged_mqa_schedule(self, metadata: NSAMetadata, bs: int):
+        # The captured schedule fits the lengths of the capture, all 1: DeepGEMM would
+        # do the work of a long sequence on a single SM.
+        if metadata.paged_mqa_schedule_metadata is not None:
+            import deep_gemm
+
+            metadata.paged_mqa_schedule_metadata.copy_(
+                deep_gemm.get_paged_mqa_logits_metadata(
+                    metadata.nsa_seqlens_expanded, 64, deep_gemm.get_num_sms()
+                )
+            )
 
 
 class SharedStepsDispatch(NativeSparseAttnMultiStepBackend):

@@ -13,6 +13,7 @@ from patcher.steps import (
     HasMethod,
     LacksMethod,
     Rename,
+    Respell,
     Where,
 )
 from patcher.steps.adapt import Adapt, When
@@ -53,6 +54,24 @@ def test_a_payload_fits_each_family(
     after = before.replace("        pass\n", marked, 1)
     step = AddMethods(FILE, "A", "a", payload(PAYLOAD), "Extra", ADAPT)
     check_transformed(before, after, step)
+
+
+def test_a_payload_speaks_another_family(payload: WritePayload) -> None:
+    text = """\
+class Extra:
+    def b(self, old_x):
+        OldThing = bold = old_x.old
+        return OldThing(old_y=bold)
+"""
+    body = """\
+    def b(self, new_x):
+        NewThing = bold = new_x.new
+        return NewThing(new_y=bold)
+"""
+    after = f"{OLD}\n    # nsa-opt: demo\n{body}"
+    respell = (Respell("old", "new"), Respell("Old", "New"))
+    step = AddMethods(FILE, "A", "a", payload(text), "Extra", respell)
+    check_transformed(OLD, after, step)
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,25 @@ def test_in_graph_is_charged_what_it_adds_to_its_graph() -> None:
     assert [r.side for r in found.points[0].timings] == ["original", "in-graph"]
 
 
+def test_what_a_route_adds_to_its_graph_is_told_from_what_was_there() -> None:
+    route, twin = in_graph(added=2)
+    assert route.profile is not None
+    assert twin.profile is not None
+    copies, sleep = {"launches": 2.0, "us": 3.0}, {"launches": 1.0, "us": 20.0}
+    twin.profile["graph_kernels"] = {"copy": dict(copies), "sleep": dict(sleep)}
+    route.profile["graph_kernels"] = {
+        "copy": {"launches": 4.0, "us": 7.0}, "sleep": {"launches": 1.0, "us": 20.5},
+        "fill": {"launches": 1.0, "us": 5.0},
+    }  # fmt: skip
+    found = result(report([measured(original(), route, twin)]), "in-graph")
+    assert found.graph_launches == 3
+    added = [(k.name, k.launches, k.us) for k in found.graph_kernels]
+    assert added == [("fill", 1, 5), ("copy", 2, 4)]
+    twin.profile = None
+    found = result(report([measured(original(), route, twin)]), "in-graph")
+    assert (found.graph_launches, found.graph_kernels) == (None, ())
+
+
 def test_in_graph_that_launches_outside_its_graph_is_wrong() -> None:
     route, twin = in_graph(added=2)
     assert route.profile is not None

@@ -113,7 +113,8 @@ def test_nothing_is_profiled_before_everything_is_timed(
     assert timed < ops.index("bench-attach") < ops.index("bench-profile")
     checked = max(i for i, op in enumerate(ops) if op == "bench-outputs")
     assert timed < checked < ops.index("bench-attach")
-    assert (TWIN, "bench-profile") not in ASKED
+    # For what its graph runs without the route.
+    assert (TWIN, "bench-profile") in ASKED
 
 
 def test_a_side_that_dies_does_not_take_the_others_along(

@@ -41,6 +41,30 @@ def test_every_timed_route_of_a_patch_is_a_side_in_its_modes() -> None:
                     assert (route.name, mode.partition("@")[0]) in found
 
 
+@pytest.mark.parametrize("family", ["B", "C"])
+def test_a_later_family_has_the_routes_of_its_own(
+    family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    applied = tuple(f"{about.name} 1" for about in all_about())
+    source = Patched("tree", "0.5.12.post1", lambda rel: None, applied=applied)
+    monkeypatch.setattr(Patched, "family", property(lambda self: family))
+    candidate = Side("", "route", MODES, source, Path("tree"), {})
+    found = {
+        (side.name, mode)
+        for side in route_sides(candidate, (), False)
+        if side.kind == "route"
+        for mode in side.modes
+    }
+    wanted = {
+        (route.name, mode.partition("@")[0])
+        for about in all_about()
+        for route in about.routes
+        if route.timed and not route.pair and family in route.families
+        for mode in route.modes
+    }
+    assert found == wanted
+
+
 def test_sides_of_one_point_have_names_and_processes_of_their_own() -> None:
     for mode in MODES:
         here = of_point(sides(), mode, every=True)

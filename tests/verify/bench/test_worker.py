@@ -52,6 +52,13 @@ def test_the_least_bytes_are_counted_from_the_shapes(
     assert found == expected
 
 
+def test_without_the_wide_table_a_page_is_read_by_its_first_entry() -> None:
+    # two pages a row, a sector each; no table of single tokens is written
+    expected = 2 * (2 * 32 + 16) + 2 * (2 * 2 + 2 * 2 + 4) * 4
+    sets = inputs([100, 128], [2, 3])
+    assert bytes_least(point("decode", bs=2), sets, 2, wide=False) == expected
+
+
 def test_input_sets_have_rows_of_their_own_and_the_length_asked_for() -> None:
     pools = Pools(point(), seed=3, device="cpu")
     rows = [int(row) for s in pools.sets for row in s.rows]

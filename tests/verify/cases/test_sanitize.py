@@ -11,7 +11,7 @@ from patcher.results import Exit, Refusal
 from verify.cases import sanitize
 from verify.cases.run import Setup
 from verify.outcome import Broken, Different, Identical
-from verify.routes import available
+from verify.routes import available, upstream
 from verify.sides import source as sources
 
 TOOL = """#!/usr/bin/env bash
@@ -70,3 +70,11 @@ def test_a_finding_is_a_difference_and_no_summary_is_no_pass(
             assert isinstance(verdict, Identical)
     assert not cases, "the pair runs no kernel of its own"
     assert len(ran.candidates) == len(sanitize.TOOLS)
+
+
+def test_what_is_planned_in_a_graph_needs_the_caching_allocator() -> None:
+    older, later = Setup(Path(), Path()), Setup(Path(), Path(), in_tree=True)
+    routes = {route.name: route for route in upstream("B", ["fan-out", "in-graph"])}
+    assert sanitize._plans_in_graph(later, routes["in-graph"])
+    assert not sanitize._plans_in_graph(later, routes["fan-out"])
+    assert not sanitize._plans_in_graph(older, routes["in-graph"])

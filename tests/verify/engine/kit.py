@@ -19,12 +19,21 @@ ORIGINAL = "STEP = 0.004\n"
 PATCHED = "STEP = 0.002\n"
 
 ENGINE = f"""
-import asyncio, os, sys, time
+import asyncio, gzip, json, os, sys, time
 from sglang.srt.layers.attention import nsa_backend as says
 from sglang.version import __version__
 
 clock = [0.0]
 time.perf_counter = lambda: clock[0]
+
+def meet(folder, call):
+    # Two engines are in their call of this number at the same time, or it fails.
+    open(f"{{folder}}/{{call}}-{{os.getpid()}}", "w").close()
+    for _ in range(2000):
+        if sum(name.startswith(f"{{call}}-") for name in os.listdir(folder)) == 2:
+            return
+        time.sleep(0.01)
+    raise TimeoutError("nobody came")
 
 class Engine:
     def __init__(self, **arguments):
@@ -32,7 +41,7 @@ class Engine:
         self.arguments = arguments
         self.loop = asyncio.new_event_loop()
         self.tokenizer_manager = self
-        self.stopped, self.now, self.most = set(), 0, 0
+        self.stopped, self.now, self.most, self.calls = set(), 0, 0, 0
         if getattr(says, "NO_START", False):
             print("RuntimeError: no such kernel", file=sys.stderr)
             os._exit(3)
@@ -41,10 +50,18 @@ class Engine:
     def generate(self, input_ids, sampling_params):
         assert sampling_params["temperature"] == 0
         count = sampling_params["max_new_tokens"]
+        self.calls += 1
+        if hasattr(says, "MEETS"):
+            meet(says.MEETS, self.calls)
+        if hasattr(says, "ALONE") and self.calls > 1:
+            os.close(os.open(says.ALONE, os.O_CREAT | os.O_EXCL))
+            time.sleep(0.02)
+            os.unlink(says.ALONE)
         off = os.environ.get({GATE!r}) == "0"
         shift = 0 if off else getattr(says, "SHIFT", 0)
         verify = count // 2 + (0 if off else getattr(says, "MORE", 0))
-        clock[0] += 0.5 + verify * (0.004 if off else says.STEP)
+        self.took = verify * (0.004 if off else says.STEP)
+        clock[0] += 0.5 + self.took
         time.sleep(getattr(says, "HANGS", 0))
         if getattr(says, "FLAKY", False):
             shift = os.urandom(1)[0]
@@ -61,6 +78,17 @@ class Engine:
             for ids in input_ids
         ]
 
+    def start_profile(self, output_dir, activities, with_stack, record_shapes):
+        assert activities == ["GPU"]
+        self.profile = output_dir
+
+    def stop_profile(self):
+        if getattr(says, "NO_TRACE", False):
+            return
+        kernel = {{"cat": "kernel", "ts": 5, "dur": self.took / 4 * 1e6}}
+        with gzip.open(self.profile + "/1-TP-0.trace.json.gz", "wt") as trace:
+            json.dump({{"traceEvents": [kernel, {{"cat": "cpu_op", "ts": 0, "dur": 9e9}}]}}, trace)
+
     def abort_request(self, rid):
         self.stopped.add(rid)
 
@@ -68,12 +96,17 @@ class Engine:
         self.now += 1
         self.most = max(self.most, self.now)
         said = self.generate([input_ids], sampling_params)[0]
+        if getattr(says, "VARIES", False) and rid.endswith("-1."):
+            said["output_ids"][0] = os.urandom(4)[0] + 1000
         for _ in range(3):
             await asyncio.sleep(0)
-        if int(rid.rpartition("-")[2]) % 6 == 5:
+        slow = getattr(says, "SLOW", False)
+        if slow or int(rid.rpartition("-")[2].rstrip(".")) % 6 == 5:
             await asyncio.sleep(0.6)
         self.now -= 1
-        if rid in self.stopped:
+        if any(rid.startswith(stopped) for stopped in self.stopped):
+            if getattr(says, "REFUSES", False):
+                raise ValueError("aborted")
             del said["output_ids"][os.urandom(1)[0] % len(said["output_ids"]):]
         elif getattr(says, "LOSES", False) and not self.now:
             said["output_ids"].pop()

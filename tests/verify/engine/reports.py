@@ -20,7 +20,7 @@ def _result(side: str, ms: float, status: str = "identical") -> Result:
         side=side, status=status,  # type: ignore[arg-type]
         differences=[] if same else ["request 0: token 7 is 12, was 11"],
         verify_steps=43, tokens_a_step=2.98, accepted=[3, 10, 20, 10],
-        readings=[[ms]], step_ms=Estimate(value=ms, low=ms - 0.1, high=ms + 0.1),
+        readings=[[ms]], gpu_ms=None, step_ms=Estimate(value=ms, low=ms - 0.1, high=ms + 0.1),
         ratio=ratio if same else None, verdict="FASTER" if same and ratio else None,
     )  # fmt: skip
 
@@ -38,13 +38,14 @@ def report(status: str = "identical") -> EngineReport:
             gpu="NVIDIA H200", python="3.12.3", torch="2.11.0", sglang="0.5.15.post1"
         ),
         tree="/srv/sglang", commit="c0ffee", release="0.5.15.post1",
-        patches=["fresh-plans 1"], gates={"original": {}, "patched": {"GATE": None}},
+        patches=["fresh-plans 1"], beside=False, gates={"original": {}, "patched": {"GATE": None}},
         model="tiny", new_tokens=128, engine_args={"speculative_eagle_topk": 1},
         cells=[
             CellReport(
                 steps=4, prompt=120_000, bs=1, load=0, ids_sha256="0" * 64, results=results
             )
         ],
+        soaks=[],
         starts=[
             Start(steps=4, side=name, seconds=80.0, logged=[], failed="")
             for name in ("original", "patched", "patched", "original")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,92 @@ def test_an_engine_is_started_and_asked(tmp_path: Path) -> None:
     assert answer["requests"][0]["accepted"] == [1, 1]
     assert answer["seconds"] > 0
     assert "noise on stdout" in asked.printed
+
+
+def test_an_argument_has_the_name_that_the_release_gave_it(tmp_path: Path) -> None:
+    for name, known in (("older", "cuda_graph_bs"), ("newer", "cuda_graph_bs_decode")):
+        text = f"class ServerArgs:\n    __dataclass_fields__ = {{{known!r}: 0}}\n"
+        folder = tmp_path / name / "sglang/srt"
+        folder.mkdir(parents=True)
+        (folder / "server_args.py").write_text(text)
+        for package in (folder, folder.parent):
+            (package / "__init__.py").touch()
+        code = (
+            "import child, json; print(json.dumps("
+            "child._named({'cuda_graph_bs': [1], 'port': 3})))"
+        )
+        path = os.pathsep.join(
+            [str(folder.parent.parent), str(Path(child.__file__).parent)]
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+            env={**os.environ, "PYTHONPATH": path}, cwd=tmp_path,
+        )  # fmt: skip
+        assert json.loads(done.stdout) == {known: [1], "port": 3}
+
+
+def test_the_gpu_is_busy_while_at_least_one_kernel_runs() -> None:
+    def event(first: float, length: float, kind: str = "kernel") -> dict[str, Any]:
+        return {"cat": kind, "ts": first, "dur": length}
+
+    beside = [event(10, 5), event(12, 8, "gpu_memcpy"), event(13, 1), event(30, 2)]
+    host = [event(0, 100, "cuda_runtime"), {"cat": "kernel", "ts": 3}]
+    assert child.busy_seconds([*reversed(beside), *host]) == pytest.approx(12e-6)
+    assert child.busy_seconds([]) == 0
+
+
+def test_memory_is_of_the_process_and_its_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sleeper = [
+        sys.executable,
+        "-c",
+        "b = b'1' * 50_000_000; print(1, flush=True); input()",
+    ]
+    with subprocess.Popen(
+        sleeper, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        family = child._family(os.getpid())
+        assert process.pid in family
+        assert os.getppid() not in family
+        assert child._resident_mb(process.pid) > 50
+        tool = tmp_path / "nvidia-smi"
+        rows = f"{process.pid}, 700\n{os.getppid()}, 9000\n{os.getpid()}, 11\n"
+        tool.write_text(f"#!/bin/sh\nprintf '%s' '{rows}'\n")
+        tool.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+        asked = object.__new__(child.Engine)
+        found = asked.memory()
+        assert found["gpu_mb"] == 711
+        assert found["host_mb"] > child._resident_mb(os.getpid())
+        process.communicate("\n")
+    assert child._resident_mb(process.pid) == 0
+
+
+def test_an_abort_is_of_one_request_and_may_be_answered_by_an_error(
+    tmp_path: Path,
+) -> None:
+    """sglang aborts all requests whose names begin with what it is given."""
+    with server(tmp_path, f"{kit.ORIGINAL}REFUSES = SLOW = True\n") as asked:
+        asked.start({})
+        said = asked.load(
+            seed=1, count=60, longest=9, vocabulary=100, new_tokens=9, at_once=60
+        )["requests"]
+    assert [r["aborted"] for r in said] == [i % 6 == 5 for i in range(60)]
+    assert all(bool(r["ids"]) is not r["aborted"] for r in said)
+
+
+def test_one_request_of_a_load_by_itself(tmp_path: Path) -> None:
+    load = {
+        "seed": 1, "count": 13, "longest": 50, "vocabulary": 100, "new_tokens": 40,
+        "at_once": 3,
+    }  # fmt: skip
+    with server(tmp_path) as asked:
+        asked.start({})
+        whole = asked.load(**load)["requests"]
+        assert asked.load(**load, only=7)["requests"] == [whole[7]]
 
 
 def test_a_request_that_raises_is_answered_and_the_next_one_read(
@@ -69,9 +156,10 @@ def test_an_engine_that_hangs_is_given_up(
 
 
 def test_prompts_come_from_the_seed_and_keep_to_the_vocabulary() -> None:
-    made = child.prompts(3, [50, 60], 1000)
-    assert made == child.prompts(3, [50, 60], 1000)
-    assert made != child.prompts(4, [50, 60], 1000)
+    made = child.prompts(3, (50, 60), 1000)
+    child.prompts.cache_clear()
+    assert made == child.prompts(3, (50, 60), 1000)
+    assert made != child.prompts(4, (50, 60), 1000)
     assert [len(p) for p in made] == [50, 60]
     assert all(10 <= i < 1000 for p in made for i in p)
 
@@ -96,5 +184,6 @@ def test_requests_come_and_go_and_some_are_aborted(tmp_path: Path) -> None:
     said = answer["requests"]
     assert [i for i, r in enumerate(said) if r["aborted"]] == [5, 11]
     assert len({len(r["ids"]) for r in said if not r["aborted"]}) > 5
+    assert all(r["ids"] for r in said if not r["aborted"])
     assert "at once 3" in asked.printed
     assert "at once 4" not in asked.printed

@@ -14,8 +14,9 @@ import pytest
 from patcher.results import Exit, Reason, Refusal
 from tests.verify.engine import kit
 from verify.cli import bench
-from verify.engine import engine
+from verify.engine import engine, request
 from verify.engine.report import model
+from verify.engine.request import EngineOptions
 
 QUICK = ("--rounds", "1", "--new-tokens", "12", "--prompt", "20")
 
@@ -43,7 +44,7 @@ def go(
 @pytest.fixture(autouse=True)
 def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stand-in engine reads no model."""
-    monkeypatch.setattr("verify.engine.tiny.write", lambda folder, seed: folder)
+    monkeypatch.setattr("verify.engine.tiny.write", lambda folder, *_: folder)
 
 
 def test_the_same_tokens_in_less_time(go: Go, tmp_path: Path) -> None:
@@ -225,8 +226,10 @@ def test_a_patch_without_a_gate_has_two_sides(go: Go, tmp_path: Path) -> None:
         (["--prompt", "long"], "--prompt: 'long' is not a positive number"),
         (["--new-tokens", "0"], "--new-tokens: must be positive"),
         (["--load", "-1"], "--load: must be positive"),
+        (["--soak", "-1"], "--soak: must be positive"),
         (["--engine-arg", "tp_size"], "'tp_size' is not NAME=VALUE"),
         (["--mode", "decode", "--curves"], "not with --engine: --mode, --curves"),
+        (["--engine", "tiny:1"], "'tiny:1': tiny has 2 layers or more"),
         (["--engine", "nowhere"], "is no folder with a config.json of a model"),
     ],
 )
@@ -243,8 +246,8 @@ def test_its_options_need_engine(
 ) -> None:
     assert bench.main([str(tmp_path), "--prompt", "3k"]) == 2
     assert "go with --engine" in capsys.readouterr().err
-    assert bench.main([str(tmp_path), "--load", "3"]) == 2
-    assert "go with --engine" in capsys.readouterr().err
+    assert bench.main([str(tmp_path), "--load", "3", "--soak", "1"]) == 2
+    assert "go with --engine: --load, --soak" in capsys.readouterr().err
 
 
 def test_a_tree_without_patches_is_refused(go: Go, tmp_path: Path) -> None:
@@ -298,3 +301,150 @@ def test_a_token_that_differs_among_them_is_found(go: Go, tmp_path: Path) -> Non
     assert code == 1
     assert "3 steps, 13 come and go, patched: request " in out
     assert "differs: none instead of" in out
+
+
+def test_sides_beside_each_other_are_timed_one_at_a_time(
+    go: Go, tmp_path: Path
+) -> None:
+    alone = f"ALONE = {str(tmp_path / 'lock')!r}\n"
+    original, file = f"{kit.ORIGINAL}{alone}", tmp_path / "engine.json"
+    code, _, err = go(
+        kit.tree(tmp_path / "tree", f"{kit.PATCHED}{alone}", original), *QUICK,
+        "--beside", "--gpu-time", "--rounds", 5, "--json", file,
+        site=kit.site(tmp_path / "site", backend=original),
+    )  # fmt: skip
+    assert code == 0, err
+    found = model.read(file)
+    assert found.beside
+    assert [s.side for s in found.starts] == ["original", "patched", "gates off"]
+    for cell in found.cells:
+        old, new, off = cell.results
+        assert (old.status, new.verdict, off.verdict) == ("identical", "FASTER", "SAME")
+        assert [len(start) for start in new.readings] == [5]
+        assert (old.gpu_ms, new.gpu_ms) == (pytest.approx(1), pytest.approx(0.5))
+
+
+def test_for_tokens_sides_beside_each_other_are_asked_at_once(
+    go: Go, tmp_path: Path
+) -> None:
+    meeting = tmp_path / "meeting"
+    meeting.mkdir()
+    meets = f"MEETS = {str(meeting)!r}\n"
+    original, file = f"{kit.ORIGINAL}{meets}", tmp_path / "engine.json"
+    code, out, err = go(
+        kit.tree(tmp_path / "tree", f"{kit.PATCHED}{meets}", original), *QUICK,
+        "--beside", "--quick", "--json", file,
+        site=kit.site(tmp_path / "site", backend=original),
+    )  # fmt: skip
+    assert code == 0, err
+    (cell,) = model.read(file).cells
+    assert [(r.side, r.status, r.step_ms) for r in cell.results] == [
+        ("original", "identical", None), ("patched", "identical", None),
+    ]  # fmt: skip
+    assert "no times" in out
+
+
+@pytest.mark.parametrize("planted", ["NO_START = True", "RAISES = True"])
+def test_a_patched_engine_that_fails_beside_the_original_is_a_difference(
+    go: Go, tmp_path: Path, planted: str
+) -> None:
+    tree = kit.tree(tmp_path / "tree", f"{kit.PATCHED}{planted}\n", gated=False)
+    file = tmp_path / "engine.json"
+    code, out, _ = go(tree, *QUICK, "--beside", "--bs", "1,2", "--json", file)
+    assert code == 1
+    assert "3 steps, patched: failed: " in out
+    for cell in model.read(file).cells:
+        assert [r.status for r in cell.results] == ["identical", "failed"]
+
+
+def test_engines_beside_each_other_have_ports_of_their_own(
+    go: Go, tmp_path: Path
+) -> None:
+    options = EngineOptions(
+        tmp_path, "tiny", beside=True, engine_args=("port=31000",), bs=("6",)
+    )
+    asked = request.read(options)
+    assert [asked.arguments("m", 3, turn)["port"] for turn in range(2)] == [
+        31000,
+        31500,
+    ]
+    assert asked.given["cuda_graph_bs"] == [1, 2, 4, 6]
+    assert asked.given["sleep_on_idle"]
+    solo = request.read(EngineOptions(tmp_path, "tiny"))
+    assert {"port", "sleep_on_idle"}.isdisjoint(solo.arguments("m", 3, 1))
+
+
+def test_the_engine_that_has_no_trace_has_no_gpu_time(go: Go, tmp_path: Path) -> None:
+    original, file = f"{kit.ORIGINAL}NO_TRACE = True\n", tmp_path / "engine.json"
+    code, _, _ = go(
+        kit.tree(tmp_path / "tree", original=original), *QUICK, "--gpu-time", "--quick",
+        "--json", file, site=kit.site(tmp_path / "site", backend=original),
+    )  # fmt: skip
+    assert code == 0
+    (cell,) = model.read(file).cells
+    assert cell.results[0].gpu_ms is None
+    assert cell.results[1].gpu_ms == pytest.approx(0.5)
+
+
+def test_a_patch_can_be_left_out_in_a_side_of_its_own(go: Go, tmp_path: Path) -> None:
+    file, tree = tmp_path / "engine.json", kit.tree(tmp_path / "tree")
+    more = ("--beside", "--rounds", 5, "--without", "in-graph", "--json", file)
+    assert go(tree, *QUICK, *more)[0] == 0
+    found = model.read(file)
+    sides = ["original", "patched", "without in-graph", "gates off"]
+    assert [s.side for s in found.starts] == sides
+    assert found.gates["without in-graph"] == {kit.GATE: "0"}
+    assert found.cells[0].results[2].verdict == "SAME"
+    code, _, err = go(tree, *QUICK, "--without", "fan-out")
+    assert code == 2
+    assert "there is no patch of the tree 'fan-out'" in err
+
+
+SOAK = ("--soak", "0.02", "--bs", "2", "--quick")
+
+
+def test_a_soak_compares_request_by_request(go: Go, tmp_path: Path) -> None:
+    file, folder = tmp_path / "engine.json", tmp_path / "out"
+    code, out, err = go(
+        kit.tree(tmp_path / "tree"), *QUICK, *SOAK, "--json", file, "--report", folder
+    )
+    assert code == 0, err
+    (soak,) = model.read(file).soaks
+    assert soak.rounds >= 1
+    assert soak.requests >= 12
+    assert 0 < soak.aborted < soak.requests
+    assert soak.seconds >= 1.2
+    for side in soak.sides:
+        assert (side.differing, side.varied) == (0, 0)
+        assert side.memory[-1].host_mb > 1
+        assert side.memory[-1].gpu_mb is None
+    assert "requests, " in out
+    assert "0 differ" in out
+    assert "A load that goes on" in (folder / "engine.html").read_text()
+
+
+def test_a_soak_finds_a_token_that_differs(go: Go, tmp_path: Path) -> None:
+    file = tmp_path / "engine.json"
+    tree = kit.tree(tmp_path / "tree", f"{kit.PATCHED}LOSES = True\n")
+    code, out, _ = go(tree, *QUICK, *SOAK, "--json", file)
+    assert code == 1
+    old, new = model.read(file).soaks[0].sides
+    assert old.differing == 0
+    assert new.differing > 0
+    assert "3 steps, soak, patched: round 1, request " in out
+    assert "differs: none instead of" in out
+
+
+def test_a_request_of_a_soak_to_which_the_original_varies_proves_nothing(
+    go: Go, tmp_path: Path
+) -> None:
+    varies, file = f"{kit.ORIGINAL}VARIES = True\n", tmp_path / "engine.json"
+    code, out, _ = go(
+        kit.tree(tmp_path / "tree", original=varies), *QUICK, *SOAK, "--json", file,
+        site=kit.site(tmp_path / "site", backend=varies),
+    )  # fmt: skip
+    assert code == 0
+    side = model.read(file).soaks[0].sides[1]
+    assert side.differing == 0
+    assert side.varied > 0
+    assert "prove nothing: the original varies there" in out

@@ -89,7 +89,7 @@ def test_an_installed_package_may_be_patched_itself(
 def test_sides_take_turns_in_one_copy(tmp_path: Path) -> None:
     site = kit.site(tmp_path / "site")
     found = sides.resolve(kit.tree(tmp_path / "tree"))
-    package = sides.Package(site / "sglang", tmp_path / "copy")
+    package = sides.Package(site / "sglang", tmp_path / "copy", found.paths)
     stale = package.home / kit.BACKEND
     stale = stale.parent / "__pycache__/nsa_backend.cpython-311.pyc"
     for side, text in zip(found.sides, (kit.ORIGINAL, kit.PATCHED), strict=False):
@@ -98,14 +98,32 @@ def test_sides_take_turns_in_one_copy(tmp_path: Path) -> None:
         package.lay(side)
         assert (package.home / kit.BACKEND).read_text() == text
         assert not stale.exists()
+    assert (site / kit.BACKEND).read_text() == kit.ORIGINAL
+    assert [p.name for p in package.home.iterdir()] == ["sglang"]
+
+
+def test_twins_differ_in_the_patched_files_and_share_the_others(tmp_path: Path) -> None:
+    site = kit.site(tmp_path / "site")
+    (site / "sglang/jit_kernel").mkdir()
+    (site / "sglang/jit_kernel/utils.py").touch()
+    found = sides.resolve(kit.tree(tmp_path / "tree"))
+    first = sides.Package(site / "sglang", tmp_path / "a", found.paths)
+    second = first.twin(tmp_path / "b")
+    first.lay(found.sides[0])
+    second.lay(found.sides[1])
+    texts = [(p.home / kit.BACKEND).read_text() for p in (first, second)]
+    assert texts == [kit.ORIGINAL, kit.PATCHED]
+    for shared in ("jit_kernel/utils.py", "version.py", "srt/__init__.py"):
+        one, other = (p.home / "sglang" / shared for p in (first, second))
+        assert one.resolve() == other.resolve() != (site / "sglang" / shared).resolve()
 
 
 def test_a_file_that_a_patch_brings_is_not_there_on_the_original(
     tmp_path: Path,
 ) -> None:
     site = kit.site(tmp_path / "site")
-    package = sides.Package(site / "sglang", tmp_path / "copy")
     new = "sglang/srt/layers/attention/nsa/new.py"
+    package = sides.Package(site / "sglang", tmp_path / "copy", [new])
     package.lay(sides.EngineSide("patched", {new: b"1\n"}, {}))
     assert (package.home / new).exists()
     package.lay(sides.EngineSide("original", {new: None}, {}))

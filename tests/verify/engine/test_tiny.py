@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -89,6 +90,31 @@ def test_the_same_seed_writes_the_same_bytes(folder: Path, tmp_path: Path) -> No
     with (folder / name).open("rb") as old, again.open("rb") as new:
         while block := old.read(1 << 24):
             assert block == new.read(1 << 24)
+
+
+def test_more_layers_change_nothing_but_the_work() -> None:
+    def read(layers: int) -> dict[str, tuple[tuple[int, ...], bytes]]:
+        made = tiny._weights(random.Random(0), layers)
+        return {
+            name: (shape, b"" if rows is None else next(rows))
+            for name, shape, rows in made
+        }
+
+    deep, flat = read(4), read(2)
+    moved = {name.replace("layers.2.", "layers.4."): w for name, w in flat.items()}
+    assert {name: deep[name] for name in moved} == moved
+    for name in deep.keys() - moved.keys():
+        assert name.startswith(("model.layers.2.", "model.layers.3."))
+    assert deep["model.layers.3.self_attn.o_proj.weight"][1] == b""
+    assert deep["model.layers.3.self_attn.indexer.wk.weight"][0] == (128, 1024)
+
+
+def test_queries_and_keys_add_up_to_the_same_in_any_order() -> None:
+    """A norm's scale has 8 bits; their products with 128 grid values fit in 24."""
+    grid = {struct.unpack("<f", b"\0\0" + n)[0] * 32 for n in tiny._NORMAL}
+    assert all(value == int(value) for value in grid)
+    assert len(grid) > 100
+    assert 128 * max(grid) * 255 < 1 << 24
 
 
 class Model:

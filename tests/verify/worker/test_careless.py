@@ -139,21 +139,3 @@ def test_the_schedule_s_stand_in_counts_shape_and_block() -> None:
     old = schedule(lengths, 64, 132)
     assert not torch.equal(old, schedule(lengths, 32, 132))
     assert not torch.equal(old, schedule(lengths.unsqueeze(1), 64, 132))
-
-
-def test_on_a_cpu_no_kernel_package_is_real() -> None:
-    assert standins.importable("cpu") == {}
-
-
-def test_a_kernel_package_that_is_there_and_breaks_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "deep_gemm.py").write_text("raise OSError('libcudart.so.12')\n")
-    (tmp_path / "flash_mla.py").write_text("")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(sys.modules, "sgl_kernel", None)
-    monkeypatch.delitem(sys.modules, "flash_mla", raising=False)
-    assert standins.importable("cuda") == {
-        "deep_gemm": "installed, but OSError: libcudart.so.12",
-        "flash_mla": "real",
-    }

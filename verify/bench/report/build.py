@@ -84,7 +84,12 @@ def build(run: Provenance, plan: Plan, found: Sequence[Measured]) -> BenchReport
         points=points,
         curves=[curve_report(curve, points, ORIGINAL) for curve in plan.curves],
         min_speedup=asked,
-        notes=[*([] if run.on_gpu else [CPU_NOTE]), *run.notes, *_standins(run)],
+        notes=[
+            *([] if run.on_gpu else [CPU_NOTE]),
+            *run.notes,
+            *_standins(run),
+            *_real(run),
+        ],
     )
 
 
@@ -167,6 +172,18 @@ def _side(side: Side, run: Provenance) -> TimedSide:
         files=dict(side.files),
         standins=run.standins(side),
     )
+
+
+def _real(run: Provenance) -> Iterator[str]:
+    """Kernels outside the tree, or compiled by it, that ran; and why others did not."""
+    found: dict[str, dict[str, None]] = {}
+    for side in run.shown():
+        used = run.used.get(side.name)
+        for name, what in (used["kernels"] if used else {}).items():
+            if what != "stand-in":
+                found.setdefault(what, {})[name] = None
+    for what, names in sorted(found.items()):
+        yield f"{what}: {', '.join(names)}"
 
 
 def _standins(run: Provenance) -> Iterator[str]:

@@ -18,7 +18,7 @@ _STYLES = {
     "FAILED": "bold red",
 }  # fmt: skip
 _FIGURES = (
-    "time µs", "host µs", "GPU µs", "launches", "syncs", "floor µs", "x floor", "MB",
+    "time µs", "host µs", "GPU µs", "launches", "in graph", "syncs", "floor µs", "x floor", "MB",
 )  # fmt: skip
 
 
@@ -119,8 +119,8 @@ def _figures(timing: Timing) -> list[str]:
         return ["-"] * len(_FIGURES)
     memory = timing.memory_bytes
     values = (
-        timing.time_us, timing.host_us, timing.busy_us, timing.launches, timing.syncs,
-        timing.floor_us, timing.over_floor, None if memory is None else memory / 1e6,
+        timing.time_us, timing.host_us, timing.busy_us, timing.launches,
+        timing.graph_launches, timing.syncs, timing.floor_us, timing.over_floor, None if memory is None else memory / 1e6,
     )  # fmt: skip
     return [number(value) for value in values]
 

@@ -65,13 +65,14 @@ class Timing(Model):
     time_us        until the GPU is idle again, and added_us: what ratios compare
     busy_us        of the GPU: what the call launched, and added_us
     added_us       in a graph: its replay minus one of the same graph with the gate off
-    launches       kernels, copies and fills outside the graph
+    launches       kernels, copies and fills outside the graph, by the profiler
+    graph_launches the same that the route adds to its graph
     syncs          operations in which the host waits for the GPU
     bytes_least    read once, written once a destination
     floor_us       bytes_least at the copy rate of this run
     memory_bytes   what init_cuda_graph_state and the capture took on the GPU
     rounds, kernels, graph_kernels   left out of the compact form; the graph's kernels
-                   include the bench's own
+                   are those that the route adds
     """
 
     side: str
@@ -83,6 +84,7 @@ class Timing(Model):
     busy_us: float | None = None
     added_us: Estimate | None = None
     launches: float | None = None
+    graph_launches: float | None = None
     syncs: float | None = None
     bytes_least: float | None = None
     floor_us: float | None = None

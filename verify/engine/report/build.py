@@ -7,25 +7,27 @@ import hashlib
 import json
 import shlex
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 
 from patcher import __version__
 from patcher.results import SCHEMA_VERSION, Exit
 from verify.bench.report.model import Estimate
-from verify.bench.stats import Interval, ratio_apart, speed, spread
+from verify.bench.stats import Interval, median, ratio_apart, speed, spread
 from verify.engine import compare
-from verify.engine.compare import Run, Workload
+from verify.engine.compare import Run, Soaked, Workload
 from verify.engine.environment import Environment
 from verify.engine.report.model import (
     CellReport,
     EngineReport,
     Host,
     Result,
+    Soak,
     Start,
     Status,
 )
 from verify.engine.request import Asked, EngineOptions
+from verify.engine.run.up import Gathered
 from verify.engine.sides import ORIGINAL, Sides
 from verify.sides.source import commit_of
 
@@ -54,18 +56,22 @@ def build(
     asked: Asked,
     found: Sides,
     here: Environment,
-    runs: Mapping[Workload, Sequence[Run]],
-    starts: Sequence[Start],
+    measured: Gathered,
     clock: Stopwatch,
 ) -> EngineReport:
-    """The report of the starts so far, its verdict and exit code."""
-    expected = len(found.turns) * len({cell.steps for cell in asked.cells})
+    """The report of what there is so far, its verdict and exit code."""
+    runs, starts = measured.runs, measured.starts
+    turns = found.sides if asked.beside else found.turns
+    expected = len(turns) * len(asked.steps)
+    soaks = [_soak(soaked) for soaked in measured.soaks]
     cells = [
         _cell(cell, runs[cell], starts, found, asked.seed)
         for cell in asked.cells
         if runs[cell]
     ]
-    code, summary = exit_code(cells, starts), _summary(cells, starts, clock.seconds)
+    code = exit_code(cells, starts, soaks)
+    summary = _summary(cells, starts, clock.seconds)
+    summary += "".join(f"; {soaked.brief}" for soaked in measured.soaks)
     if len(starts) < expected:
         code = Exit.UNAVAILABLE
         summary = f"incomplete, {len(starts)} of {expected} starts: {summary}"
@@ -85,22 +91,27 @@ def build(
         commit=commit_of(options.tree),
         release=found.release,
         patches=list(found.patches),
+        beside=asked.beside,
         gates={side.name: dict(side.gates) for side in found.sides},
         model=options.model,
         new_tokens=asked.new_tokens,
         engine_args=dict(asked.given),
         cells=cells,
+        soaks=soaks,
         starts=list(starts),
         notes=[_QUEUED] if asked.more_than_slots else [],
     )
 
 
-def exit_code(cells: Sequence[CellReport], starts: Sequence[Start]) -> Exit:
+def exit_code(
+    cells: Sequence[CellReport], starts: Sequence[Start], soaks: Sequence[Soak] = ()
+) -> Exit:
     """4: the original differs from itself, so nothing can be said of the others."""
     if not _repeatable(cells):
         return Exit.UNAVAILABLE
     results = [result for cell in cells for result in cell.results]
     wrong = any(result.status != "identical" for result in results)
+    wrong |= any(side.differing for soak in soaks for side in soak.sides)
     return Exit.DIFFERS if wrong or any(s.failed for s in starts) else Exit.DONE
 
 
@@ -155,9 +166,21 @@ def _result(
         accepted=list(_summed(request["accepted"] for request in answer)),
         readings=[run.step_ms for run in own],
         step_ms=_estimate(spread(every, seed)) if every else None,
+        gpu_ms=_gpu_ms(own),
         ratio=_estimate(ratio) if ratio else None,
         verdict=speed(ratio, len(every)) if ratio else None,
     )
+
+
+def _gpu_ms(own: Sequence[Run]) -> float | None:
+    known = [run.gpu_ms for run in own if run.gpu_ms is not None]
+    return median(known) if known else None
+
+
+def _soak(soaked: Soaked) -> Soak:
+    found = asdict(soaked)
+    sides = [{"side": name, **side} for name, side in found["sides"].items()]
+    return Soak.model_validate({**found, "sides": sides})
 
 
 def _status(

@@ -25,6 +25,7 @@ class Result(Model):
     tokens_a_step  new tokens by verify step, of all requests: the accept length
     accepted       verify steps by how many drafts they took: none, 1, 2, ...
     readings       milliseconds a verify step, a list a start
+    gpu_ms         milliseconds of a verify step that the GPU was busy, by sglang's profiler
     """
 
     side: str
@@ -35,6 +36,7 @@ class Result(Model):
     accepted: list[int]
     readings: list[list[float]]
     step_ms: Estimate | None
+    gpu_ms: float | None
     ratio: Estimate | None
     verdict: Verdict | None
 
@@ -51,6 +53,45 @@ class CellReport(Model):
     load: int
     ids_sha256: str
     results: list[Result]
+
+
+class Memory(Model):
+    """What an engine's processes had, in MB; gpu_mb: null where it is not known."""
+
+    seconds: float
+    host_mb: float
+    gpu_mb: float | None
+
+
+class SoakSide(Model):
+    """One side in a soak.
+
+    differing    requests that said something else than the original's
+    varied       of such requests those to which the original, asked alone, says something
+                 else than in the load too: they prove nothing
+    differences  the first that differ, in words
+    """
+
+    side: str
+    differing: int
+    varied: int
+    differences: list[str]
+    memory: list[Memory]
+
+
+class Soak(Model):
+    """A load that went on: the same requests to all sides at once; counts of the original."""
+
+    steps: int
+    bs: int
+    prompt: int
+    seconds: float
+    rounds: int
+    requests: int
+    aborted: int
+    tokens: int
+    verify: int
+    sides: list[SoakSide]
 
 
 class Start(Model):
@@ -89,10 +130,12 @@ class EngineReport(Model):
     release: str
     patches: list[str]
     gates: dict[str, dict[str, str | None]]
+    beside: bool
     model: str
     new_tokens: int
     engine_args: dict[str, Any]
     cells: list[CellReport]
+    soaks: list[Soak]
     starts: list[Start]
     notes: list[str]
 

@@ -13,6 +13,7 @@ from verify.engine.report.model import (
     CellReport,
     EngineReport,
     Result,
+    SoakSide,
     dump,
 )
 from verify.report.console import narrowed
@@ -33,7 +34,7 @@ _HEADLINES = {
 _JSON = "engine.json"
 _HEADS = (
     "steps", "prompt", "bs", "side", "tokens", "x original", "verdict",
-    "ms a verify step", "verify steps", "tokens a step",
+    "ms a verify step", "GPU busy", "verify steps", "tokens a step",
 )  # fmt: skip
 
 
@@ -98,6 +99,7 @@ def page(report: EngineReport) -> str:
             ("Tool", report.tool),
         ],
         heads=_HEADS,
+        how="beside each other, in turns" if report.beside else "there and back",
         rows=[(r, row(c, r)) for c in report.cells for r in c.results],
     )
 
@@ -154,6 +156,7 @@ def row(cell: CellReport, result: Result) -> list[str]:
         f"{cell.load:,} by {cell.bs}" if cell.load else str(cell.bs),
         result.side, result.status,
         _estimate(result.ratio), result.verdict or "", _estimate(result.step_ms),
+        "-" if result.gpu_ms is None else f"{result.gpu_ms:.3f}",
         str(result.verify_steps) if result.verify_steps else "-",
         f"{result.tokens_a_step:.2f}" if result.verify_steps else "-",
     ]  # fmt: skip
@@ -171,8 +174,30 @@ def findings(report: EngineReport) -> list[str]:
         for r in c.results
         for line in r.differences
     ]
+    for soak in report.soaks:
+        for side in soak.sides:
+            where = f"{soak.steps} steps, soak, {side.side}"
+            lines += [f"{where}: {line}" for line in side.differences]
+            lines += [f"{where}: {line}" for line in _soaked(side)]
     for start in report.starts:
         where = f"{start.steps} steps, {start.side}"
         lines += [f"{where}: failed: {start.failed}"] if start.failed else []
         lines += [f"{where}: logged: {line}" for line in start.logged]
+    return lines
+
+
+def _soaked(side: SoakSide) -> list[str]:
+    """How many differ or prove nothing, and what happened to its memory."""
+    lines = [f"{side.differing} requests differ"] if side.differing else []
+    if side.varied:
+        lines.append(f"{side.varied} requests prove nothing: the original varies there")
+    if side.memory:
+        first, last = side.memory[0], side.memory[-1]
+        gpu = "not known"
+        if first.gpu_mb is not None and last.gpu_mb is not None:
+            gpu = f"{first.gpu_mb:,.0f} to {last.gpu_mb:,.0f} MB"
+        lines.append(
+            f"memory after {first.seconds:.0f} and {last.seconds:.0f} s: host "
+            f"{first.host_mb:,.0f} to {last.host_mb:,.0f} MB, GPU {gpu}"
+        )
     return lines

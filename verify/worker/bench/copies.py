@@ -23,10 +23,11 @@ _TABLES: dict[tuple[int, ...], torch.Tensor] = {}
 
 
 def install(standins: dict[str, ModuleType]) -> None:
-    """Put the copies where the tree looks for its own."""
-    module = standins["sglang.jit_kernel.fused_metadata_copy"]
-    module.__dict__["fused_metadata_copy_multi_cuda"] = three
-    module.__dict__["fused_metadata_copy_cuda"] = one
+    """Put the copies where the tree looks for its own, if those are not there."""
+    for name, module in standins.items():
+        if name.endswith("fused_metadata_copy"):
+            module.__dict__["fused_metadata_copy_multi_cuda"] = three
+            module.__dict__["fused_metadata_copy_cuda"] = one
 
 
 @triton.jit  # type: ignore[untyped-decorator]

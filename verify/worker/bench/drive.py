@@ -78,19 +78,18 @@ class Timed(Driver):
         raise NotImplementedError
 
     def destinations(self) -> int:
-        """Page tables written by one replay: buffers that share memory count once."""
-        tables = {
-            b.decode_cuda_graph_metadata[self.point.bs].page_table_1.data_ptr()
-            for b in self.backends
-        }
-        return len(tables)
+        """Steps' buffers written by one replay: those that share memory count once."""
+        found = [b.decode_cuda_graph_metadata[self.point.bs] for b in self.backends]
+        return len({m.real_page_table.data_ptr() for m in found})
 
     def bytes_least(self) -> float:
         """Bytes that a replay must move at least, on average over the input sets."""
         sets = self.inputs_sets
         destinations = self.destinations()
         tails = family.leaves_tails()
-        moved = [bytes_least(self.point, s, destinations, tails) for s in sets]
+        first = self.backends[0].decode_cuda_graph_metadata[self.point.bs]
+        wide = first.page_table_1 is not None
+        moved = [bytes_least(self.point, s, destinations, tails, wide) for s in sets]
         return sum(moved) / len(moved)
 
     def bench_batch(self, inputs: InputSet) -> Any:
@@ -178,14 +177,10 @@ class _Rotating(DraftRunner):
         self.rotation.extra = getattr(super().make_consumer(), "old", True) is False
         return self.rotation
 
-    def statics(self) -> Any:
-        """Where the runner keeps what its graph reads."""
-        return self.runner
-
     def run(self, inputs: InputSet) -> None:
         self.rotation.hold(self.inputs_sets.index(inputs))
-        self.statics().seq_lens[: self.point.bs].copy_(inputs.lengths)
-        self.statics().req_pool_indices[: self.point.bs].copy_(inputs.rows)
+        self.statics.seq_lens[: self.point.bs].copy_(inputs.lengths)
+        self.statics.req_pool_indices[: self.point.bs].copy_(inputs.rows)
         self.call(inputs)()
         self.graph_replay()
 
@@ -222,9 +217,6 @@ class TimedDsaRunner(_Rotating, TimedDsaMultiStep, DsaRunner):
     """Decode of family C through its draft runner."""
 
     call = TimedDsaMultiStep.call
-
-    def statics(self) -> Any:
-        return self.runner.buffers
 
     def graph_replay(self) -> None:
         if hasattr(self.runner, "backend"):  # from 0.5.14 on

@@ -8,10 +8,15 @@ from verify.worker.bench.inputs import InputSet, Place
 
 _INT32 = 4
 _INT64 = 8
+_SECTOR = 32  # what a GPU reads at least
 
 
 def bytes_least(
-    point: Place, inputs: InputSet, destinations: int, tails: bool = False
+    point: Place,
+    inputs: InputSet,
+    destinations: int,
+    tails: bool = False,
+    wide: bool = True,
 ) -> int:
     """From the shapes that the contract writes.
 
@@ -21,7 +26,8 @@ def bytes_least(
                  nsa_cu_seqlens_k and, except in decode, the expanded lengths
 
     destinations: sets of buffers that are written and do not share memory. tails: a row is
-    written up to its own length (from 0.5.17 on).
+    written up to its own length (from 0.5.17 on). wide: with the table of single tokens;
+    without it a page's first entry is read alone.
     """
     if tails:
         inputs = replace(inputs, longest=int(inputs.lengths_cpu.double().mean()))
@@ -30,11 +36,13 @@ def bytes_least(
         columns, tokens, vectors = columns + point.draft, point.bs * point.draft, 3
     elif point.mode == "draft_extend":
         tokens, vectors = inputs.total_accepts, 3
-    read = point.bs * (columns * _INT32 + 2 * _INT64)
+    pages = -(-columns // point.page_size)
+    entry = columns * _INT32 if wide else pages * _SECTOR
+    read = point.bs * (entry + 2 * _INT64)
     if point.mode == "draft_extend":
         read += point.bs * _INT32
-    table = tokens * columns
+    table = tokens * columns if wide else 0
     if point.page_size > 1:
-        table += tokens * -(-columns // point.page_size)
+        table += tokens * pages
     written = (table + 2 * point.bs + vectors * tokens) * _INT32
     return read + destinations * written

@@ -11,17 +11,17 @@ import gc
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
-from verify.worker.bench import clock
+from verify.worker.bench import clock, own
 from verify.worker.bench.drive import Timed, make
 from verify.worker.bench.inputs import Place
-from verify.worker.bench.messages import Digests, Prepare, Prepared
+from verify.worker.bench.messages import Digests, PointShape, Prepare, Prepared
 from verify.worker.bench.outputs import digests
 from verify.worker.observe.evidence import EVIDENCE
 from verify.worker.play.drivers import BACKEND, NoSuchPath
 from verify.worker.protocol import NotApplicable as Absent
+from verify.worker.tree.isolate import Isolated
 
 
 @dataclass
@@ -34,12 +34,10 @@ class _State:
 
 
 _now: list[_State] = []
-_fair: list[bool] = []
+_fair: list[tuple[str, str]] = []
 
 
-def handle(
-    request: Any, device: str, standins: dict[str, ModuleType]
-) -> Mapping[str, Any]:
+def handle(request: Any, device: str, finder: Isolated) -> Mapping[str, Any]:
     """The reply to a request of verify.worker.bench.messages."""
     op = request["op"]
     if op == "bench-attach":
@@ -47,7 +45,7 @@ def handle(
     if op == "bench-rates":
         return clock.rates(device)
     if op == "bench-prepare":
-        _be_fair(device, standins)
+        _be_fair(device, finder, request["point"])
         return _prepare(request, device)
     state = _now[0]
     timer = clock.of(device)
@@ -65,12 +63,17 @@ def handle(
     raise ValueError(f"unknown request {op!r}")
 
 
-def _be_fair(device: str, standins: dict[str, ModuleType]) -> None:
-    """On a GPU a stand-in launches as often as the kernel whose place it takes."""
-    if device == "cpu" or _fair:
+def _be_fair(device: str, finder: Isolated, point: PointShape) -> None:
+    """On a GPU the tree's own kernels, or stand-ins that launch as often as they do."""
+    kernels = point["mode"], point["impl"]
+    if device == "cpu" or kernels in _fair:
         return
-    _fair.append(True)
     EVIDENCE.rest()
+    standins = finder.standins
+    own.use(finder, *kernels)
+    _fair.append(kernels)
+    if len(_fair) > 1:
+        return
     with contextlib.suppress(ImportError):  # triton is blocked: the verifier's stay
         from verify.worker.bench import copies, fair
 

@@ -57,13 +57,13 @@ class Evidence(logging.Handler):
         self.counts: dict[str, Counter[str]] = {}
         self.warnings: list[str] = []
         self._patched = False
-        self._resting = False
+        self.resting = False
         logging.getLogger("sglang").addHandler(self)
         logging.getLogger("sglang").propagate = False
 
     def rest(self) -> None:
         """Watch no launches from now on: what is timed must not be counted too."""
-        self._patched = self._resting = True
+        self._patched = self.resting = True
 
     def reset(self) -> None:
         self.counts = {}
@@ -116,7 +116,7 @@ class Evidence(logging.Handler):
 
     def counted(self, name: str, launch: Callable[..., Any]) -> Callable[..., Any]:
         """A launch of something compiled otherwise, counted once it has succeeded."""
-        if self._resting:
+        if self.resting:
             return launch
 
         def launched(*args: Any) -> Any:

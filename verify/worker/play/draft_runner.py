@@ -8,6 +8,7 @@ verify.worker.play.graphs.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -134,8 +135,16 @@ class DraftRunner(MultiStep):
             draft_forward=self.consumer.draft_forward,
             speculative_num_steps=self.scenario.steps,
         )
-        self.runner = self.runner_class(worker)
-        on_host = getattr(self.runner, "seq_lens_cpu", None)
+        given = {}
+        if "draft_attn_backend" in inspect.signature(self.runner_class).parameters:
+            # From 0.5.11 on, a runner for each number of steps. That of the model runner
+            # may be another's.
+            given = {"draft_attn_backend": self.multi}
+            self.model_runner.draft_attn_backend = object()
+        self.runner = self.runner_class(worker, **given)
+        # From 0.5.10 on they are in an object of their own.
+        self.statics = getattr(self.runner, "buffers", self.runner)
+        on_host = getattr(self.statics, "seq_lens_cpu", None)
         if on_host is not None:
             EVIDENCE.on_host = {on_host.untyped_storage().data_ptr()}
 
@@ -152,7 +161,7 @@ class DraftRunner(MultiStep):
             if bs == 0:
                 self.init_state()
                 return
-            self.runner.seq_lens.fill_(fakes.FILL)
+            self.statics.seq_lens.fill_(fakes.FILL)
             self.consumer.pairs.pop(bs, None)
             graph, out = self.runner.capture_one_batch_size(bs, None)
             self.runner.graphs[bs], self.runner.output_buffers[bs] = graph, out
@@ -179,9 +188,9 @@ class DraftRunner(MultiStep):
     def inputs(self) -> dict[str, torch.Tensor]:
         found = {
             "req_to_token": self.pools.req_to_token,
-            "runner.req_pool_indices": self.runner.req_pool_indices,
+            "runner.req_pool_indices": self.statics.req_pool_indices,
         }
-        on_host = getattr(self.runner, "seq_lens_cpu", None)
+        on_host = getattr(self.statics, "seq_lens_cpu", None)
         return found if on_host is None else {**found, "runner.seq_lens_cpu": on_host}
 
     def seen(self) -> dict[str, torch.Tensor]:

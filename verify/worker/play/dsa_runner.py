@@ -159,7 +159,11 @@ def overrides() -> dict[str, dict[str, Any]]:
                 torch.float32,
             )
         },
-        f"{_SRT}.speculative.spec_utils": {"resolve_num_tokens_per_req": lambda **_: 1},
+        f"{_SRT}.speculative.spec_utils": {
+            "resolve_num_tokens_per_req": lambda **_: 1,
+            "maybe_detect_nan": _no,
+            "maybe_detect_oob": _no,
+        },
         f"{_SRT}.utils.async_probe": {"maybe_detect_nan": _no, "maybe_detect_oob": _no},
         f"{_SRT}.utils.device_timer": {"device_timer_ctx": nothing},
     }
@@ -231,7 +235,7 @@ class DsaRunner(DraftRunner):
             return
         # A phase of its own: what a capture writes here is compared, kernels run.
         with self.guards, EVIDENCE.during("recapture"):
-            self.runner.buffers.seq_lens.fill_(fakes.FILL)
+            self.statics.seq_lens.fill_(fakes.FILL)
             self.consumer.pairs.pop(bs, None)
             if self.consumer.old:
                 captured = self.runner.capture_one_batch_size(bs, None)
@@ -271,14 +275,6 @@ class DsaRunner(DraftRunner):
     def prepare(self, call: Callable[[Any], None], forward_batch: Any) -> None:
         """The metadata of one replay, before its graph runs."""
         call(forward_batch)
-
-    def inputs(self) -> dict[str, torch.Tensor]:
-        buffers = self.runner.buffers
-        return {
-            "req_to_token": self.pools.req_to_token,
-            "runner.req_pool_indices": buffers.req_pool_indices,
-            "runner.seq_lens_cpu": buffers.seq_lens_cpu,
-        }
 
 
 class DsaLoopRunner(DsaRunner):

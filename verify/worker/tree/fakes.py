@@ -121,6 +121,7 @@ def model_runner(scenario: Scenario, pools: Pools) -> Any:
             context_len=scenario.context,
             num_attention_heads=128,
             hidden_size=HIDDEN,
+            spec_hidden_size=HIDDEN,
             qk_nope_head_dim=128,
             kv_lora_rank=512,
             qk_rope_head_dim=64,

@@ -19,6 +19,7 @@ from verify.worker.tree import plain_copies, standins, tails
 from verify.worker.tree.stubs import Record, nothing
 
 BACKEND = "sglang.srt.layers.attention.dsa_backend"
+INTERFACE = "sglang.kernels.ops.attention.flash_mla_interface"
 _RUNTIME: dict[str, Any] = {}
 """What the getters answer; set for each scenario before its backends are built."""
 
@@ -195,9 +196,26 @@ def modules() -> dict[str, ModuleType]:
         f"{kernels}.dsa.fused_metadata_copy",
     ):
         found[name] = standins.module(name, **copies)
-    name = f"{kernels}.flash_mla_interface"
-    found[name] = standins.module(name, get_mla_metadata=standins.get_mla_metadata)
+    found[INTERFACE] = standins.module(
+        INTERFACE, get_mla_metadata=standins.get_mla_metadata
+    )
     return found
+
+
+def through(
+    modules: dict[str, ModuleType], kernels: dict[str, ModuleType | str]
+) -> None:
+    """Let the tree's own module speak to FlashMLA where its package is a real one.
+
+    Where only the package that came before it is, that one answers the same call.
+    """
+    before = kernels.get("sgl_kernel.flash_mla")
+    if isinstance(kernels.get("flash_mla"), ModuleType):
+        modules.pop(INTERFACE, None)
+    elif isinstance(before, ModuleType):
+        kernels[INTERFACE] = standins.module(
+            INTERFACE, get_mla_metadata=before.get_mla_metadata
+        )
 
 
 def inner_view(batch: Any, *, bs: int, forward_mode: Any, **more: Any) -> Any:

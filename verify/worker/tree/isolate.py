@@ -41,6 +41,7 @@ class Isolated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     `standins` are whole modules; `overrides` are attributes of stubs. `blocked`
     top-level packages fail to import; "triton.compile" lets no kernel compile, and
     "cuda.compile" nothing that the tree compiles. `stubbed` collects what was stubbed.
+    `kernels` are real modules that go first, or why one cannot; `asked` those in use.
     """
 
     def __init__(
@@ -59,7 +60,8 @@ class Isolated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self.stubbed: list[str] = []
         self.stood_in: list[str] = []
         self.real: dict[str, Path] = {}
-        self.kernels: dict[str, str] = {}
+        self.kernels: dict[str, ModuleType | str] = {}
+        self.asked: list[str] = []
 
     def install(self) -> None:
         """Go first on sys.meta_path; modules already loaded stay.
@@ -79,8 +81,15 @@ class Isolated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             raise ModuleNotFoundError(f"{fullname} is blocked here", name=fullname)
         if top not in STUBBED:
             return None
-        if fullname in self.standins:
+        if fullname in self.standins or isinstance(
+            self.kernels.get(fullname), ModuleType
+        ):
             return self._spec(fullname)
+        if any(
+            fullname.startswith(f"{name}.") and isinstance(kernel, ModuleType)
+            for name, kernel in self.kernels.items()
+        ):
+            return None  # its own modules, imported late
         if self.is_real(fullname):
             file = self._file(fullname)
             self.real[fullname] = file
@@ -102,12 +111,19 @@ class Isolated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return fullname != FORWARD_BATCH and self._file(fullname).is_file()
 
     def _file(self, fullname: str) -> Path:
-        return self.snapshot / (fullname.replace(".", "/") + ".py")
+        """A module's, or a package's where the snapshot has that."""
+        place = self.snapshot / fullname.replace(".", "/")
+        package = place / "__init__.py"
+        return package if package.is_file() else place.with_name(f"{place.name}.py")
 
     def _spec(self, fullname: str) -> importlib.machinery.ModuleSpec:
         return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        kernel = self.kernels.get(spec.name)
+        if isinstance(kernel, ModuleType):
+            self.asked.append(spec.name)
+            return kernel
         if spec.name in self.standins:
             if spec.name != FORWARD_BATCH:
                 self.stood_in.append(spec.name)

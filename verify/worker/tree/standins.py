@@ -9,7 +9,9 @@ kernel package goes first where it can be imported.
 from __future__ import annotations
 
 import importlib
+import sys
 import zlib
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -88,24 +90,69 @@ def module(name: str, **members: Any) -> ModuleType:
     return made
 
 
-REAL = ("deep_gemm", "sgl_kernel.flash_mla", "flash_mla")
+# FlashMLA's kernel writes so many words of a row's eight, and reads no more.
+PLANNED_WORDS = 5
 
 
-def importable(device: str) -> dict[str, str]:
-    """On CUDA: the kernel packages that are installed, now imported, one by one.
+def importable(device: str) -> dict[str, ModuleType | str]:
+    """On CUDA: the kernel packages that are installed and work, one by one.
 
-    "real", or why one that is there is not: it may not fit the driver, Python or torch.
+    Each is the module, which whoever asks for it by name still has to be handed, or why one
+    that is there is not: it may not fit the driver, Python or torch, or find no compiler.
+    What lies around a kernel in its package stays a placeholder.
     """
-    found = {}
-    for name in REAL if device != "cpu" else ():
+    found: dict[str, ModuleType | str] = {}
+    for name, tried in _TRIED.items() if device != "cpu" else ():
+        top = name.partition(".")[0]
         try:
-            importlib.import_module(name)
-            found[name] = "real"
+            found[name] = module = importlib.import_module(name)
+            tried(module, device)
         except Exception as error:
-            absent = getattr(error, "name", None) in (name, name.partition(".")[0])
-            if not absent:
+            found.pop(name, None)
+            if getattr(error, "name", None) not in (name, top):
                 found[name] = f"installed, but {type(error).__name__}: {error}"
+        sys.modules.pop(name, None)
+        sys.modules.pop(top, None)
     return found
+
+
+def _schedule(package: ModuleType, device: str) -> None:
+    lengths = torch.ones(1, 1, dtype=torch.int32, device=device)
+    ask = package.get_paged_mqa_logits_metadata
+    try:
+        ask(lengths, 64, package.get_num_sms())
+    except Exception:  # older ones want one dimension
+        ask(lengths[0], 64, package.get_num_sms())
+
+
+def _plan(name: str, **more: Any) -> Callable[[ModuleType, str], None]:
+    def tried(package: ModuleType, device: str) -> None:
+        plan = _planned(getattr(package, name))
+        plan(
+            torch.ones(1, dtype=torch.int32, device=device), 64, 1, 64, True, 64, **more
+        )
+        setattr(package, name, plan)
+
+    return tried
+
+
+def _planned(plan: Callable[..., Any]) -> Callable[..., Any]:
+    """FlashMLA's plan; words that its kernel leaves as the allocator gave them are zeros."""
+
+    def planned(*args: Any, **kwargs: Any) -> Any:
+        parts, splits = plan(*args, **kwargs)
+        if isinstance(parts, torch.Tensor):
+            parts[:, PLANNED_WORDS:].zero_()
+        return parts, splits
+
+    return planned
+
+
+_TRIED: dict[str, Callable[[ModuleType, str], None]] = {
+    "deep_gemm": _schedule,
+    "sgl_kernel.flash_mla": _plan("get_mla_metadata"),
+    "flash_mla": _plan("get_mla_decoding_metadata", use_legacy=True),
+}
 
 
 def modules() -> dict[str, ModuleType]:

@@ -1,0 +1,119 @@
+"""An engine that is up, what is asked of it at one cell, and what all of them gave."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from patcher.results import Exit, Reason, Refusal
+from verify.engine.compare import Run, Soaked, Workload, step_ms
+from verify.engine.report.model import Start
+from verify.engine.request import Asked
+from verify.engine.server import Json, Server, ServerFailed
+from verify.engine.sides import ORIGINAL, EngineSide, Package
+
+SHORT_TOKENS = 8
+_TOLD = ("NSA metadata kernel", "falling back to loop")
+"""What a line has in it by which a metadata path says that another one runs instead."""
+
+
+@dataclass
+class Gathered:
+    """What all starts gave."""
+
+    runs: dict[Workload, list[Run]] = field(default_factory=lambda: defaultdict(list))
+    starts: list[Start] = field(default_factory=list)
+    soaks: list[Soaked] = field(default_factory=list)
+
+
+@dataclass
+class Up:
+    """A side's engine. turn: which start it is. failed: why it is asked no more."""
+
+    side: EngineSide
+    turn: int
+    package: Package
+    server: Server
+    seconds: float = 0.0
+    failed: str = ""
+
+    def attempt(self, action: Callable[[Up], None]) -> None:
+        """Runs it, unless the engine failed before. Raises `Refusal` if the original fails."""
+        if self.failed:
+            return
+        try:
+            action(self)
+        except ServerFailed as failure:
+            self.failed = str(failure)
+            progress(f"  {self.side.name} failed: {failure}")
+            if self.side.name == ORIGINAL:
+                what = f"the engine of the originals failed: {failure}"
+                reason = Reason("", "", what, lines=failure.lines)
+                raise Refusal(reason, code=Exit.UNAVAILABLE) from None
+            for line in failure.lines:
+                progress(f"    {line}")
+
+    def start(self, asked: Asked, model: str, steps: int) -> None:
+        """Starts the engine. Raises ServerFailed, and `Refusal` if it is another sglang."""
+        about = self.server.start(asked.arguments(model, steps, self.turn))
+        self.seconds = about["seconds"]
+        if Path(about["folder"]).resolve() != (self.package.home / "sglang").resolve():
+            what = "another sglang comes first on the interpreter's path"
+            raise Refusal(Reason(about["folder"], "", what), code=Exit.UNAVAILABLE)
+        progress(f"  {self.side.name}: up in {self.seconds:.0f} s")
+
+    def told(self, steps: int) -> Start:
+        """The start as it is reported."""
+        lines = [line for line in self.server.printed if any(t in line for t in _TOLD)]
+        return Start(
+            steps=steps, side=self.side.name, seconds=self.seconds,
+            logged=list(dict.fromkeys(lines)), failed=self.failed,
+        )  # fmt: skip
+
+    def warm(self, asked: Asked, cell: Workload) -> Run:
+        """The first answer to a cell, which is not timed; all of it for a load."""
+        if cell.load:
+            said = self.server.load(
+                seed=asked.seed, count=cell.load, longest=cell.prompt,
+                new_tokens=SHORT_TOKENS + asked.new_tokens,
+                vocabulary=asked.vocabulary, at_once=2 * cell.bs,
+            )  # fmt: skip
+        else:
+            said = self._generate(asked, cell)
+        return Run(self.side.name, self.turn, [said["requests"]])
+
+    def again(self, asked: Asked, run: Run, cell: Workload) -> None:
+        """A long generation, for its tokens."""
+        run.answers.append(self._generate(asked, cell)["requests"])
+
+    def time(self, asked: Asked, run: Run, cell: Workload) -> None:
+        """A short and a long generation, for the tokens and the time of a step."""
+        short = self._generate(asked, cell, short=True)
+        long = self._generate(asked, cell)
+        run.answers.append(long["requests"])
+        taken = step_ms(short, long)
+        if taken is not None:
+            run.step_ms.append(taken)
+
+    def profile(self, asked: Asked, run: Run, cell: Workload) -> None:
+        """The same under sglang's profiler, for how long the GPU is busy in a step."""
+        short = self._generate(asked, cell, short=True, profile=True)
+        long = self._generate(asked, cell, profile=True)
+        run.answers.append(long["requests"])
+        run.gpu_ms = step_ms(short, long, "gpu_seconds")
+
+    def _generate(
+        self, asked: Asked, cell: Workload, short: bool = False, profile: bool = False
+    ) -> Json:
+        return self.server.generate(
+            seed=asked.seed, lengths=cell.lengths, vocabulary=asked.vocabulary,
+            new_tokens=SHORT_TOKENS + asked.new_tokens * (not short), profile=profile,
+        )  # fmt: skip
+
+
+def progress(line: str) -> None:
+    """A line of what is going on, for a person."""
+    print(line, file=sys.stderr, flush=True)
