@@ -57,6 +57,7 @@ def all_mutants() -> tuple[Mutant, ...]:
         own_precompute,
         precompute,
         sharing,
+        wide_table,
     )
 
     found = (
@@ -69,6 +70,7 @@ def all_mutants() -> tuple[Mutant, ...]:
         *own_precompute.MUTANTS,
         *expanded.MUTANTS,
         *dsa.MUTANTS,
+        *wide_table.MUTANTS,
         *cuda.MUTANTS,
     )
     names = [mutant.name for mutant in found]

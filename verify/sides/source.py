@@ -57,6 +57,7 @@ NEEDED_DSA = (
 IF_THERE_DSA = (
     "sglang/srt/speculative/eagle_draft_cuda_graph_runner.py",
     f"{_ATTENTION}/dsa/dsa_backend_kpool.py",
+    f"{_ATTENTION}/dsa/dsa_indexer_metadata.py",
     f"{_ATTENTION}/dsa/dsa_metadata_manager.py",
     f"{_ATTENTION}/dsa/dsa_mtp_verification.py",
     f"{_ATTENTION}/triton_ops/dsa_metadata.py",

@@ -14,6 +14,7 @@ import torch
 
 from verify.worker.observe.evidence import EVIDENCE
 from verify.worker.observe.live import readable
+from verify.worker.play import consumers
 from verify.worker.play.draft_runner import (
     CUDA_GRAPH_RUNNER,
     Consumer,
@@ -183,8 +184,23 @@ class LiveConsumer(Consumer):
     # Up to 0.5.13 a draft has no probabilities, and the runner loops over graphs itself.
     old = False
 
+    def __init__(self, backends: list[Any]) -> None:
+        super().__init__(backends)
+        self.attention: dict[int, dict[str, torch.Tensor]] = {}
+
     def draft_forward(self, forward_batch: Any) -> tuple[Any, ...]:
         out = super().draft_forward(forward_batch)
+        bs = int(forward_batch.batch_size)
+        if bs not in self.attention:
+            self.attention[bs] = {
+                # Of two dimensions: what a capture left in it is nothing to compare.
+                f"step{i}.attention": forward_batch.seq_lens.new_zeros((1, 1))
+                for i, backend in enumerate(self.backends)
+                if consumers.can_attend(backend)
+            }
+        for step, number in self.attention[bs].items():
+            backend = self.backends[int(step.partition(".")[0].removeprefix("step"))]
+            number.copy_(consumers.attend(backend, forward_batch))
         return out if self.old else (*out, None)
 
     def readable(self, path: str, source: torch.Tensor) -> torch.Tensor:
@@ -248,6 +264,13 @@ class DsaRunner(DraftRunner):
         finally:
             del self.multi.init_forward_metadata_out_graph
         return int(self.runner.bs)
+
+    def seen(self) -> dict[str, torch.Tensor]:
+        return super().seen() | {
+            f"bs{bs}.{path}": number
+            for bs, numbers in sorted(self.consumer.attention.items())
+            for path, number in numbers.items()
+        }
 
     def prepare(self, call: Callable[[Any], None], forward_batch: Any) -> None:
         """The metadata of one replay, before its graph runs."""
