@@ -204,8 +204,8 @@ def upstream(family: str, patches: Collection[str]) -> tuple[Route, ...]:
         # Upstream's replay of a single backend computes for itself.
         and (route.name != "precomputed" or route.pair or "decode" in route.modes)
     )
-    best = tuple(route for route in found if route.best)
-    return (*found, *(_defaults(best) if best else ()))
+    ours = tuple(route for route in found if route.best or route.shares)
+    return (*found, *(_defaults(ours) if ours else ()))
 
 
 def _without_runner(modes: tuple[str, ...]) -> tuple[str, ...]:
