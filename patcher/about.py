@@ -61,7 +61,6 @@ class About:
     gate      the environment variable that switches it off
     requires  patches without which it makes no sense
     default   applied when no patch is named
-    ask       families in which it is not, with the reason
     families  of releases that it is made for (see patcher.tree.pins)
     unfit     releases of these families, or other families, that it does not fit, with
               the reason
@@ -76,7 +75,6 @@ class About:
     sign: str = ""
     requires: tuple[str, ...] = ()
     default: bool = True
-    ask: Mapping[str, str] = field(default_factory=dict)
     families: tuple[str, ...] = ("A",)
     unfit: Mapping[str, str] = field(default_factory=dict)
     routes: tuple[RouteData, ...] = ()

@@ -41,9 +41,7 @@ def usual(patches: Sequence[Patch], pin: Pin) -> tuple[Patch, ...]:
     return tuple(
         patch
         for patch in patches
-        if patch.about.default
-        and pin.family not in patch.about.ask
-        and not unfit(patch, patches, pin)
+        if patch.about.default and not unfit(patch, patches, pin)
     )
 
 
@@ -86,7 +84,6 @@ def left_out(patches: Sequence[Patch], pin: Pin) -> str:
     return _reasons(
         {
             patch.name: unfit(patch, patches, pin)
-            or patch.about.ask.get(pin.family, "")
             for patch in patches
             if patch.about.default
         }

@@ -13,7 +13,6 @@ from patches.shared.evidence import (
     OWN_KERNEL,
     REPLAY_KERNEL,
 )
-from patches.shared.releases import NOT_ON_A_GPU
 
 ABOUT = About(
     name="in-graph",
@@ -23,7 +22,6 @@ ABOUT = About(
     gate="SGLANG_NSA_METADATA_IN_GRAPH",
     sign="NSA_METADATA_IN_GRAPH",
     families=("A", "B", "C"),
-    ask=dict.fromkeys(("B", "C"), NOT_ON_A_GPU),
     routes=(
         RouteData(
             "in-graph",

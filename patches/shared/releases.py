@@ -19,9 +19,6 @@ RELEASES_BY_REQUEST = (
 OWN_PRECOMPUTE = "upstream has its own precompute since 0.5.7"
 OWN_GENERATION = "upstream's own is one Triton launch since 0.5.15"
 
-# In these families a patch has to be asked for.
-NOT_ON_A_GPU = "not yet replayed on a GPU beside DeepGEMM's and top-k's own kernels"
-
 # From here on `_precompute_decode_mode` is one Triton launch.
 GENERATING = (
     "0.5.15",

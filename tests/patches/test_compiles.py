@@ -37,7 +37,7 @@ def types(bits, constexprs):
 
 for (draft, extend), aligned, page, (cols, seqs), bits in itertools.product(
     ((0, False), (4, False), (0, True)), (True, False), (1, 64),
-    ((512, 32), (1024, 64), (1024, 512)), (32, 64),
+    ((512, 32), (2048, 64), (2048, 512)), (32, 64),
 ):
     if (not aligned or page == 1 or seqs == 512) and bits == 32:
         continue
@@ -77,7 +77,7 @@ def compiled(kernel, bits, **constexprs):
     return done.asm["ptx"]
 
 for (has, aligned, page, cols), (sms, remainder), bits in itertools.product(
-    ((True, True, 64, 512), (True, False, 64, 1024), (True, True, 1, 1024),
+    ((True, True, 64, 512), (True, False, 64, 2048), (True, True, 1, 2048),
      (False, False, 64, 256 * 64)),
     ((0, None), (132, "first"), (132, "last")), (32, 64),
 ):

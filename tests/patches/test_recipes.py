@@ -33,16 +33,19 @@ def test_what_is_no_default_is_applied_only_where_it_is_named() -> None:
     assert [patch.name for patch in named] == ["cuda-decode"]
 
 
-def test_in_graph_has_to_be_asked_for_on_the_newest() -> None:
-    newest = pins()["0.5.23"]
-    usual = [p.name for p in choose((), all_patches(), newest)]
-    assert usual == ["fan-out", "fresh-plans"]
-    assert "in-graph: not yet replayed" in left_out(all_patches(), newest)
-    named = choose(("in-graph",), all_patches(), newest)
-    assert [patch.name for patch in named] == ["in-graph"]
-    assert "in-graph" in [
-        patch.name for patch in choose((), all_patches(), pins()["0.5.6.post2"])
+def test_what_is_applied_unasked_in_each_family() -> None:
+    usual = {
+        release: [patch.name for patch in choose((), all_patches(), pins()[release])]
+        for release in ("0.5.12.post1", "0.5.23")
+    }
+    assert usual["0.5.12.post1"] == [
+        "fan-out",
+        "fresh-plans",
+        "in-graph",
+        "target-verify",
     ]
+    assert usual["0.5.23"] == ["fan-out", "fresh-plans", "in-graph"]
+    assert "own precompute since 0.5.7" in left_out(all_patches(), pins()["0.5.23"])
 
 
 def test_every_patch_says_where_it_comes_from_and_how_to_switch_it_off() -> None:

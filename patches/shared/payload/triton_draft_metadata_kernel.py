@@ -176,7 +176,7 @@ def fill_draft_metadata(
     )
     cols = (tables[0] if has_page_table else req_to_token).shape[1]
     # Measured on an H200.
-    tile, programs = (512, 528 // bs) if bs <= 32 else (1024, 66)
+    tile, programs = (512, 528 // bs) if bs <= 32 else (2048, 33)
     if not has_page_table:
         tile, programs = 256 * m.page_size, 66
     grid = (max(1, min(programs, -(-cols // tile))), bs + 1)
