@@ -23,16 +23,10 @@ from pathlib import Path
 from typing import Any
 
 STEPS = (2, 4, 5, 8)
-# kit: as it was written, with slots that the test makes up. wide: attention takes its slots
-# from the wide page table. indexer: DeepGEMM's logits and top-k v2 choose them, as in a model.
-WAYS = ("kit", "wide", "indexer")
-SHAPES = {
-    "2 rows": ((128, 192), {}),
-    "3 of 4 rows": (
-        (100, 640, 2500),
-        {"cuda_graph_capture_batch_size": 4, "max_context_len": 4096},
-    ),
-}
+# kit: as it was written, with slots that the test makes up. indexer: DeepGEMM's logits and
+# top-k v2 choose them through the page table, as in a model.
+WAYS = ("kit", "indexer")
+LENGTHS = (128, 192)  # upstream's own case
 POISON = 64  # a slot that is there, and not the right one
 HEADS, DIM, ROWS = 64, 128, 8
 
@@ -80,12 +74,11 @@ class Kit:
         self._watch_metadata(dsa_backend.DeepseekSparseAttnMultiStepBackend)
         self._choose_tokens()
 
-    def run(self, way: str, steps: int, shape: str, poison: bool) -> None:
+    def run(self, way: str, steps: int, poison: bool) -> None:
         """One case; raises what the test raises."""
         self.way, self.steps, self.poison = way, steps, poison
         self.digest, self.in_graph, self.poisoned = "", False, False
         self.calls, self.rows = 0, None
-        lengths, options = SHAPES[shape]
         case = self.methods.DSAAttentionCase(
             name="draft",
             backend="dsa",
@@ -93,17 +86,14 @@ class Kit:
             num_heads=4,
             num_kv_heads=1,
             page_size=self.methods.DSA_PAGE_SIZE,
-            prefix_lens=lengths,
+            prefix_lens=LENGTHS,
         )
-        fused = self.envs.SGLANG_DSA_FUSE_TOPK.override(way != "wide")
-        with fused:
-            self.kit.run_dsa_eagle_draft_cuda_graph_runner_case(
-                unittest.TestCase(),
-                case,
-                speculative_num_steps=steps,
-                speculative_num_draft_tokens=steps + 1,
-                **options,
-            )
+        self.kit.run_dsa_eagle_draft_cuda_graph_runner_case(
+            unittest.TestCase(),
+            case,
+            speculative_num_steps=steps,
+            speculative_num_draft_tokens=steps + 1,
+        )
 
     def _watch_outputs(self) -> None:
         """Every step's hidden states go to a buffer, also when the graph is replayed."""
@@ -114,16 +104,19 @@ class Kit:
             made = forward(step, batch)
             hidden = made.logits_output.hidden_states
             if self.rows is None:
-                size = (self.steps, ROWS, hidden.shape[1])
+                # A backend a step but the last. One row more would keep what a run
+                # before the capture left there, on slots that are nobody's.
+                size = (self.steps - 1, ROWS, hidden.shape[1])
                 self.rows = hidden.new_zeros(size)
-            self.rows[self.calls % self.steps, : len(hidden)].copy_(hidden)
+            self.rows[self.calls % len(self.rows), : len(hidden)].copy_(hidden)
             self.calls += 1
             return made
 
         def digest(adapter: Any, actual: Any, expected: Any, settings: Any) -> None:
             live = self.rows[:, : self.live].float()
             whole = [live, *actual]
-            data = b"".join(part.cpu().numpy().tobytes() for part in whole)
+            parts = [part.detach().cpu() for part in whole if part is not None]
+            data = b"".join(part.numpy().tobytes() for part in parts)
             self.digest = hashlib.sha256(data).hexdigest()[:12]
             adapter.assert_outputs_close(actual, expected, settings)
 
@@ -204,15 +197,13 @@ class Kit:
         self.kit._prepare_dsa_draft_replay_state = prepared
 
 
-def cases() -> Iterator[tuple[str, int, str, bool]]:
+def cases() -> Iterator[tuple[str, int, bool]]:
     """What the test is asked: the release's own case first."""
-    for shape in SHAPES:
-        for way in WAYS:
-            for steps in STEPS:
-                yield way, steps, shape, False
-    for way in ("indexer", "wide"):
-        for steps in (4, 8):
-            yield way, steps, "2 rows", True
+    for way in WAYS:
+        for steps in STEPS:
+            yield way, steps, False
+    for steps in STEPS:
+        yield "indexer", steps, True
 
 
 def main(patched: str, out: str, seconds: str = "300") -> int:
@@ -221,9 +212,8 @@ def main(patched: str, out: str, seconds: str = "300") -> int:
     sys.meta_path.insert(0, Overlay(Path(patched)))
     with open(out, "w") as lines:
         kit = Kit()
-        for way, steps, shape, poison in cases():
-            row: dict[str, Any] = {"way": way, "steps": steps, "shape": shape}
-            row["poison"] = poison
+        for way, steps, poison in cases():
+            row: dict[str, Any] = {"way": way, "steps": steps, "poison": poison}
             begun = time.monotonic()
             kit.digest = ""
             if begun > end:
@@ -231,7 +221,7 @@ def main(patched: str, out: str, seconds: str = "300") -> int:
             else:
                 try:
                     with contextlib.redirect_stdout(sys.stderr):
-                        kit.run(way, steps, shape, poison)
+                        kit.run(way, steps, poison)
                     row["result"] = "passed"
                 except (Exception, unittest.SkipTest) as error:  # each is a finding
                     text = f"{type(error).__name__}: {error}".strip()

@@ -12,20 +12,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-Key = tuple[str, str, int, bool]
+Key = tuple[str, int, bool]
 
 
 def load(file: Path) -> dict[Key, dict[str, Any]]:
-    """A side's rows by what was asked: way, shape, steps, poisoned or not."""
+    """A side's rows by what was asked: way, steps, poisoned or not."""
     rows = map(json.loads, file.read_text().splitlines())
-    return {(r["way"], r["shape"], r["steps"], r["poison"]): r for r in rows}
+    return {(r["way"], r["steps"], r["poison"]): r for r in rows}
 
 
 def say(row: dict[str, Any], first: dict[str, Any]) -> str:
     """One cell: what the test said, and whether attention gave what it gave at first."""
     if row["result"] != "passed" and not row["poison"]:
         return row["result"]
-    if not row["digest"]:
+    if not row.get("digest"):
         return "failed"
     if row["poison"] and not row["poisoned"]:
         return "no table"
@@ -38,18 +38,17 @@ def main(*files: str) -> int:
     sides = [load(Path(name)) for name in files]
     names = [Path(name).stem for name in files]
     wrong = not all(sides)
-    blocks: dict[tuple[str, str, bool], list[int]] = {}
-    for way, shape, steps, poison in sides[0] if sides else ():
-        blocks.setdefault((way, shape, poison), []).append(steps)
-    for (way, shape, poison), steps in blocks.items():
-        # The wide way reads the table, so its poison has to be seen.
-        wanted = "passed" if not poison else "differs" if way == "wide" else "same"
-        print(f"{way}, {shape}{', poisoned wide table' if poison else ''}: {wanted}?")
+    blocks: dict[tuple[str, bool], list[int]] = {}
+    for way, steps, poison in sides[0] if sides else ():
+        blocks.setdefault((way, poison), []).append(steps)
+    for (way, poison), steps in blocks.items():
+        wanted = "same" if poison else "passed"
+        print(f"{way}{', poisoned wide table' if poison else ''}: {wanted}?")
         for name, side in zip(names, sides, strict=True):
             cells = []
             for n in steps:
-                row = side.get((way, shape, n, poison))
-                first = (side if poison else sides[0]).get((way, shape, n, False))
+                row = side.get((way, n, poison))
+                first = (side if poison else sides[0]).get((way, n, False))
                 cells.append(say(row, first) if row and first else "not run")
                 if cells[-1] not in (wanted, "no table"):
                     wrong = True

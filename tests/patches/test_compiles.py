@@ -37,7 +37,7 @@ def types(bits, constexprs):
 
 for (draft, extend), aligned, page, (cols, seqs), bits in itertools.product(
     ((0, False), (4, False), (0, True)), (True, False), (1, 64),
-    ((512, 32), (2048, 64), (2048, 512)), (32, 64),
+    ((512, 32), (1024, 64), (1024, 512)), (32, 64),
 ):
     if (not aligned or page == 1 or seqs == 512) and bits == 32:
         continue

@@ -159,7 +159,7 @@ def fill_metadata_inplace(
     aligned = all((t.data_ptr() | 4 * t.stride(0)) % 16 == 0 for t in tables[:2])
     cols = tables[1].shape[1] if max_cols is None else max_cols
     # Measured on an H200.
-    tile, programs = (512, 528 // bs) if bs <= 32 else (2048, 33)
+    tile, programs = (512, 528 // bs) if bs <= 32 else (1024, 66)
     grid = (max(1, min(programs, -(-cols // tile))), bs + 1, 1)
     is_extend = extend_seq_lens is not None
     inputs = (seq_lens, req_pool_indices, extend_seq_lens if is_extend else seq_lens)
