@@ -17,6 +17,7 @@ from patcher.steps import (
     PrependToBody,
     RequireKnown,
     RequireNeverRead,
+    RequireReaders,
     Step,
 )
 from patcher.steps.cst import workspace
@@ -124,6 +125,7 @@ def places_that_are_not_there(stage: Stage) -> None:
     changed = FILES[BACKEND].replace("max(lens)", "7\n        total += 1")
     attempt(stage, "repeated", known, backend=changed)
     attempt(stage, "read", RequireNeverRead(BACKEND, "size"), backend=read)
+    attempt(stage, "reader", RequireReaders(BACKEND, "size", {}), backend=read)
 
 
 @scenario

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patcher.steps import AddFile, AddModule, Where
+from patcher.steps import AddFile, AddModule, Once, Where
 from patcher.steps.cst.workspace import Step
 from patcher.tree import add_release, pins
 from patcher.tree import identify as identify_module
@@ -149,8 +149,8 @@ def test_every_pin_is_small() -> None:
 
 def _bare(step: Step) -> Step:
     """The step itself, whatever it depends on."""
-    while isinstance(step, Where):
-        step = step.then
+    while isinstance(step, Where | Once):
+        step = step.then if isinstance(step, Where) else step.step
     return step
 
 
