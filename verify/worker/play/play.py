@@ -13,7 +13,7 @@ from verify.worker.play.draft_runner import DraftRunner
 from verify.worker.play.drivers import Base, Driver, Loop, MultiStep, PrecomputedPair
 from verify.worker.protocol import Played
 from verify.worker.scenario import Replay, Scenario, replays_text
-from verify.worker.tree import family
+from verify.worker.tree import family, standins
 
 DRIVERS: dict[str, type[Driver]] = {
     "multi": MultiStep,
@@ -50,6 +50,7 @@ def play(
     """
     guards.release_all()
     EVIDENCE.reset()
+    standins.Schedule.by_formula = poison != 0
     driver = driver_of(driver_name)(scenario, seed, device, guarded)
     observer = Observer(driver)
     contract = Contract(driver, driver_name in BASELINES)
