@@ -18,8 +18,12 @@ from patches.shared.evidence import BASE_CALL, NO_KERNEL, PAIR
 DECODE = ("decode", "decode@runner")
 EXPANDED = ("target_verify", "draft_extend")
 PLAIN = "decode@plain"
-_DRIVERS = {"decode": "multi", "decode@runner": "runner"}
-_LOOPS = {"multi": "loop", "runner": "loop-runner"}
+_DRIVERS = {
+    "decode": "multi",
+    "decode@runner": "runner",
+    "target_verify@runner": "verify-runner",
+}
+_LOOPS = {"multi": "loop", "runner": "loop-runner", "verify-runner": "base-runner"}
 # A patch without routes mends what others run: its gate stays as the user has it.
 GATES = tuple(dict.fromkeys(about.gate for about in all_about() if about.routes))
 OFF = dict.fromkeys(GATES, "0")
