@@ -189,11 +189,13 @@ def upstream(family: str, patches: Collection[str]) -> tuple[Route, ...]:
     """The routes of a tree whose release has a precompute, driven against itself."""
     if family == "C":
         own = [r for r in ROUTES if r.dsa and set(r.patches) <= set(patches)]
-        # The last of them goes furthest: what more builds on comes first.
-        unset = [
-            replace(r, name=DEFAULTS, on=(), unset=True, few=1) for r in own if r.best
-        ]
-        return (*_DSA, *own, *unset[-1:])
+        # The last of a mode goes furthest: what more builds on comes first.
+        unset = {
+            r.modes: replace(r, name=DEFAULTS, on=(), unset=True, few=1)
+            for r in own
+            if r.best
+        }
+        return (*_DSA, *own, *unset.values())
     found = tuple(
         replace(
             route,

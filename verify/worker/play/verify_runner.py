@@ -183,6 +183,10 @@ class VerifyConsumer(LiveConsumer):
 class VerifyRunner(DsaBase):
     """target_verify through the runner, prepared and replayed as EAGLE's worker does it."""
 
+    consumer: Any
+    runner: Any
+    statics: Any
+
     def build(self) -> None:
         super().build()
         module = real_module(RUNNER)
@@ -190,7 +194,7 @@ class VerifyRunner(DsaBase):
         if not isinstance(tree_runner, type):
             raise NoSuchPath("this tree has no DecodeCudaGraphRunner of its own")
         graphs.use(self.guards, self.device)
-        self.consumer = VerifyConsumer(self.backends)
+        self.consumer = self.make_consumer()
         forward = self.consumer.forward
 
         class Runner(tree_runner):  # type: ignore[misc]
@@ -205,6 +209,10 @@ class VerifyRunner(DsaBase):
 
         self.runner_class = Runner
         complete(self.model_runner, self.scenario, self.backends[0])
+
+    def make_consumer(self) -> Any:
+        """What stands for the target model."""
+        return VerifyConsumer(self.backends)
 
     def init_state(self) -> None:
         self.consumer.pairs.clear()
