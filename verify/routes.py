@@ -191,7 +191,9 @@ def upstream(family: str, patches: Collection[str]) -> tuple[Route, ...]:
         own = [r for r in ROUTES if r.dsa and set(r.patches) <= set(patches)]
         # The last of a mode goes furthest: what more builds on comes first.
         unset = {
-            r.modes: replace(r, name=DEFAULTS, on=(), unset=True, few=1)
+            r.modes[0].partition("@")[0]: replace(
+                r, name=DEFAULTS, on=(), unset=True, few=1
+            )
             for r in own
             if r.best
         }
