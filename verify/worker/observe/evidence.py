@@ -57,7 +57,7 @@ class Evidence(logging.Handler):
         self.counts: dict[str, Counter[str]] = {}
         self.warnings: list[str] = []
         self._patched = False
-        self.resting = False
+        self.resting = self.starting = False
         logging.getLogger("sglang").addHandler(self)
         logging.getLogger("sglang").propagate = False
 
@@ -98,6 +98,20 @@ class Evidence(logging.Handler):
             if method is not None and not hasattr(method, "_watched"):
                 setattr(backend, name, self._wrapped(name, method))
 
+    def watch_start(self, backend: Any) -> None:
+        """What is launched while its buffers are made is no warm-up run."""
+        init = backend.init_cuda_graph_state
+
+        @functools.wraps(init)
+        def started(*args: Any, **kwargs: Any) -> None:
+            self.starting = True
+            try:
+                init(*args, **kwargs)
+            finally:
+                self.starting = False
+
+        backend.init_cuda_graph_state = started
+
     def watch_kernels(self) -> None:
         """Count launches, once Triton is loaded; harmless to call again."""
         if self._patched or "triton.runtime.jit" not in sys.modules:
@@ -110,7 +124,7 @@ class Evidence(logging.Handler):
         )
         if os.environ.get("TRITON_INTERPRET") == "1":
             # A warm-up run before a capture is skipped: what it writes is poisoned.
-            quicken(interpreter, lambda: self.phase == "capture")
+            quicken(interpreter, lambda: self.phase == "capture" and not self.starting)
             compile_too(interpreter)
         _wrap_compiled(lambda name: self.count(f"kernel {name}"))
 

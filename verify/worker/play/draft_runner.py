@@ -95,7 +95,12 @@ class Consumer:
         self.pairs: dict[int, dict[str, tuple[torch.Tensor, torch.Tensor]]] = {}
 
     def draft_forward(self, forward_batch: Any) -> tuple[torch.Tensor, ...]:
-        bs = int(forward_batch.batch_size)
+        self.copy(int(forward_batch.batch_size))
+        hidden = forward_batch.spec_info.hidden_states[:, :1]
+        return (hidden,) * 3
+
+    def copy(self, bs: int) -> None:
+        """What the graph of this batch size would read."""
         if bs not in self.pairs:  # first warm-up run of a capture: bind the buffers
             self.pairs[bs] = {
                 f"step{i}.{path}": (tensor, torch.empty_like(tensor))
@@ -104,8 +109,6 @@ class Consumer:
             }
         for path, (source, copy) in self.pairs[bs].items():
             copy.copy_(self.readable(path, source))
-        hidden = forward_batch.spec_info.hidden_states[:, :1]
-        return (hidden,) * 3
 
     def readable(self, path: str, source: torch.Tensor) -> torch.Tensor:
         """What of a tensor a step may read: all of it."""

@@ -220,6 +220,7 @@ class MultiStep(Driver):
         if multi is None:
             raise NoSuchPath("this tree has no multi-step backend")
         self.multi = multi(self.model_runner, 1, self.scenario.steps)
+        EVIDENCE.watch_start(self.multi)
         self.backends = self.multi.attn_backends
 
     def init_state(self) -> None:

@@ -8,8 +8,8 @@ On CUDA the replacement only pauses guard bands, whose moves a graph would recor
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -28,6 +28,7 @@ def use(guards: GuardBands, device: str) -> None:
     setattr(torch.cuda, "graph", Capturing if on_cuda else Recording)  # noqa: B010
     if not on_cuda:
         setattr(torch.cuda, "CUDAGraph", Rerun)  # noqa: B010
+        setattr(torch.cuda, "Event", HostEvent)  # noqa: B010
 
 
 class Rerun:
@@ -42,6 +43,39 @@ class Rerun:
 
     def pool(self) -> None:
         return None
+
+
+class HostEvent:
+    """A CPU's stand-in for a CUDA event; one that a graph may record, too."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Of any kind."""
+
+    def record(self, stream: Any = None) -> None:
+        EVIDENCE.count("event")
+
+
+class HostModule:
+    """`torch.cuda`, for a runner that marks where its graph's first reads end."""
+
+    Event = HostEvent
+
+    @staticmethod
+    def is_current_stream_capturing() -> bool:
+        return EVIDENCE.phase == "graph"
+
+
+@contextmanager
+def only_the_device(backends: list[Any], device: str) -> Iterator[None]:
+    """What replays a real graph changes nothing that Python holds; a re-run does not either."""
+    before = [dict(vars(backend)) for backend in backends]
+    try:
+        yield
+    finally:
+        if torch.device(device).type != "cuda":
+            for backend, state in zip(backends, before, strict=True):
+                vars(backend).clear()
+                vars(backend).update(state)
 
 
 class _Inside:
