@@ -176,7 +176,7 @@ class VerifyConsumer(LiveConsumer):
         self, input_ids: Any, positions: Any, forward_batch: Any, **_: Any
     ) -> LogitsProcessorOutput:
         """One run of the model; called once in each warm-up, and by the graph."""
-        self.copy(int(forward_batch.batch_size))
+        self.copy(forward_batch)
         return LogitsProcessorOutput()
 
 
