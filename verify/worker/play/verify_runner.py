@@ -218,7 +218,8 @@ class VerifyRunner(DsaBase):
         self.consumer.pairs.clear()
         self.runner = self.runner_class(self.model_runner)
         self.statics = self.runner.buffers
-        EVIDENCE.on_host = {self.statics.seq_lens_cpu.untyped_storage().data_ptr()}
+        EVIDENCE.on_host.clear()
+        EVIDENCE.keep_off(self.statics.seq_lens_cpu)
 
     def capture(self, bs: int) -> None:
         """The runner captured everything when it was made."""
