@@ -44,7 +44,7 @@ class Evidence(logging.Handler):
     The phases: "import", "capture", "replay" (the replay call) and "graph" (the captured
     function).
 
-    on_host: addresses of tensors that a captured function must not touch.
+    on_host: addresses of tensors that the captured function must not touch.
     """
 
     def __init__(self) -> None:
@@ -70,6 +70,11 @@ class Evidence(logging.Handler):
         self.consulted, self.host, self.forks, self.on_host = {}, {}, {}, set()
         self.phase = "capture"
 
+    def keep_off(self, tensor: Any) -> None:
+        """The captured function must not touch this tensor, which is on the host."""
+        if isinstance(tensor, torch.Tensor):
+            self.on_host.add(tensor.untyped_storage().data_ptr())
+
     def consult(self, name: str) -> None:
         """The tree's code asked something of a placeholder, or for an unset field."""
         if self.phase != "import":
@@ -90,6 +95,16 @@ class Evidence(logging.Handler):
             yield
         finally:
             self.phase = before
+
+    def as_phase(self, phase: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The call, in a phase of its own: what it launches there does run."""
+
+        @functools.wraps(call)
+        def called(*args: Any, **kwargs: Any) -> Any:
+            with self.during(phase):
+                return call(*args, **kwargs)
+
+        return called
 
     def watch_calls(self, backend: type) -> None:
         """Wrap the entry points that the tree's backend class has."""
@@ -172,27 +187,43 @@ class Evidence(logging.Handler):
         }
 
 
+class HostRead(RuntimeError):
+    """In the captured function: what a real capture would fail of, without saying where."""
+
+
 class HostReads(TorchFunctionMode):
-    """Notes what the tree's own lines ask of a tensor that a CPU answers too easily."""
+    """Notes what the tree's own lines ask of a tensor that only a CPU can answer.
+
+    forks: branches on `is_cuda` too, of which a CPU takes only one. Where the tensor is
+    not on the host, a captured function's read ends with `HostRead`.
+    """
+
+    def __init__(self, *, forks: bool) -> None:
+        super().__init__()
+        self._forks = _FORKS if forks else {}
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         inside = EVIDENCE.phase == "graph"
-        asks = func in _FORKS or (inside and func in _READS)
-        if asks or (inside and EVIDENCE.on_host and any(map(_on_host, args))):
-            self._note(func)
+        reads = inside and func in _READS
+        touches = inside and EVIDENCE.on_host and any(map(_on_host, args))
+        if reads or touches or func in self._forks:
+            line = self._note(func)
+            if line and reads and args[0].device.type != "cpu":
+                raise HostRead(f"a host read in the captured function: {line}")
         return func(*args, **(kwargs or {}))
 
-    def _note(self, func: Any) -> None:
+    def _note(self, func: Any) -> str:
         frame = sys._getframe(2)
         file = frame.f_code.co_filename
         if "/sglang/" not in file:
-            return
+            return ""
         name = _READS.get(func) or _FORKS.get(func) or getattr(func, "__name__", "")
         place = file.partition("/sglang/")[2]
         line = f"{name} in {frame.f_code.co_name} ({place}:{frame.f_lineno})"
         (EVIDENCE.forks if func in _FORKS else EVIDENCE.host)[line] = None
+        return line
 
 
 def _on_host(value: Any) -> bool:

@@ -98,5 +98,5 @@ def _replay(driver: Driver, replay: Replay) -> int:
         EVIDENCE.count("begun")
         if torch.device(driver.device).type == "cuda":
             return driver.replay(replay)
-        with HostReads():
+        with HostReads(forks=True):
             return driver.replay(replay)
