@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from verify.worker.observe.evidence import EVIDENCE
+from verify.worker.observe.evidence import EVIDENCE, HostReads
 from verify.worker.observe.guards import GuardBands
 
 _guards: list[GuardBands] = []
@@ -79,14 +79,20 @@ def only_the_device(backends: list[Any], device: str) -> Iterator[None]:
 
 
 class _Inside:
-    """While capturing: no guard bands, and launches count as the graph's."""
+    """While capturing: no guard bands, and launches count as the graph's.
 
-    def __init__(self) -> None:
+    once: the function runs here and never again, so that host reads are looked for.
+    """
+
+    def __init__(self, *, once: bool) -> None:
         self._stack = ExitStack()
+        self._once = once
 
     def open(self) -> None:
         self._stack.enter_context(_guards[0].pause())
         self._stack.enter_context(EVIDENCE.during("graph"))
+        if self._once:
+            self._stack.enter_context(HostReads(forks=False))
 
     def close(self) -> None:
         self._stack.close()
@@ -97,7 +103,7 @@ class Recording:
 
     def __init__(self, cuda_graph: Rerun, pool: Any = None, stream: Any = None) -> None:
         self._graph = cuda_graph
-        self._inside = _Inside()
+        self._inside = _Inside(once=False)
 
     def __enter__(self) -> None:
         names = sys._getframe(1).f_locals
@@ -113,7 +119,7 @@ class Capturing(_real_graph):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._inside = _Inside()
+        self._inside = _Inside(once=True)
 
     def __enter__(self) -> None:
         self._inside.open()

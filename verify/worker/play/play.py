@@ -13,7 +13,7 @@ from verify.worker.play.draft_runner import DraftRunner
 from verify.worker.play.drivers import Base, Driver, Loop, MultiStep, PrecomputedPair
 from verify.worker.protocol import Played
 from verify.worker.scenario import Replay, Scenario, replays_text
-from verify.worker.tree import family
+from verify.worker.tree import family, standins
 
 DRIVERS: dict[str, type[Driver]] = {
     "multi": MultiStep,
@@ -52,6 +52,7 @@ def play(
     """
     guards.release_all()
     EVIDENCE.reset()
+    standins.Schedule.by_formula = poison != 0
     driver = driver_of(driver_name)(scenario, seed, device, guarded)
     observer = Observer(driver)
     contract = Contract(driver, driver_name in BASELINES)
@@ -97,5 +98,5 @@ def _replay(driver: Driver, replay: Replay) -> int:
         EVIDENCE.count("begun")
         if torch.device(driver.device).type == "cuda":
             return driver.replay(replay)
-        with HostReads():
+        with HostReads(forks=True):
             return driver.replay(replay)
