@@ -3,15 +3,16 @@
     python ci/kit_case.py PATCHED OUT [SECONDS]
 
 PATCHED holds the side's files (none: the release as it came). OUT gets a line of JSON a
-case: whether the test passed, and a digest of what attention gave in every draft step of the
-graph's replay, which has to be the same on every side.
+case: whether the test passed, and of every draft step that ran what it read, the slots that
+were chosen and what attention gave. The graph's replay has to be the same on every side. So
+does the run without a graph. The runs before the capture, on lengths and slots that are
+nobody's, may differ: they are kept beside it, so that neither is taken for the other.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import importlib.abc
 import importlib.util
 import json
@@ -23,12 +24,17 @@ from pathlib import Path
 from typing import Any
 
 STEPS = (2, 4, 5, 8)
-# kit: as it was written, with slots that the test makes up. indexer: DeepGEMM's logits and
-# top-k v2 choose them through the page table, as in a model.
-WAYS = ("kit", "indexer")
 LENGTHS = (128, 192)  # upstream's own case
-POISON = 64  # a slot that is there, and not the right one
+PAGE = 64
+# What is written over a table before it is read: a slot, a page that is there, and not the
+# right one. The wide table's is nobody's to read; the other's shows that such a thing is seen.
+POISON = {"wide": PAGE, "narrow": 1}
 HEADS, DIM, ROWS = 64, 128, 8
+
+# Who chooses the slots, draft steps, the table with poison in it. kit: the test makes them
+# up, as it was written. indexer: DeepGEMM's logits and top-k v2, through the page table, as in
+# a model.
+Case = tuple[str, int, str]
 
 
 class Overlay(importlib.abc.MetaPathFinder):
@@ -68,17 +74,16 @@ class Kit:
 
         self.torch, self.envs = torch, envs
         self.kit, self.methods = speculative_draft_runner, dsa_attention
-        self.way, self.steps, self.poison = "kit", 2, False
-        self.digest, self.in_graph, self.poisoned = "", False, False
+        self.way, self.steps, self.poison = "kit", 2, ""
+        self._begin()
         self._watch_outputs()
         self._watch_metadata(dsa_backend.DeepseekSparseAttnMultiStepBackend)
         self._choose_tokens()
 
-    def run(self, way: str, steps: int, poison: bool) -> None:
+    def run(self, way: str, steps: int, poison: str) -> None:
         """One case; raises what the test raises."""
         self.way, self.steps, self.poison = way, steps, poison
-        self.digest, self.in_graph, self.poisoned = "", False, False
-        self.calls, self.rows = 0, None
+        self._begin()
         case = self.methods.DSAAttentionCase(
             name="draft",
             backend="dsa",
@@ -95,43 +100,70 @@ class Kit:
             speculative_num_draft_tokens=steps + 1,
         )
 
+    def found(self) -> dict[str, Any]:
+        """What the case's draft steps read and gave, run by run."""
+        return {
+            "runs": self.runs,
+            "outputs": self.outputs,
+            "in_graph": self.in_graph,
+            "poisoned": self.poisoned,
+        }
+
+    def _begin(self) -> None:
+        self.calls: list[tuple[bool, dict[str, Any]]] = []
+        self.runs: dict[str, list[dict[str, Any]]] = {}
+        self.slots: Any = None
+        self.outputs: list[Any] = []
+        self.in_graph, self.poisoned = False, False
+
+    def _sort_calls(self) -> None:
+        """Which run each call of the model was part of: a step has one but the last."""
+        before = 0
+        for captured, kept in self.calls:
+            run = before // (self.steps - 1)
+            name = "graph" if captured else f"warm-up {run}" if run else "eager"
+            before += not captured
+            step = {what: tensor.tolist() for what, tensor in kept.items()}
+            # What lies behind a row's last page is nobody's.
+            pages = zip(step["pages"], step["lengths"], strict=True)
+            step["pages"] = [row[: -(-length // PAGE)] for row, length in pages]
+            self.runs.setdefault(name, []).append(step)
+
     def _watch_outputs(self) -> None:
-        """Every step's hidden states go to a buffer, also when the graph is replayed."""
+        """Every step's tensors are kept; a captured step's are filled by the replay."""
+        from sglang.srt.model_executor.forward_context import get_attn_backend
+
         forward = self.kit._DSAEagleDraftForward.__call__
         run = self.kit.run_eagle_draft_cuda_graph_runner_case
 
         def keep(step: Any, batch: Any) -> Any:
+            read = get_attn_backend().forward_metadata
+            kept = {"lengths": read.cache_seqlens_int32, "pages": read.real_page_table}
+            kept = {what: tensor.clone() for what, tensor in kept.items()}
             made = forward(step, batch)
-            hidden = made.logits_output.hidden_states
-            if self.rows is None:
-                # A backend a step but the last. One row more would keep what a run
-                # before the capture left there, on slots that are nobody's.
-                size = (self.steps - 1, ROWS, hidden.shape[1])
-                self.rows = hidden.new_zeros(size)
-            self.rows[self.calls % len(self.rows), : len(hidden)].copy_(hidden)
-            self.calls += 1
+            hidden = made.logits_output.hidden_states.detach()
+            kept |= {"slots": self.slots.clone(), "hidden": hidden.float()}
+            captured = self.torch.cuda.is_current_stream_capturing()
+            self.calls.append((captured, kept))
             return made
 
-        def digest(adapter: Any, actual: Any, expected: Any, settings: Any) -> None:
-            live = self.rows[:, : self.live].float()
-            whole = [live, *actual]
-            parts = [part.detach().cpu() for part in whole if part is not None]
-            data = b"".join(part.numpy().tobytes() for part in parts)
-            self.digest = hashlib.sha256(data).hexdigest()[:12]
+        def look(adapter: Any, actual: Any, expected: Any, settings: Any) -> None:
+            given = (part for part in actual if part is not None)
+            self.outputs = [part.detach().float().tolist() for part in given]
+            self._sort_calls()
             adapter.assert_outputs_close(actual, expected, settings)
 
         def watched(test: Any, case: Any, *, adapter: Any, **rest: Any) -> Any:
-            self.live = len(case.prefix_lens)
-            look = dataclasses.replace(
-                adapter, assert_outputs_close=lambda *found: digest(adapter, *found)
+            looking = dataclasses.replace(
+                adapter, assert_outputs_close=lambda *found: look(adapter, *found)
             )
-            return run(test, case, adapter=look, **rest)
+            return run(test, case, adapter=looking, **rest)
 
         self.kit._DSAEagleDraftForward.__call__ = keep
         self.kit.run_eagle_draft_cuda_graph_runner_case = watched
 
     def _watch_metadata(self, backend: Any) -> None:
-        """Whether the graph makes its metadata; poison in the wide table, if asked for."""
+        """Whether the graph makes its metadata; poison in a table, if asked for."""
         fill = backend.init_forward_metadata_in_graph
 
         def filled(steps: Any, batch: Any) -> None:
@@ -140,9 +172,11 @@ class Kit:
             if not self.poison:
                 return
             for step in steps.attn_backends:
-                table = step.decode_cuda_graph_metadata[batch.batch_size].page_table_1
+                tables = step.decode_cuda_graph_metadata[batch.batch_size]
+                wide = self.poison == "wide"
+                table = tables.page_table_1 if wide else tables.real_page_table
                 if table is not None:
-                    table.fill_(POISON)
+                    table.fill_(POISON[self.poison])
                     self.poisoned = True
 
         backend.init_forward_metadata_in_graph = filled
@@ -159,8 +193,11 @@ class Kit:
         weights = torch.rand(ROWS, HEADS, 1, generator=random).cuda()
 
         def choose(step: Any, batch: Any) -> Any:
-            if self.way != "indexer":
-                return made_up(step, batch)
+            ask = made_up if self.way == "kit" else choose_by_index
+            self.slots = ask(step, batch)
+            return self.slots
+
+        def choose_by_index(step: Any, batch: Any) -> Any:
             import deep_gemm
 
             from sglang.srt.layers.attention.dsa.dsa_indexer import Indexer
@@ -187,7 +224,7 @@ class Kit:
             prepare(fixture, *rest)
             pool = fixture.runner.token_to_kv_pool
             keys = pool.get_index_k_with_scale_buffer(layer_id=0)
-            page = self.methods.DSA_PAGE_SIZE * DIM
+            page = PAGE * DIM
             fixed = torch.Generator().manual_seed(2)
             bits = torch.randint(0, 0x60, (len(keys), page), generator=fixed)
             keys[:, :page] = bits.to(torch.uint8).to(keys.device).view(keys.dtype)
@@ -197,13 +234,14 @@ class Kit:
         self.kit._prepare_dsa_draft_replay_state = prepared
 
 
-def cases() -> Iterator[tuple[str, int, bool]]:
-    """What the test is asked: the release's own case first."""
-    for way in WAYS:
+def cases() -> Iterator[Case]:
+    """What the test is asked: the most telling first, for a run that is cut off."""
+    for poison in ("", "wide"):
         for steps in STEPS:
-            yield way, steps, False
+            yield "indexer", steps, poison
+    yield "indexer", 4, "narrow"
     for steps in STEPS:
-        yield "indexer", steps, True
+        yield "kit", steps, ""
 
 
 def main(patched: str, out: str, seconds: str = "300") -> int:
@@ -215,7 +253,6 @@ def main(patched: str, out: str, seconds: str = "300") -> int:
         for way, steps, poison in cases():
             row: dict[str, Any] = {"way": way, "steps": steps, "poison": poison}
             begun = time.monotonic()
-            kit.digest = ""
             if begun > end:
                 row["result"] = "not run"
             else:
@@ -226,8 +263,7 @@ def main(patched: str, out: str, seconds: str = "300") -> int:
                 except (Exception, unittest.SkipTest) as error:  # each is a finding
                     text = f"{type(error).__name__}: {error}".strip()
                     row["result"], row["error"] = "failed", text[:400]
-                row |= {"digest": kit.digest, "in_graph": kit.in_graph}
-                row |= {"poisoned": kit.poisoned}
+                row |= kit.found()
                 row["seconds"] = round(time.monotonic() - begun, 2)
             print(json.dumps(row), file=lines, flush=True)
     return 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 CI = Path(__file__).parents[1] / "ci"
 
@@ -18,15 +19,19 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(CI)
 
 
-def rows(way: str, digest: str, *, poison: bool = False, **more: Any) -> dict[str, Any]:
+def rows(way: str = "indexer", slot: int = 7, poison: str = "", **more: Any) -> Any:
+    """A case's row: one draft step without a graph, one before the capture, one in it."""
+    step = {"lengths": [2], "pages": [[1]], "slots": [[64, slot]], "hidden": [[0.5]]}
+    idle = {"lengths": [1], "pages": [[0]], "slots": [[0, -1]], "hidden": [[0.0]]}
     return {
         "way": way,
         "steps": 4,
         "poison": poison,
         "result": "passed",
-        "digest": digest,
+        "runs": {"eager": [step], "warm-up 1": [idle], "graph": [step]},
+        "outputs": [[[3.0]]],
         "in_graph": False,
-        "poisoned": poison,
+        "poisoned": bool(poison),
         **more,
     }
 
@@ -34,24 +39,42 @@ def rows(way: str, digest: str, *, poison: bool = False, **more: Any) -> dict[st
 def side(*changed: dict[str, Any]) -> list[dict[str, Any]]:
     """A side as it should be, with some of its rows others."""
     whole = [
-        rows("kit", "a"),
-        rows("indexer", "c"),
-        rows("indexer", "c", poison=True),
+        rows("kit"),
+        rows(),
+        rows(poison="wide"),
+        rows(slot=8, poison="narrow"),
     ]
     asked = {(row["way"], row["poison"]): row for row in (*whole, *changed)}
     return list(asked.values())
+
+
+def warmed_up() -> dict[str, Any]:
+    """A row whose run before the capture read other slots, and no other did."""
+    row = rows()
+    row["runs"]["warm-up 1"] = rows(slot=9)["runs"]["graph"]
+    return row
 
 
 @pytest.mark.parametrize(
     ("changed", "code", "said"),
     [
         ((), 0, "4: passed"),
-        ((rows("kit", "b"),), 1, "4: differs"),
-        ((rows("kit", "", result="failed", error="Boom: x"),), 1, "Boom: x"),
-        ((rows("kit", "", result="not run"),), 1, "4: not run"),
+        ((rows("kit", 8),), 1, "eager, step 0, slots[0][1]: 8 for 7"),
+        ((rows("kit", outputs=[[[4.0]]]),), 1, "outputs[0][0][0]: 4.0 for 3.0"),
+        ((rows("kit", outputs=[[[float("nan")]]]),), 1, "4: differs"),
+        ((rows("kit", runs={"eager": []}),), 1, "eager: 0 steps for 1"),
+        ((rows("kit", runs={}),), 1, "4: failed"),
+        ((rows(poison="narrow", runs={}, result="failed"),), 1, "4: failed"),
+        ((rows("kit", result="failed", error="Boom: x"),), 1, "Boom: x"),
+        ((rows("kit", result="not run", runs={}),), 1, "4: not run"),
+        # What ran before the capture is shown, and is nobody's.
+        ((warmed_up(),), 0, "warm-up 1, step 0, lengths[0]: 2 for 1"),
         # Somebody read the table of whom it is said that he does not.
-        ((rows("indexer", "d", poison=True),), 1, "4: differs"),
-        ((rows("indexer", "c", poison=True, poisoned=False),), 0, "4: no table"),
+        ((rows(slot=8, poison="wide"),), 1, "4: differs"),
+        ((rows(poison="wide", poisoned=False),), 0, "4: no table"),
+        ((rows(poison="wide", result="not run", runs={}),), 1, "4: not run"),
+        # Nobody sees wrong pages: then neither would he see wrong slots.
+        ((rows(poison="narrow"),), 1, "4: same"),
     ],
 )
 def test_a_side_that_differs_is_named(
@@ -70,6 +93,27 @@ def test_a_side_that_differs_is_named(
     assert table.main(*names) == code
     shown = capsys.readouterr().out
     assert any(said in line for line in shown.splitlines() if "original" not in line)
+
+
+def test_each_call_of_the_model_is_of_the_run_that_it_was_part_of() -> None:
+    case = importlib.import_module("kit_case")
+    kit = object.__new__(case.Kit)
+    kit.steps = 3  # two calls a run
+    kit._begin()
+    for number, captured in enumerate((False,) * 6 + (True,) * 2):
+        kept = {"lengths": [65], "pages": [[1, number, 9]], "slots": [[number]]}
+        tensors = {what: torch.tensor(value) for what, value in kept.items()}
+        kit.calls.append((captured, tensors))
+    kit._sort_calls()
+    found = {run: [step["slots"] for step in steps] for run, steps in kit.runs.items()}
+    assert found == {
+        "eager": [[[0]], [[1]]],
+        "warm-up 1": [[[2]], [[3]]],
+        "warm-up 2": [[[4]], [[5]]],
+        "graph": [[[6]], [[7]]],
+    }
+    # The length ends in the second page; what the third says is nobody's.
+    assert kit.runs["graph"][1]["pages"] == [[1, 7]]
 
 
 def test_a_patched_module_is_found_before_the_package_and_no_other(

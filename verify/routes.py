@@ -18,8 +18,12 @@ from patches.shared.evidence import BASE_CALL, NO_KERNEL, PAIR
 DECODE = ("decode", "decode@runner")
 EXPANDED = ("target_verify", "draft_extend")
 PLAIN = "decode@plain"
-_DRIVERS = {"decode": "multi", "decode@runner": "runner"}
-_LOOPS = {"multi": "loop", "runner": "loop-runner"}
+_DRIVERS = {
+    "decode": "multi",
+    "decode@runner": "runner",
+    "target_verify@runner": "verify-runner",
+}
+_LOOPS = {"multi": "loop", "runner": "loop-runner", "verify-runner": "base-runner"}
 # A patch without routes mends what others run: its gate stays as the user has it.
 GATES = tuple(dict.fromkeys(about.gate for about in all_about() if about.routes))
 OFF = dict.fromkeys(GATES, "0")
@@ -185,11 +189,15 @@ def upstream(family: str, patches: Collection[str]) -> tuple[Route, ...]:
     """The routes of a tree whose release has a precompute, driven against itself."""
     if family == "C":
         own = [r for r in ROUTES if r.dsa and set(r.patches) <= set(patches)]
-        # The last of them goes furthest: what more builds on comes first.
-        unset = [
-            replace(r, name=DEFAULTS, on=(), unset=True, few=1) for r in own if r.best
-        ]
-        return (*_DSA, *own, *unset[-1:])
+        # The last of a mode goes furthest: what more builds on comes first.
+        unset = {
+            r.modes[0].partition("@")[0]: replace(
+                r, name=DEFAULTS, on=(), unset=True, few=1
+            )
+            for r in own
+            if r.best
+        }
+        return (*_DSA, *own, *unset.values())
     found = tuple(
         replace(
             route,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from patcher.steps.adapt import (
     Adapt,
+    AddParameter,
     Drop,
     HasGlobal,
     HasMethod,
@@ -32,6 +33,7 @@ __all__ = [
     "AddFile",
     "AddMethods",
     "AddModule",
+    "AddParameter",
     "AppendToBody",
     "Choose",
     "Conflict",

@@ -111,7 +111,21 @@ class Drop:
         return _Drop(scopes.shape(self.statement))
 
 
-Adapt = Rename | Respell | Drop
+@dataclass(frozen=True)
+class AddParameter:
+    """Every function called `function` takes `parameter` too, behind `after`."""
+
+    function: str
+    parameter: str
+    after: str
+    when: When
+
+    def transformer(self) -> cst.CSTTransformer:
+        """The rewrite of the payload."""
+        return _AddParameter(self.function, self.parameter, self.after)
+
+
+Adapt = Rename | Respell | Drop | AddParameter
 
 
 def adapted(
@@ -177,3 +191,36 @@ class _Drop(cst.CSTTransformer):
         lines = [one for one in getattr(body[0], "leading_lines", ()) if one.comment]
         first = body[0].with_changes(leading_lines=lines)
         return updated_node.with_changes(body=(first, *body[1:]))
+
+
+class _AddParameter(cst.CSTTransformer):
+    def __init__(self, function: str, parameter: str, after: str) -> None:
+        super().__init__()
+        self._function = function
+        self._new = _parameter(parameter)
+        self._after = after
+
+    def leave_FunctionDef(
+        self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef
+    ) -> cst.FunctionDef:
+        params = list(updated_node.params.params)
+        names = [param.name.value for param in params]
+        if updated_node.name.value != self._function or self._after not in names:
+            return updated_node
+        # Lines are broken by the commas: the new one's is like the first.
+        commas = [param.comma for param in params]
+        commas.insert(len(commas) - 1, commas[0])
+        params.insert(names.index(self._after) + 1, self._new)
+        fitted = [
+            param.with_changes(comma=comma)
+            for param, comma in zip(params, commas, strict=True)
+        ]
+        return updated_node.with_changes(
+            params=updated_node.params.with_changes(params=fitted)
+        )
+
+
+def _parameter(text: str) -> cst.Param:
+    function = cst.parse_statement(f"def function({text}): ...")
+    assert isinstance(function, cst.FunctionDef)
+    return function.params.params[0]

@@ -25,11 +25,13 @@ from patcher.steps import (
 from patcher.steps.adapt import When
 from patcher.steps.cst.workspace import Step
 from patches import SHARED
-from patches.shared.anchors import DSA_BACKEND, INIT_STATE, gate
+from patches.shared.anchors import DSA_BACKEND, DSA_SPELLING, INIT_STATE, gate
+from patches.shared.fused import scheduling_kernels
 
 PAYLOAD = SHARED / "dsa_backend.py"
 BACKEND = "DeepseekSparseAttnBackend"
 MULTI_STEP = "DeepseekSparseAttnMultiStepBackend"
+KERNELS = "sglang/srt/layers/attention/dsa/triton_metadata_kernel.py"
 OUT_GRAPH = "init_forward_metadata_out_graph"
 IN_GRAPH = "init_forward_metadata_in_graph"
 
@@ -61,14 +63,6 @@ def _unless(when: When) -> When:
 
 ADAPT: tuple[Adapt, ...] = (
     Drop(statement="can_share &= first.dsa_index_kpool <= 1", when=_unless(HAS_KPOOL)),
-    Drop(
-        statement="""
-self.schedule_remainder = find_remainder(
-    resolve_paged_mqa_logits_metadata_fn(), resolve_num_sms(), first.device
-)
-""",
-        when=_unless(HOST_FREE),
-    ),
     Drop(
         statement="""
 self.topk_plan_limits = find_limits(first._build_topk_v2_plan, first.device)
@@ -124,18 +118,11 @@ def _methods(source: str) -> AddMethods:
 
 
 def _kernels(payload: str, *adapt: Adapt) -> AddModule:
-    file = "sglang/srt/layers/attention/dsa/triton_metadata_kernel.py"
-    return AddModule(file=file, payload=SHARED / payload, adapt=adapt)
+    return AddModule(file=KERNELS, payload=SHARED / payload, adapt=adapt)
 
 
 # Up to 0.5.14 rows are written as far as the longest sequence goes.
-KERNEL = _kernels(
-    "triton_metadata_kernel.py",
-    *(
-        Rename(old=f"m.nsa_{name}", new=f"m.dsa_{name}", when=_always)
-        for name in ("seqlens_expanded", "cache_seqlens_int32", "cu_seqlens_k")
-    ),
-)
+KERNEL = scheduling_kernels(KERNELS, *DSA_SPELLING)
 DRAFT_KERNEL = "triton_draft_metadata_kernel.py"
 WHOLE_ROWS = Rename(
     old="tl.minimum(tl.load(seq_lens + row).to(tl.int32), max_cols)",
@@ -178,7 +165,7 @@ SHARED_STEPS: tuple[Step, ...] = (
             names=("log_metadata_route",),
         )
     ),
-    Once(Where(KERNEL, unless=HOST_FREE, of=DSA_BACKEND)),
+    *(Once(Where(step, unless=HOST_FREE, of=DSA_BACKEND)) for step in KERNEL),
     Where(
         Once(Where(_kernels(DRAFT_KERNEL, WHOLE_ROWS), when=HOST_FREE, of=DSA_BACKEND)),
         unless=SHORT_ROWS,

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import libcst as cst
+
 from patcher.steps import (
     Adapt,
     AddDefinitions,
     AddMethods,
     AddModule,
+    AddParameter,
     AppendToBody,
     Drop,
     HasGlobal,
+    HasMethod,
     InsertBefore,
     LacksMethod,
     Once,
@@ -41,11 +45,95 @@ MULTI_STEP = "NativeSparseAttnMultiStepBackend"
 PAYLOAD = SHARED / "nsa_backend.py"
 DIRECT = SHARED / "triton_direct_launch.py"
 FILL = "fill_metadata_inplace"
+REFRESH = "_refresh_paged_mqa_schedule"
+GET_SCHEDULE = "deep_gemm.get_paged_mqa_logits_metadata"
+# From 0.5.12 on DeepGEMM takes the lengths as [tokens, 1].
+TAKES_ROWS = HasGlobal("_to_2d_context_lens")
+# What the payload does with the schedule, in the releases that keep none.
+WITHOUT_SCHEDULE: tuple[Adapt, ...] = tuple(
+    Drop(statement=statement, when=LacksMethod(BACKEND, REFRESH))
+    for statement in (
+        f"self.{REFRESH}(metadata, bs)",
+        "first.schedule_remainder = self._find_schedule_remainder()",
+    )
+)
+
+
+def _always(module: cst.Module) -> bool:
+    return True
 
 
 def kernels(payload: Path) -> AddModule:
     """The step that adds what a patch calls to the one kernel module."""
     return AddModule(file=KERNELS, payload=payload / "triton_metadata_kernel.py")
+
+
+# From 0.5.7 on the backends keep DeepGEMM's schedule, and the kernel makes it too.
+_TAKES_SCHEDULE: tuple[Adapt, ...] = (
+    Rename(old="list(range(16))", new="list(range(17))", when=_always),
+    # The first programs make the schedule, the last one the sums.
+    Rename(
+        old="tl.program_id(0) == 0",
+        new="tl.program_id(0) == tl.num_programs(0) - 1",
+        when=_always,
+    ),
+    *(
+        AddParameter(function=function, parameter=new, after=after, when=_always)
+        for function, new, after in (
+            ("_metadata_kernel", "schedule", "real_page_table"),
+            ("_metadata_kernel", "NUM_SMS: tl.constexpr", "MAX_SEQS"),
+            ("_metadata_kernel", "REMAINDER: tl.constexpr", "NUM_SMS"),
+            (FILL, "remainder: Optional[str]", "nsa_index_topk"),
+        )
+    ),
+    *(
+        Rename(old=f"({items})", new=f"({items}, {more})", when=_always)
+        for items, more in (
+            ("m.nsa_cache_seqlens_int32, m.nsa_cu_seqlens_k, *tables[1:]", "schedule"),
+            (
+                "m.page_size, tile, max(32, triton.next_power_of_2(bs))",
+                "num_sms, remainder",
+            ),
+        )
+    ),
+)
+
+
+def scheduling_kernels(file: str, *adapt: Adapt) -> tuple[Step, ...]:
+    """The steps that add the kernel with the schedule in it, and what finds its formula.
+
+    `adapt` is what the names of another family need.
+    """
+    payload = SHARED / "triton_schedule.py"
+    return (
+        AddModule(
+            file=file,
+            payload=SHARED / "triton_metadata_kernel.py",
+            adapt=(*_TAKES_SCHEDULE, *adapt),
+        ),
+        AddDefinitions(
+            file=file,
+            after="_is_broken",
+            payload=SHARED / "triton_draft_metadata_kernel.py",
+            names=("_schedule_kernel", "_launched", "find_remainder"),
+        ),
+        InsertBefore(
+            file=file,
+            function="_metadata_kernel",
+            anchor="chunk: tl.constexpr = 32 if MAX_SEQS <= 512 else 128",
+            payload=payload,
+            source="MakeSchedule._metadata_kernel",
+            adapt=adapt,
+        ),
+        InsertBefore(
+            file=file,
+            function=FILL,
+            anchor="is_extend = extend_seq_lens is not None",
+            payload=payload,
+            source=f"MakeSchedule.{FILL}",
+            adapt=adapt,
+        ),
+    )
 
 
 def read_gate(
@@ -73,7 +161,7 @@ def prepend(payload: Path, source: str, method: str, cls: str = BACKEND) -> Step
         function=f"{cls}.{method}",
         payload=payload / "nsa_backend.py",
         source=f"{source}.{method}",
-        adapt=OLDER_NSA_BACKEND,
+        adapt=(*OLDER_NSA_BACKEND, *WITHOUT_SCHEDULE),
     )
 
 
@@ -87,8 +175,6 @@ LOG_ROUTE = Once(
     )
 )
 
-# DeepGEMM's schedule, which the backends keep from 0.5.7 on.
-REFRESH = "_refresh_paged_mqa_schedule"
 SCHEDULE = Where(
     AddMethods(
         file=NSA_BACKEND,
@@ -100,7 +186,7 @@ SCHEDULE = Where(
             Rename(
                 old="metadata.nsa_seqlens_expanded",
                 new="_to_2d_context_lens(metadata.nsa_seqlens_expanded, bs)",
-                when=HasGlobal("_to_2d_context_lens"),
+                when=TAKES_ROWS,
             ),
         ),
     ),
@@ -112,7 +198,8 @@ FILL_METADATA: tuple[Step, ...] = (
     *KNOWN_REPLAY,
     LOG_ROUTE,
     # Once: a later patch may have edited it by then.
-    Once(kernels(SHARED)),
+    Once(Where(kernels(SHARED), lacks=OWN_PRECOMPUTE)),
+    *(Once(Where(step, has=OWN_PRECOMPUTE)) for step in scheduling_kernels(KERNELS)),
     Once(SCHEDULE),
     Once(
         AddMethods(
@@ -123,12 +210,35 @@ FILL_METADATA: tuple[Step, ...] = (
             source="FillMetadata",
             adapt=(
                 *OLDER_NSA_BACKEND,
-                Drop(
-                    statement=f"self.{REFRESH}(metadata, bs)",
-                    when=LacksMethod(BACKEND, REFRESH),
+                *WITHOUT_SCHEDULE,
+                Rename(
+                    old="(req_pool_indices, source, self.nsa_index_topk)",
+                    new="(req_pool_indices, source, self.nsa_index_topk, self.schedule_remainder)",
+                    when=HasMethod(BACKEND, REFRESH),
                 ),
             ),
         )
+    ),
+)
+
+# As the kernel that makes the schedule takes it.
+_SCHEDULES = HasGlobal("find_remainder")
+_KEPT_SCHEDULE: tuple[Adapt, ...] = (
+    AddParameter(
+        function=FILL,
+        parameter="remainder: Optional[str]",
+        after="nsa_index_topk",
+        when=_SCHEDULES,
+    ),
+    Rename(
+        old="(nsa_index_topk, draft_tokens, extend_seq_lens is None, max_cols)",
+        new="(nsa_index_topk, remainder, draft_tokens, extend_seq_lens is None, max_cols)",
+        when=_SCHEDULES,
+    ),
+    Rename(
+        old='11 if "constexpr" in compiled.src.signature.values() else 5',
+        new='13 if "constexpr" in compiled.src.signature.values() else 5',
+        when=_SCHEDULES,
     ),
 )
 
@@ -140,11 +250,16 @@ DIRECT_LAUNCH: tuple[Step, ...] = (
             after="_metadata_kernel",
             payload=DIRECT,
             names=("_compiled", "_launches", "_direct_launch"),
+            adapt=_KEPT_SCHEDULE,
         )
     ),
     Once(
         PrependToBody(
-            file=KERNELS, function=FILL, payload=DIRECT, source=f"Kept.{FILL}"
+            file=KERNELS,
+            function=FILL,
+            payload=DIRECT,
+            source=f"Kept.{FILL}",
+            adapt=_KEPT_SCHEDULE,
         )
     ),
     Once(
@@ -182,6 +297,25 @@ SHARED_STEPS: tuple[Step, ...] = (
             payload=PAYLOAD,
             source="SharedSteps",
             adapt=OLDER_NSA_BACKEND,
+        )
+    ),
+    Once(
+        Where(
+            AddMethods(
+                file=NSA_BACKEND,
+                cls=MULTI_STEP,
+                after=REPLAY,
+                payload=PAYLOAD,
+                source="FindRemainder",
+                adapt=(
+                    Rename(
+                        old=GET_SCHEDULE,
+                        new=f"lambda lens, *sizes: {GET_SCHEDULE}(lens.flatten(), *sizes)",
+                        when=lambda module: not TAKES_ROWS(module),
+                    ),
+                ),
+            ),
+            has=OWN_PRECOMPUTE,
         )
     ),
     Once(prepend(SHARED, "SharedStepsDispatch", INIT_STATE, MULTI_STEP)),

@@ -17,13 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.mutants.catalogue import Mutant, all_mutants
-from tests.mutants.harness import (
-    Verdict,
-    controls,
-    planted,
-    run_all,
-)
+from tests.mutants.harness import Verdict, controls, run_all
 from tests.mutants.mutate import NoLongerApplies
+from tests.mutants.trees import keep, planted, use
 
 
 def _options() -> argparse.Namespace:
@@ -45,6 +41,10 @@ def _options() -> argparse.Namespace:
         type=Path,
         help="the --json of another device: who catches what alone",
     )
+    parser.add_argument(
+        "--keep", type=Path, help="write trees and bugs there, for a machine without"
+    )
+    parser.add_argument("--kept", type=Path, help="take them from what --keep wrote")
     return parser.parse_args()
 
 
@@ -57,6 +57,9 @@ def _wanted(mutant: Mutant, options: argparse.Namespace) -> bool:
 def main() -> int:
     """0: each is caught and named, and every control passes; 1: not so."""
     options, began = _options(), time.monotonic()
+    if options.kept:
+        there = use(options.kept)
+        options.release = options.release or there
     mutants = tuple(m for m in all_mutants() if _wanted(m, options))
     invalid = []
     for mutant in mutants:
@@ -68,6 +71,9 @@ def main() -> int:
         print(line)
     if invalid:
         return 1
+    if options.keep:
+        keep(mutants, options.keep)
+        return 0
     only_cuda = [mutant.name for mutant in mutants if mutant.only_cuda]
     if options.device == "cpu":
         mutants = tuple(mutant for mutant in mutants if not mutant.only_cuda)
@@ -76,14 +82,14 @@ def main() -> int:
     seen: list[Verdict] = []
     writes = threading.Lock()
 
-    def keep(verdict: Verdict) -> None:
+    def note(verdict: Verdict) -> None:
         _progress(verdict)
         with writes:
             seen.append(verdict)
-            _keep(seen, options, began)
+            _write(seen, options, began)
 
-    verdicts = run_all(ordered, keep, options.device, options.jobs)
-    _keep(verdicts, options, began)
+    verdicts = run_all(ordered, note, options.device, options.jobs)
+    _write(verdicts, options, began)
     console = Console(width=260, markup=False, highlight=False)
     console.print(_rows(verdicts))
     for line in _score(verdicts, options, began, console):
@@ -96,7 +102,7 @@ def main() -> int:
     return 1 if bad or not verdicts else 0
 
 
-def _keep(verdicts: list[Verdict], options: argparse.Namespace, began: float) -> None:
+def _write(verdicts: list[Verdict], options: argparse.Namespace, began: float) -> None:
     """What is known by now, on disk: whoever ends this early still has it."""
     if options.table:
         with _anew(options.table) as file:

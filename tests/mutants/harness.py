@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from patcher.plan.edits import files_of, plan
-from patcher.plan.select import choose, unfit
-from patcher.recipe import Patch
-from patcher.tree.pins import Family, Pin, pins
-from patcher.tree.wheels import fetch
-from patches import all_patches
 from tests.mutants.catalogue import BACKEND, DSA_BACKEND, RELEASE, Mutant
-from tests.mutants.mutate import mutate
+from tests.mutants.trees import family, laid_over, patches_of, planted, trees
 from verify.cases import matrix
 from verify.cases.case import Baseline, Question, judge
 from verify.cases.run import POISONS, Setup
@@ -61,10 +55,11 @@ class Bench:
         began = time.monotonic()
         files = {mutant.file: planted(mutant)}
         folder = self.setup.baseline.parent / mutant.name.replace("/", " ")
-        snapshot(_laid_over(self.applied, files), self.pristine, folder)
+        side = replace(self.applied, read=laid_over(self.applied, files))
+        snapshot(side, self.pristine, folder)
         setup = replace(self.setup, baseline=folder, candidate=folder)
         # Upstream's own replay is no reference there, each step's alone is.
-        later = _family(mutant.release) != "A"
+        later = family(mutant.release) != "A"
         at, outcome = 0, None
         for route in routes_of(mutant):
             with setup.worker("candidate", route.env, route.blocked) as worker:
@@ -89,10 +84,9 @@ class Bench:
 
 @contextmanager
 def bench(release: str = RELEASE, device: str = "cpu") -> Iterator[Bench]:
-    applied = applied_tree(release)
+    pristine, applied = trees(release)
     with TemporaryDirectory(prefix="nsa-mutants-") as name:
         folder = Path(name)
-        pristine = Source("originals", release, pinned(release).get)
         snapshot(pristine, applied, folder / "baseline")
         setup = Setup(folder / "baseline", folder / "baseline", device=device)
         with setup.open() as setup, setup.worker("baseline", dict(OFF)) as worker:
@@ -109,95 +103,22 @@ def run_all(
 
     A baseline plays one scenario at a time, so that many jobs share several.
     """
-    lanes = max(1, jobs // 3)
+    planned = Counter(mutant.release for mutant in mutants)
+    lanes = {r: min(max(1, jobs // 3), -(-n // 3)) for r, n in planned.items()}
 
     def one(number: int, mutant: Mutant) -> Verdict:
-        verdict = benches[mutant.release, number % lanes].judge(mutant)
+        lane = number % lanes[mutant.release]
+        verdict = benches[mutant.release, lane].judge(mutant)
         seen(verdict)
         return verdict
 
     with ExitStack() as stack, ThreadPoolExecutor(jobs) as pool:
         benches = {
             (release, lane): stack.enter_context(bench(release, device))
-            for release in {mutant.release for mutant in mutants}
-            for lane in range(lanes)
+            for release, several in lanes.items()
+            for lane in range(several)
         }
         return list(pool.map(one, range(len(mutants)), mutants))
-
-
-class Files:
-    """The files of a pinned release's wheel that matter here, read once."""
-
-    def __init__(self, wheel: Path) -> None:
-        import zipfile
-
-        self._archive = zipfile.ZipFile(wheel)
-        self._names = frozenset(self._archive.namelist())
-        self._read: dict[str, bytes] = {}
-
-    def get(self, rel: str) -> bytes | None:
-        if rel not in self._names:
-            return None
-        if rel not in self._read:
-            self._read[rel] = self._archive.read(rel)
-        return self._read[rel]
-
-
-def pinned(release: str = RELEASE) -> Files:
-    return Files(fetch(_pin(release), lambda line: None))
-
-
-class _Over:
-    def __init__(self, below: Callable[[str], bytes | None]) -> None:
-        self.below = below
-        self.files: dict[str, bytes] = {}
-
-    def get(self, rel: str) -> bytes | None:
-        return self.files[rel] if rel in self.files else self.below(rel)
-
-
-@cache
-def applied_tree(release: str = RELEASE) -> Source:
-    """The release with every patch planned over it, in memory."""
-    originals, patches = pinned(release), _patches(release)
-    found = {rel: originals.get(rel) for rel in files_of(patches)}
-    planned = plan({k: v for k, v in found.items() if v is not None}, patches)
-    assert not planned.conflicts, planned.conflicts
-    over = _Over(originals.get)
-    over.files.update(planned.edits)
-    touched = tuple(sorted(planned.edits))
-    return Source("applied", release, over.get, extra=touched)
-
-
-def _patches(release: str) -> tuple[Patch, ...]:
-    """All that fit but what no release has by itself, and those named behind a +."""
-    patches, pin = all_patches(), _pin(release)
-    fit = [p.name for p in patches if p.about.default and not unfit(p, patches, pin)]
-    return choose([*fit, *release.split("+")[1:]], patches, pin)
-
-
-def _pin(release: str) -> Pin:
-    return pins()[release.partition("+")[0]]
-
-
-def _family(release: str) -> Family:
-    return _pin(release).family
-
-
-def planted(mutant: Mutant) -> bytes:
-    """The mutant's file with its bug. Raises NoLongerApplies."""
-    data = applied_tree(mutant.release).read(mutant.file)
-    assert data is not None, f"{mutant.file} is not in the applied tree"
-    text = data.decode()
-    for edit in mutant.edits:
-        text = mutate(text, edit)
-    return text.encode()
-
-
-def _laid_over(source: Source, files: Mapping[str, bytes]) -> Source:
-    over = _Over(source.read)
-    over.files.update(files)
-    return Source("mutant", source.release, over.get, extra=source.extra)
 
 
 def controls(mutants: tuple[Mutant, ...]) -> tuple[Mutant, ...]:
@@ -215,7 +136,7 @@ def controls(mutants: tuple[Mutant, ...]) -> tuple[Mutant, ...]:
 
 
 def _backend(release: str) -> str:
-    return DSA_BACKEND if _family(release) == "C" else BACKEND
+    return DSA_BACKEND if family(release) == "C" else BACKEND
 
 
 def routes_of(mutant: Mutant) -> list[Route]:
@@ -231,11 +152,10 @@ def routes_of(mutant: Mutant) -> list[Route]:
 
 
 def _routes(release: str) -> tuple[Route, ...]:
-    names = [patch.name for patch in _patches(release)]
+    names = [patch.name for patch in patches_of(release)]
     # What newer releases have by themselves.
-    own = [*names, "precompute"]
-    family = _family(release)
-    return available(names) if family == "A" else upstream(family, own)
+    own, kind = [*names, "precompute"], family(release)
+    return available(names) if kind == "A" else upstream(kind, own)
 
 
 def _order(route: Route, mutant: Mutant, device: str) -> Iterator[tuple[int, str]]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from tests.mutants import catalogue, trees
 from tests.mutants.catalogue import Mutant, all_mutants
-from tests.mutants.harness import applied_tree, planted, routes_of, run_all
+from tests.mutants.harness import routes_of, run_all
 from tests.mutants.mutate import Drop, NoLongerApplies, Swap, mutate
+from tests.mutants.trees import applied_tree, planted
+from verify.sides.source import snapshot
 
 SOURCE = """
 class A:
@@ -47,6 +52,30 @@ def test_there_are_enough_of_them_over_all_patches() -> None:
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
 def test_it_still_applies(mutant: Mutant) -> None:
     assert planted(mutant) != applied_tree(mutant.release).read(mutant.file)
+
+
+@pytest.mark.tree
+def test_what_is_kept_needs_no_wheel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutant = next(m for m in MUTANTS if m.release == catalogue.NEWEST)
+    bug, (pristine, applied) = planted(mutant), trees.trees(mutant.release)
+    trees.keep([mutant], tmp_path / "kept")
+    for made in (trees.planted, trees._edits, trees._wheel):
+        made.cache_clear()
+    monkeypatch.setattr(trees, "_kept", trees.Kept())
+    monkeypatch.setattr(trees, "fetch", None)
+    assert trees.use(tmp_path / "kept") == [mutant.release]
+    assert planted(mutant) == bug != applied.read(mutant.file)
+    for side, again in zip(
+        (pristine, applied), trees.trees(mutant.release), strict=True
+    ):
+        folders = tmp_path / f"{side.label} before", tmp_path / f"{side.label} again"
+        assert snapshot(side, pristine, folders[0]) == snapshot(
+            again, again, folders[1]
+        )
+    trees.planted.cache_clear()
+    trees._edits.cache_clear()
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)

@@ -17,7 +17,7 @@ import torch
 
 from patcher.steps import Workspace
 from patches import HERE
-from patches.shared.fused import KERNELS
+from patches.shared.fused import KERNELS, scheduling_kernels
 from patches.shared.fused import kernels as kernel_step
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -31,6 +31,14 @@ def kernel_module() -> str:
     work = Workspace({})
     for name in ("shared", "fused_decode", "draft_extend"):
         kernel_step(HERE / name / "payload").apply(work, name)
+    return work.edits()[KERNELS].decode()
+
+
+def scheduling_module() -> str:
+    """The same from 0.5.7 on, where the kernel makes DeepGEMM's schedule too."""
+    work = Workspace({})
+    for step in scheduling_kernels(KERNELS):
+        step.apply(work, "fan-out")
     return work.edits()[KERNELS].decode()
 
 

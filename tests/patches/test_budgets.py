@@ -10,7 +10,7 @@ from patcher.plan.edits import Plan, files_of, plan
 from patcher.tree.pins import pins
 from patcher.tree.wheels import fetch
 from patches import all_patches
-from tests.mutants.harness import Files
+from tests.mutants.trees import Wheel
 
 RELEASE = "0.5.6.post2"
 PATCHES = {p.name: p for p in all_patches() if "A" in p.about.families}
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.tree
 
 def planned(*names: str) -> Plan:
     """The plan of these patches over the release's wheel."""
-    wheel = Files(fetch(pins()[RELEASE], lambda line: None))
+    wheel = Wheel(fetch(pins()[RELEASE], lambda line: None))
     patches = [patch for name, patch in PATCHES.items() if name in names]
     found = {rel: wheel.get(rel) for rel in files_of(patches)}
     done = plan({k: v for k, v in found.items() if v is not None}, patches)

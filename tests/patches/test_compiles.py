@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from patches import SHARED
-from tests.patches.kernels import kernel_module
+from tests.patches.kernels import kernel_module, scheduling_module
 
 COMPILE = """
 import itertools, sys
@@ -35,15 +36,20 @@ def types(bits, constexprs):
         else:
             yield p.name, "*i32"
 
-for (draft, extend), aligned, page, (cols, seqs), bits in itertools.product(
+names = {p.name for p in kernel.params}
+schedules = ({"NUM_SMS": 0, "REMAINDER": None}, {"NUM_SMS": 132, "REMAINDER": "last"})
+for schedule, (draft, extend), aligned, page, (cols, seqs), bits in itertools.product(
+    schedules if "NUM_SMS" in names else ({},),
     ((0, False), (4, False), (0, True)), (True, False), (1, 64),
     ((512, 32), (1024, 64), (1024, 512)), (32, 64),
 ):
     if (not aligned or page == 1 or seqs == 512) and bits == 32:
         continue
+    if schedule and ((draft or extend) or seqs == 64 or not aligned):
+        continue
     constexprs = dict(
         DRAFT_TOKENS=draft, EXTEND=extend, ALIGNED=aligned, PAGE_SIZE=page,
-        BLOCK_COLS=cols, MAX_SEQS=seqs,
+        BLOCK_COLS=cols, MAX_SEQS=seqs, **schedule,
     )
     source = ASTSource(kernel, dict(types(bits, constexprs)), constexprs, {})
     target = GPUTarget("cuda", 90, 32)
@@ -98,18 +104,23 @@ compiled(_topk_plan_kernel, 32, NUM_LIMITS=16)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Triton's compiler is for Linux")
-@pytest.mark.parametrize("draft", [False, True], ids=["family A", "family C"])
+@pytest.mark.parametrize(
+    ("text", "program"),
+    [
+        (kernel_module, COMPILE),
+        (scheduling_module, COMPILE),
+        ((SHARED / "triton_draft_metadata_kernel.py").read_text, COMPILE_DRAFT),
+    ],
+    ids=["family A", "family B", "family C"],
+)
 def test_every_variant_compiles_and_aligned_ones_store_16_bytes(
-    draft: bool, tmp_path: Path
+    text: Callable[[], str], program: str, tmp_path: Path
 ) -> None:
-    text = kernel_module()
-    if draft:
-        text = (SHARED / "triton_draft_metadata_kernel.py").read_text()
-    (tmp_path / "kernel_under_test.py").write_text(text)
+    (tmp_path / "kernel_under_test.py").write_text(text())
     env = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     env["TRITON_CACHE_DIR"] = str(tmp_path / "cache")
     done = subprocess.run(
-        [sys.executable, "-c", COMPILE_DRAFT if draft else COMPILE, str(tmp_path)],
+        [sys.executable, "-c", program, str(tmp_path)],
         env=env,
         capture_output=True,
         text=True,

@@ -18,7 +18,7 @@ from patcher.rollback import rollback
 from patcher.tree.find import find_tree
 from patcher.tree.pins import pins
 from patches import HERE, SHARED, all_patches
-from tests.mutants.harness import applied_tree, pinned
+from tests.mutants.trees import trees
 from tests.patcher.lookalike import snapshot
 from tests.patcher.releases import one_of_each
 from tests.verify.test_releases import unpack
@@ -79,8 +79,7 @@ def test_without_its_kernel_the_release_replays(
 ) -> None:
     """On 0.5.13 a kernel is launched; where it does not compile, one step replays."""
     release = "0.5.13.post1"
-    applied = applied_tree(release)
-    original = source.Source("originals", release, pinned(release).get)
+    original, applied = trees(release)
     source.snapshot(original, applied, tmp_path / "old")
     source.snapshot(applied, original, tmp_path / "new")
     (route,) = (r for r in upstream("C", [name]) if r.name == name)

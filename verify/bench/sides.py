@@ -25,7 +25,7 @@ class Side:
 
     kind   "original", "route", "release" or "twin": timed to be subtracted, never shown
     twin   name of the side to subtract: the same tree with the route's gates off.
-           Such a route fills the draft's graph: its runner is driven, and the graph timed
+           Such a route fills a graph: that one's runner is driven, and the graph timed
     best   on the points of curves too
     mended the release's own way without its mistakes: what outputs are compared with
     """
@@ -164,9 +164,9 @@ def _asked(route: Route, wanted: Sequence[str], quick: bool) -> bool:
 
 
 def _sides(candidate: Side, route: Route) -> Iterable[Side]:
-    """The route's side, with the twin that it needs if it lives in the draft's graph."""
+    """The route's side, with the twin that it needs if it lives in a graph."""
     modes = [mode.partition("@")[0] for mode in route.modes]
-    twin = _TWIN if route.modes == ("decode@runner",) else ""
+    twin = _TWINS.get(route.modes, "")
     kernels = [must for must in route.must if must.startswith(_KERNEL)]
     gates = tuple(dict.fromkeys((*route.on, *candidate.gates)))
     side = replace(
@@ -182,7 +182,10 @@ def _sides(candidate: Side, route: Route) -> Iterable[Side]:
 
 
 _KERNEL = "replay kernel "
-_TWIN = "the draft's graph, gates off"
+_TWINS: dict[tuple[str, ...], str] = {
+    ("decode@runner",): "the draft's graph, gates off",
+    ("target_verify@runner",): "target_verify's graph, gates off",
+}
 
 
 def _unused(name: str, sides: Sequence[Side]) -> str:

@@ -43,7 +43,8 @@ RENAMED = {
 def probe() -> Json:
     """What there is, without importing sglang; `None` or an empty text for what is not.
 
-    sglang: the package's folder. gpu: the device's name. kernels: which of `KERNELS`.
+    sglang: the package's folder. gpu: the device's name; gpu_free, gpu_total: bytes.
+    kernels: which of `KERNELS`.
     """
     found: Json = {"python": sys.version.split()[0], "torch": "", "gpu": ""}
     try:
@@ -51,6 +52,7 @@ def probe() -> Json:
 
         found["torch"] = torch.__version__
         if torch.cuda.is_available():
+            found["gpu_free"], found["gpu_total"] = torch.cuda.mem_get_info()
             found["gpu"] = torch.cuda.get_device_name()
     except Exception as error:
         found["torch_error"] = f"{type(error).__name__}: {error}"

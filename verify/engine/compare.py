@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,10 +123,12 @@ def _steps(answer: Json) -> int:
     return max(int(request["verify"]) for request in answer["requests"])
 
 
-def differences(reference: Sequence[Json], run: Run) -> Iterator[str]:
-    """Where a run says something else than `reference`, one line a request at most."""
+def differences(
+    reference: Sequence[Json], answers: Iterable[Sequence[Json]]
+) -> Iterator[str]:
+    """Where answers say something else than `reference`, one line a request at most."""
     told: set[int] = set()
-    for answer in run.answers:
+    for answer in answers:
         for i, (old, new) in enumerate(zip(reference, answer, strict=True)):
             line = difference(old, new)
             if line and i not in told:
@@ -134,11 +136,11 @@ def differences(reference: Sequence[Json], run: Run) -> Iterator[str]:
                 yield f"request {i}: {line}"
 
 
-def other_tokens(reference: Sequence[Json], run: Run) -> bool:
+def other_tokens(reference: Sequence[Json], answers: Iterable[Sequence[Json]]) -> bool:
     """Whether some request has other ids: more than other verify steps or drafts."""
     return any(
         old["ids"] != new["ids"]
-        for answer in run.answers
+        for answer in answers
         for old, new in map(_as_far, reference, answer)
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from patcher.cli.outputs import STDOUT, Output
 from patcher.results import Exit
-from verify.engine import environment, request, sides, tiny
+from verify.engine import environment, memory, request, sides, tiny
 from verify.engine.report import build, show
 from verify.engine.report.model import EngineReport, dump
 from verify.engine.request import TINY, Asked, EngineOptions
@@ -43,6 +43,8 @@ def bench(options: EngineOptions) -> EngineReport:
     found = sides.resolve(options.tree, options.quick, options.without)
     here = environment.look(options.python or sys.executable, found.release)
     sides.check(here.package, found)
+    engines = len(found.sides) if asked.beside else 1
+    memory.check(asked.needs, engines, here.gpu_free, here.gpu_total, here.gpu)
     show.reserve(options.report, options.json)
     with tempfile.TemporaryDirectory(prefix="nsa-engine-") as name:
         folder = Path(name)

@@ -20,7 +20,10 @@ _PACKAGES = {
 
 @dataclass(frozen=True)
 class Environment:
-    """What `child.probe` found under `python`. package: the folder of sglang."""
+    """What `child.probe` found under `python`. package: the folder of sglang.
+
+    gpu_free, gpu_total: bytes.
+    """
 
     python: str
     version: str
@@ -28,6 +31,8 @@ class Environment:
     gpu: str
     package: Path
     release: str
+    gpu_free: int
+    gpu_total: int
 
 
 def look(python: str, release: str) -> Environment:
@@ -56,6 +61,8 @@ def look(python: str, release: str) -> Environment:
         gpu=found["gpu"],
         package=Path(found["sglang"]),
         release=found["release"],
+        gpu_free=found["gpu_free"],
+        gpu_total=found["gpu_total"],
     )
 
 

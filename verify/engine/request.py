@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from patcher.results import Exit, Reason, Refusal
 from verify.bench.points import PointError, numbers
-from verify.engine import tiny
+from verify.engine import memory, tiny
 from verify.engine.compare import Workload
 
 TINY = "tiny"
 STEPS, PROMPTS, BATCHES = (3,), (3000,), (1,)
 NEW_TOKENS = 128
 REPETITIONS = 3
-CHUNK = 16384
 PORT, PORTS_APART = 30000, 500
 
 SPARE = 1024
@@ -63,6 +62,8 @@ class Asked:
     """What to ask of every engine. given: engine arguments, the same for all cells.
 
     tokens_only: of sides that are beside each other nothing is timed. soak: minutes.
+    needs: bytes of GPU memory that an engine takes at most; 0: not known. environment:
+    variables that its process gets, unless they are set.
     """
 
     cells: tuple[Workload, ...]
@@ -75,6 +76,8 @@ class Asked:
     tokens_only: bool = False
     soak: float = 0.0
     gpu_time: bool = False
+    needs: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -106,8 +109,8 @@ def read(options: EngineOptions) -> Asked:
     """Raises `Refusal` for options that make no sense."""
     try:
         steps = numbers(options.steps, "--steps") or STEPS
-        prompts = numbers(options.prompts, "--prompt") or PROMPTS
         batches = numbers(options.bs, "--bs") or BATCHES
+        prompts = _prompts(options.prompts, max(batches))
     except PointError as error:
         raise _usage("", str(error)) from None
     if options.new_tokens < 1:
@@ -118,35 +121,51 @@ def read(options: EngineOptions) -> Asked:
         if value < 0:
             raise _usage(name, "must be positive")
     beside = options.beside or bool(options.soak)
-    tiny_one = layers(options.model)
-    config = tiny.CONFIG if tiny_one else _config(Path(options.model))
+    deep = layers(options.model)
+    config = tiny.CONFIG if deep else _config(Path(options.model))
+    cells = tuple(_cells(steps, prompts, batches, options.load))
+    if all(cell.load for cell in cells):
+        raise _usage("--prompt", "no --bs is as small as it asks for")
+    given = {
+        **_usual(options.seed),
+        **(_for_tiny(cells, options.new_tokens) if deep else {}),
+        **({"sleep_on_idle": True} if beside and not options.quick else {}),
+        **dict(map(_engine_arg, options.engine_args)),
+    }
     return Asked(
-        cells=tuple(
-            cell
-            for s in steps
-            for cell in (
-                *(Workload(s, p, b) for p in prompts for b in batches),
-                *(
-                    [Workload(s, max(prompts), max(batches), options.load)]
-                    * bool(options.load)
-                ),
-            )
-        ),
+        cells=cells,
         new_tokens=options.new_tokens,
         repetitions=options.rounds or REPETITIONS,
         seed=options.seed,
         vocabulary=int(config["vocab_size"]),
-        given={
-            **_usual(options.seed),
-            **(_for_tiny(max(prompts), max(batches), options) if tiny_one else {}),
-            **({"sleep_on_idle": True} if beside and not options.quick else {}),
-            **dict(map(_engine_arg, options.engine_args)),
-        },
+        given=given,
         beside=beside,
         tokens_only=options.quick,
         soak=options.soak,
         gpu_time=options.gpu_time,
+        needs=memory.needed(given, deep) if deep else 0,
+        environment=memory.ALLOCATOR if deep else {},
     )
+
+
+def _prompts(texts: Sequence[str], most: int) -> dict[int, int]:
+    """`3k,120k:8`: by length how many of it there are at once, `most` or fewer."""
+    found: dict[int, int] = {}
+    for text in (part for item in texts for part in item.split(",")):
+        length, colon, bound = text.partition(":")
+        (tokens,) = numbers([length], "--prompt")
+        found[tokens] = numbers([bound], "--prompt")[0] if colon else most
+    return found or dict.fromkeys(PROMPTS, most)
+
+
+def _cells(
+    steps: Sequence[int], prompts: Mapping[int, int], batches: Sequence[int], load: int
+) -> Iterator[Workload]:
+    for s in steps:
+        for prompt, most in prompts.items():
+            yield from (Workload(s, prompt, b) for b in batches if b <= most)
+        if load:
+            yield Workload(s, max(prompts), max(batches), load)
 
 
 def layers(model: str) -> int:
@@ -172,23 +191,26 @@ def _usual(seed: int) -> Arguments:
     }
 
 
-def _for_tiny(prompt: int, bs: int, options: EngineOptions) -> Arguments:
+def _for_tiny(cells: Sequence[Workload], new_tokens: int) -> Arguments:
     """fp8 KV as in production; nothing that needs more packages than the model does.
 
     Memory for what is asked and no more, so that engines fit beside each other. Graphs of
-    few batch sizes: each takes its time, and others are padded to them.
+    the batch sizes that are asked: each takes its time, and others are padded to them.
     """
-    request = prompt + 37 * bs + options.new_tokens + SPARE
-    pool = CHUNK + bs * request
-    sizes = {1 << i for i in range(bs.bit_length())} | {bs}
+    at_once = [cell for cell in cells if not cell.load]
+    sizes = sorted({1, *(cell.bs for cell in cells)})
+    chunk = memory.chunk(max(cell.prompt for cell in cells))
+    pool = chunk + max(
+        sum(cell.lengths) + cell.bs * (new_tokens + SPARE) for cell in at_once
+    )
     return {
         "kv_cache_dtype": "fp8_e4m3",
-        "max_running_requests": bs,
-        "cuda_graph_bs": sorted(sizes),
+        "max_running_requests": sizes[-1],
+        "cuda_graph_bs": sizes,
         "max_total_tokens": pool - pool % 64,
-        "mem_fraction_static": 0.8,
+        "mem_fraction_static": 0.9,  # of what is free, and others beside it take some
         "context_length": tiny.CONFIG["max_position_embeddings"],
-        "chunked_prefill_size": CHUNK,
+        "chunked_prefill_size": chunk,
         "sampling_backend": "pytorch",
         "grammar_backend": "none",
         "moe_runner_backend": "triton",

@@ -1,10 +1,9 @@
-"""The sides of an engine bench, and the one copy of sglang that they take turns in."""
+"""The sides of an engine bench, and the package that each of them runs."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,52 +76,43 @@ def resolve(tree: Path, quick: bool = False, without: Collection[str] = ()) -> S
 
 
 class Package:
-    """A copy of the installed `sglang`, whose patched files come and go.
+    """The installed `sglang` by links, but for the files that the sides have otherwise.
 
     place: a new folder, with `home` in it, the only one that is on Python's path. paths:
     of all files that a side may have otherwise, from `home` on.
 
-    Sides take turns in one; a twin is for a side beside it. All of them run the unpatched
-    files from the same paths, so they share what is compiled at first use and kept by
-    path. The installed package itself is only read.
+    All sides, and all runs after this one, have the other files from where they are
+    installed: what is compiled at first use and kept by path is compiled once. The
+    installed package is only read.
     """
 
-    def __init__(
-        self,
-        installed: Path,
-        place: Path,
-        paths: Collection[str],
-        copy: Path | None = None,
-    ) -> None:
-        self.place, self.home, self._paths = place, place / "home", paths
-        self._copy = copy or place / "whole"
-        if copy is None:
-            shutil.copytree(installed, self._copy)
+    def __init__(self, installed: Path, place: Path, paths: Collection[str]) -> None:
+        self.place, self.home = place, place / "home"
         inside = [path.partition("/")[2] for path in paths]
-        _link(self._copy, self.home / "sglang", inside)
-
-    def twin(self, place: Path) -> Package:
-        """Another one, of the same files."""
-        return Package(self._copy, place, self._paths, self._copy)
+        _link(installed, self.home / "sglang", inside)
 
     def lay(self, side: EngineSide) -> None:
         """The side's files, nothing else: every side names the same paths."""
         for path, data in side.files.items():
             file = self.home / path
-            for stale in file.parent.glob(f"__pycache__/{file.stem}.*.pyc"):
-                stale.unlink()
             if data is None:
                 file.unlink(missing_ok=True)
             else:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(data)
 
-    def environment(self, side: EngineSide) -> dict[str, str]:
-        """This process's environment, with the copy first on Python's path."""
-        made = dict(os.environ)
+    def environment(
+        self, side: EngineSide, usual: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """This process's environment, with `home` first on Python's path.
+
+        usual: variables for those that are not set.
+        """
+        made = {**(usual or {}), **os.environ}
         path = made.get("PYTHONPATH", "")
         made["PYTHONPATH"] = os.pathsep.join([str(self.home), *filter(None, [path])])
         made["PYTHONUNBUFFERED"] = "1"
+        made["PYTHONDONTWRITEBYTECODE"] = "1"  # it would be in the installed package
         for gate, value in side.gates.items():
             made.pop(gate, None)
             if value is not None:

@@ -3,28 +3,37 @@
 Its weights are made, not trained, so that every metadata buffer shows in what it says.
 An embedding is a random code of its token, all of one magnitude:
 
-    hidden  [ key 128 | value 512 | memory 383 | one 1 ]
+    hidden  [ key 128 | name 16, value 496 | memory 383 | one 1 ]
 
-The indexer scores each position by a random bilinear form of the keys of the two tokens
-and so picks 2,048 positions anew for every token. Attention scores are zero: a layer
-reads the plain mean of the values there and writes it, mixed, to `memory`. The next
-token is the argmax of a random code of `memory` plus one of the current token's key, a
-hash of what was read: another page, slot or length gives another token.
+The indexer scores a position by how well its token's name agrees with 16 bits of the
+current token's key, and so picks 2,048 positions anew for every token. Attention scores
+are zero: a layer reads the plain mean of the values there and writes it to `memory`. The
+next token is the argmax of a random code of `memory` plus one of the current token's key,
+a hash of what was read: another page, slot or length gives another token.
 
-The NextN layer reads as the first layer does, but has no second one, whose reading is
-`FAINT` of the first's, and never sees the first token. So a draft is right most times.
+The NextN layer reads as the first layer does, but has no second one, which rewrites
+`FEW` elements of the memory, and never sees the first token. So a draft is right most
+times.
 
-Values are +1 and -1, which fp8 holds exactly, and sums of 2,048 of them are exact in
-any order; queries and keys are on a coarse grid, so theirs are too. Ids depend neither on
-how a kernel splits its work nor on what else is in the batch. Only the standard library.
+Ids depend neither on how a kernel splits its work nor on what else is in the batch:
+
+- Names are distinct and so are their scores (`_queries`). Positions that tie hold the
+  same token, so it does not matter which of them is picked.
+- Names and what asks for them are exact in fp8, rotated by the indexer's Hadamard
+  transform or not (`_chirp`).
+- A mean is an even number of 2,048ths, at most 512 of them nearly always, which
+  bfloat16 holds; each element of the memory is one of these times `LOUD`, so the sums of
+  a norm and of the logits are exact in any order.
+
+Only the standard library.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import random
-import statistics
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,7 +50,10 @@ RANK = 512
 INDEX_HEADS, INDEX_DIM = 64, 128
 UNIT = 1.265625
 """What RMSNorm leaves as it is: 641 of 1,024 elements of an embedding have it."""
-LOUD, FAINT = 2.0, 0.125
+LOUD = 32.0
+FEW = 8
+"""Elements of the memory that the second layer adds to."""
+NAME = 16
 
 CONFIG: dict[str, Any] = {
     "architectures": ["DeepseekV32ForCausalLM"],
@@ -139,19 +151,18 @@ def _safetensors(file: Path, weights: list[Weight]) -> None:
 
 
 def _weights(draw: random.Random, layers: int) -> Iterator[Weight]:
-    first_reading = _Reading(draw)
+    first = _Reading(draw, MEMORY)
     yield "model.embed_tokens.weight", (VOCABULARY, HIDDEN), _embeddings(draw)
     for layer in range(LAYERS):
         prefix = f"model.layers.{layer}."
-        reading = _Reading(draw) if layer else first_reading
-        yield from _attention(prefix, reading, FAINT if layer else LOUD)
+        yield from _attention(prefix, _Reading(draw, FEW) if layer else first)
         yield from _experts(prefix) if layer else _dense(prefix)
     for layer in range(LAYERS, layers):
         prefix = f"model.layers.{layer}."
-        yield from _attention(prefix, first_reading, 0)
+        yield from _attention(prefix, first, says=False)
         yield from _experts(prefix)
     nextn = f"model.layers.{layers}."
-    yield from _attention(nextn, first_reading, LOUD)
+    yield from _attention(nextn, first)
     yield from _experts(nextn)
     yield f"{nextn}eh_proj.weight", (HIDDEN, 2 * HIDDEN), _identity()
     for name in ("enorm", "hnorm", "shared_head.norm"):
@@ -162,7 +173,10 @@ def _weights(draw: random.Random, layers: int) -> Iterator[Weight]:
 
 def _embeddings(draw: random.Random) -> Rows:
     gap, one = bytes(2 * MEMORY), _bf16(UNIT)
-    return (_signs(draw, KEY + VALUE, UNIT) + gap + one for _ in range(VOCABULARY))
+    names = draw.sample(range(1 << NAME), VOCABULARY)
+    for name in names:
+        key, value = (_signs(draw, n, UNIT) for n in (KEY, VALUE - NAME))
+        yield key + _signed(name.to_bytes(2, "little"), UNIT) + value + gap + one
 
 
 def _head(draw: random.Random) -> Rows:
@@ -173,44 +187,55 @@ def _head(draw: random.Random) -> Rows:
 
 
 class _Reading:
-    """What one layer looks for (`query`, `key`) and how it mixes what it finds."""
+    """What one layer looks for, and where it writes what it finds."""
 
-    def __init__(self, draw: random.Random) -> None:
-        self.query = [_normals(draw, KEY) for _ in range(INDEX_DIM - ROPE)]
-        self.key = [_normals(draw, KEY) for _ in range(INDEX_DIM - ROPE)]
-        self.mix = [draw.getrandbits(VALUE) for _ in range(MEMORY)]
+    def __init__(self, draw: random.Random, writes: int) -> None:
+        self.asks = draw.sample(range(KEY), NAME)
+        """The elements of the key that ask for the name's."""
+        self.weights = [draw.sample(range(8), 8) for _ in range(2)]
+        """For each half of the name: the power of two that an element counts."""
+        self.memory = draw.sample(range(NAME, VALUE), writes)
+        """The value's elements that the memory takes, in its order."""
+        self.flip = [draw.choice((LOUD, -LOUD)) for _ in range(writes)]
 
 
-def _attention(prefix: str, reading: _Reading, loud: float) -> Iterator[Weight]:
+def _chirp(i: int, half: int) -> tuple[int, float]:
+    """Which of 8 elements of a name's half is in element i of 64 of a query or key; sign.
+
+    It is in 8 elements before a Hadamard transform and in 8 after it. With both halves,
+    elements are 0, 2 or -2 on either side, so fp8 rounds all of them alike.
+    """
+    block, at = divmod(i, 8)
+    return block, -1.0 if ((block ^ half) & at).bit_count() % 2 else 1.0
+
+
+def _attention(prefix: str, reading: _Reading, says: bool = True) -> Iterator[Weight]:
     attention, indexer = f"{prefix}self_attn.", f"{prefix}self_attn.indexer."
     yield _ones(f"{prefix}input_layernorm.weight", HIDDEN)
     yield _ones(f"{prefix}post_attention_layernorm.weight", HIDDEN)
-    keys = (_at(i % KEY, HIDDEN) for i in range(RANK))
+    keys = (_row(HIDDEN, {i % KEY: 1.0}) for i in range(RANK))
     yield f"{attention}q_a_proj.weight", (RANK, HIDDEN), keys
     yield _ones(f"{attention}q_a_layernorm.weight", RANK)
     yield f"{attention}q_b_proj.weight", (HEADS * (NOPE + ROPE), RANK), None
     values = (
-        _at(KEY + i, HIDDEN) if i < RANK else bytes(2 * HIDDEN)
-        for i in range(RANK + ROPE)
+        _row(HIDDEN, {KEY + i: 1.0} if i < RANK else {}) for i in range(RANK + ROPE)
     )
     yield f"{attention}kv_a_proj_with_mqa.weight", (RANK + ROPE, HIDDEN), values
     yield _ones(f"{attention}kv_a_layernorm.weight", RANK)
     yield f"{attention}kv_b_proj.weight", (HEADS * 2 * NOPE, RANK), _values()
-    mixed = _mixed(reading, loud) if loud else None
-    yield f"{attention}o_proj.weight", (HIDDEN, HEADS * NOPE), mixed
+    written = _written(reading) if says else None
+    yield f"{attention}o_proj.weight", (HIDDEN, HEADS * NOPE), written
     wide = INDEX_HEADS * INDEX_DIM
     yield f"{indexer}wq_b.weight", (wide, RANK), _queries(reading)
-    rope = bytes(2 * HIDDEN)
-    rest = bytes(2 * (HIDDEN - KEY))
-    key = (rope if i < ROPE else reading.key[i - ROPE] + rest for i in range(INDEX_DIM))
-    yield f"{indexer}wk.weight", (INDEX_DIM, HIDDEN), key
+    yield f"{indexer}wk.weight", (INDEX_DIM, HIDDEN), _names()
     seen = bytes(2 * ROPE) + _bf16(1.0) * (INDEX_DIM - ROPE)
     yield f"{indexer}k_norm.weight", (INDEX_DIM,), iter([seen])
     yield f"{indexer}k_norm.bias", (INDEX_DIM,), None
-    # A score is relu(q.k) - relu(-q.k) = q.k: ranks go on below zero, without ties.
-    sign = [_at(HIDDEN - 1, HIDDEN, 1.0), _at(HIDDEN - 1, HIDDEN, -1.0)]
-    signs = (*sign, *[bytes(2 * HIDDEN)] * (INDEX_HEADS - 2))
-    yield f"{indexer}weights_proj.weight", (INDEX_HEADS, HIDDEN), iter(signs)
+    # A score is relu(q.k) - relu(-q.k) = q.k: ranks go on below zero.
+    gates = (_row(HIDDEN, {HIDDEN - 1: gate}) for gate in _GATES)
+    rest = (bytes(2 * HIDDEN) for _ in range(INDEX_HEADS - len(_GATES)))
+    both = itertools.chain(gates, rest)
+    yield f"{indexer}weights_proj.weight", (INDEX_HEADS, HIDDEN), both
 
 
 def _values() -> Rows:
@@ -219,29 +244,49 @@ def _values() -> Rows:
         yield bytes(2 * NOPE * RANK)
         for i in range(NOPE):
             at = head * NOPE + i
-            yield _at(at, RANK) if at < RANK else bytes(2 * RANK)
+            yield _row(RANK, {at: 1.0} if at < RANK else {})
 
 
-def _mixed(reading: _Reading, loud: float) -> Rows:
-    width = HEADS * NOPE
+def _written(reading: _Reading) -> Rows:
     for i in range(HIDDEN):
         at = i - KEY - VALUE
-        if 0 <= at < MEMORY:
-            bits = reading.mix[at].to_bytes(VALUE // 8, "little")
-            yield _signed(bits, loud) + bytes(2 * (width - VALUE))
-        else:
-            yield bytes(2 * width)
+        said = 0 <= at < len(reading.memory)
+        yield _row(HEADS * NOPE, {reading.memory[at]: reading.flip[at]} if said else {})
+
+
+_GATES = [sign * gate for gate in (1.0, 2.0**-8, 2.0**-16) for sign in (1, -1)]
+"""Of the index heads that say something: `_queries`' three, each with both signs."""
 
 
 def _queries(reading: _Reading) -> Rows:
-    """Heads 0 and 1 ask the same with opposite signs; the query has no RoPE part."""
-    rest = bytes(2 * (RANK - KEY))
-    for head in range(INDEX_HEADS):
-        yield bytes(2 * ROPE * RANK)
-        for row in reading.query:
-            yield (
-                row if head == 0 else _negative(row) if head == 1 else bytes(2 * KEY)
-            ) + rest
+    """A score: how many elements of a name agree, which of its first half, which of the rest.
+
+    All that comes later counts less than one of what comes before: no two names tie.
+    """
+    one = [0] * 8
+    for weights in ({0: one, 1: one}, {0: reading.weights[0]}, {1: reading.weights[1]}):
+        for turn in (1, -1):
+            yield from itertools.repeat(bytes(2 * RANK), ROPE)
+            for i in range(INDEX_DIM - ROPE):
+                asked = {}
+                for half, powers in weights.items():
+                    at, sign = _chirp(i, half)
+                    asked[reading.asks[8 * half + at]] = turn * sign * 2 ** powers[at]
+                yield _row(RANK, asked)
+    yield from itertools.repeat(
+        bytes(2 * RANK), (INDEX_HEADS - len(_GATES)) * INDEX_DIM
+    )
+
+
+def _names() -> Rows:
+    """The part that RoPE turns is minus the other: so a mean is zero, and the norm drops it."""
+    for i in range(INDEX_DIM):
+        turn = -1 if i < ROPE else 1
+        signs = (_chirp(i % 64, half) for half in range(2))
+        yield _row(
+            HIDDEN,
+            {KEY + 8 * half + at: turn * sign for half, (at, sign) in enumerate(signs)},
+        )
 
 
 def _dense(prefix: str) -> Iterator[Weight]:
@@ -263,16 +308,19 @@ def _feed_forward(prefix: str, width: int) -> Iterator[Weight]:
 
 def _identity() -> Rows:
     """The NextN layer starts from the token alone, not from the target's hidden state."""
-    return (_at(i, 2 * HIDDEN) for i in range(HIDDEN))
+    return (_row(2 * HIDDEN, {i: 1.0}) for i in range(HIDDEN))
 
 
 def _ones(name: str, count: int) -> Weight:
     return name, (count,), iter([_bf16(1.0) * count])
 
 
-def _at(index: int, width: int, value: float = 1.0) -> bytes:
-    """A row with one element."""
-    return bytes(2 * index) + _bf16(value) + bytes(2 * (width - index - 1))
+def _row(width: int, elements: dict[int, float]) -> bytes:
+    """Zero but for `elements`, by index."""
+    row = bytearray(2 * width)
+    for at, value in elements.items():
+        row[2 * at : 2 * at + 2] = _bf16(value)
+    return bytes(row)
 
 
 def _bf16(value: float) -> bytes:
@@ -297,18 +345,3 @@ def _signed(bits: bytes, size: float) -> bytes:
 
 
 _BYTES: dict[float, list[bytes]] = {}
-
-_GRID = 32
-_NORMAL = [
-    _bf16(round(_GRID * statistics.NormalDist().inv_cdf((i + 0.5) / 256)) / _GRID)
-    for i in range(256)
-]
-
-
-def _normals(draw: random.Random, count: int) -> bytes:
-    """From a normal distribution's 256 quantiles, in steps of 1 / `_GRID`."""
-    return b"".join(map(_NORMAL.__getitem__, draw.randbytes(count)))
-
-
-def _negative(row: bytes) -> bytes:
-    return bytes(b ^ 0x80 if i % 2 else b for i, b in enumerate(row))

@@ -54,8 +54,13 @@ NEEDED_DSA = (
     f"{_ATTENTION}/dsa/dsa_backend_mtp_precompute.py",
     f"{_ATTENTION}/dsa/dsa_topk_backend.py",
 )
+_RUNNERS = "sglang/srt/model_executor"
 IF_THERE_DSA = (
     "sglang/srt/speculative/eagle_draft_cuda_graph_runner.py",
+    f"{_RUNNERS}/runner/decode_cuda_graph_runner.py",
+    f"{_RUNNERS}/runner_utils/buffers.py",
+    f"{_RUNNERS}/runner_utils/shared_read_event.py",
+    f"{_RUNNERS}/cuda_graph_buffer_registry.py",
     f"{_ATTENTION}/dsa/dsa_backend_kpool.py",
     f"{_ATTENTION}/dsa/dsa_indexer_metadata.py",
     f"{_ATTENTION}/dsa/dsa_metadata_manager.py",

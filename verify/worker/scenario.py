@@ -8,7 +8,8 @@ The text form is what a person copies from a failure line:
                                       ^captured batch sizes ^settings, if not usual
 
 A mode is one of sglang's ForwardModes. The driver is left out where the backend's own
-replay is driven; `runner` drives the tree's draft runner, `plain` a server without MTP.
+replay is driven; `runner` drives the tree's draft runner, or in target_verify the runner of
+its target model, `plain` a server without MTP.
 Settings: `kv` (fp8, bf16), `prefill` (a kernel's name), `static` (bits of the static
 lengths, where they are not those of `s`).
 
@@ -26,6 +27,7 @@ from typing import Any
 
 MODES = ("decode", "target_verify", "draft_extend", "draft_extend_v2")
 DRIVERS = ("", "runner", "plain")
+_DRIVEN = (("decode", "runner"), ("decode", "plain"), ("target_verify", "runner"))
 IMPLS = ("fa3", "flashmla_kv", "flashmla_sparse")
 KV = ("fp8", "bf16")
 PREFILL = ("flashmla_auto", *IMPLS)
@@ -178,8 +180,8 @@ def _check(scenario: Scenario) -> None:
         raise ScenarioError("captured batch sizes must be distinct and ascending")
     if min(scenario.capture) < 1 or scenario.steps < 1 or scenario.draft < 1:
         raise ScenarioError("batch sizes, steps and draft tokens start at 1")
-    if scenario.driver and scenario.mode != "decode":
-        raise ScenarioError(f"{scenario.mode} has no driver of its own")
+    if scenario.driver and (scenario.mode, scenario.driver) not in _DRIVEN:
+        raise ScenarioError(f"{scenario.kind}: this mode has no such driver")
     if not is_named(scenario.script):
         for replay in parse_replays(scenario.script):
             _check_replay(scenario, replay)

@@ -27,7 +27,12 @@ class Session:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         import torch
 
-        from verify.worker.play import draft_runner, drivers, dsa_runner
+        from verify.worker.play import (
+            draft_runner,
+            drivers,
+            dsa_runner,
+            verify_runner,
+        )
         from verify.worker.tree import compiled, family, standins, stubs
         from verify.worker.tree.isolate import (
             FORWARD_BATCH,
@@ -59,6 +64,7 @@ class Session:
             answers = family.merged(answers, dsa_runner.overrides())
             if family.is_dsa(snapshot):
                 answers = family.merged(answers, family.overrides(lambda: self.topk))
+                answers = family.merged(answers, verify_runner.overrides())
                 modules.update(family.modules())
                 dsa_runner.complete(modules[FORWARD_BATCH])
             self.finder = Isolated(snapshot, modules, answers, blocked, on_cpu)

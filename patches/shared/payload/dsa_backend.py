@@ -132,10 +132,11 @@ class LaunchKernel(DeepseekSparseAttnMultiStepBackend):
             forward_batch.req_pool_indices,
             first.req_to_token,
             first.dsa_index_topk,
+            self.schedule_remainder,
         ):
             return False
 
-        if metadata.paged_mqa_schedule_metadata is not None:
+        if self.schedule_remainder is None:
             metadata.paged_mqa_schedule_metadata.copy_(
                 deep_gemm.get_paged_mqa_logits_metadata(
                     metadata.paged_mqa_ctx_lens_2d, 64, deep_gemm.get_num_sms()

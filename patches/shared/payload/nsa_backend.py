@@ -9,6 +9,7 @@ import torch
 from sglang.srt.environ import envs
 from sglang.srt.layers.attention.nsa.triton_metadata_kernel import (
     fill_metadata_inplace,
+    find_remainder,
 )
 from sglang.srt.layers.attention.nsa_backend import (
     NativeSparseAttnBackend,
@@ -16,6 +17,7 @@ from sglang.srt.layers.attention.nsa_backend import (
     NSAMetadata,
 )
 from sglang.srt.model_executor.forward_batch_info import ForwardBatch
+from sglang.srt.utils import is_cuda
 
 # Read once, on import: replay in one Triton launch.
 NSA_USE_TRITON_METADATA = envs.SGLANG_NSA_USE_TRITON_METADATA.get()
@@ -64,10 +66,16 @@ class FillMetadata(NativeSparseAttnBackend):
 
 # From 0.5.7 on. From 0.5.12 on DeepGEMM takes the lengths as [tokens, 1].
 class RefreshSchedule(NativeSparseAttnBackend):
+    # Of a draft step's backend, whose schedule the kernel makes: see find_remainder.
+    schedule_remainder: Optional[str] = None
+
     def _refresh_paged_mqa_schedule(self, metadata: NSAMetadata, bs: int):
         # The captured schedule fits the lengths of the capture, all 1: DeepGEMM would
         # do the work of a long sequence on a single SM.
-        if metadata.paged_mqa_schedule_metadata is not None:
+        if (
+            self.schedule_remainder is None
+            and metadata.paged_mqa_schedule_metadata is not None
+        ):
             import deep_gemm
 
             metadata.paged_mqa_schedule_metadata.copy_(
@@ -85,6 +93,7 @@ class SharedStepsDispatch(NativeSparseAttnMultiStepBackend):
             first.init_cuda_graph_state(max_bs, max_num_tokens)
             for backend in others:
                 backend.decode_cuda_graph_metadata = first.decode_cuda_graph_metadata
+            first.schedule_remainder = self._find_schedule_remainder()
             return
 
     def init_forward_metadata_capture_cuda_graph(self, forward_batch: ForwardBatch):
@@ -114,3 +123,19 @@ class SharedSteps(NativeSparseAttnMultiStepBackend):
             backend.use_mha = first.use_mha
             backend.nsa_prefill_impl = first.nsa_prefill_impl
             backend.forward_metadata = first.decode_cuda_graph_metadata[bs]
+
+
+# From 0.5.7 on. From 0.5.12 on DeepGEMM takes the lengths as [tokens, 1].
+class FindRemainder(NativeSparseAttnMultiStepBackend):
+    def _find_schedule_remainder(self) -> Optional[str]:
+        if not is_cuda():
+            return None
+        try:
+            import deep_gemm
+        except ImportError:
+            return None
+        return find_remainder(
+            deep_gemm.get_paged_mqa_logits_metadata,
+            deep_gemm.get_num_sms(),
+            self.attn_backends[0].device,
+        )

@@ -24,6 +24,7 @@ from sglang.srt.layers.attention import nsa_backend as says
 from sglang.version import __version__
 
 clock = [0.0]
+FULL = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 530.00 MiB. GPU 0 has"
 time.perf_counter = lambda: clock[0]
 
 def meet(folder, call):
@@ -63,8 +64,13 @@ class Engine:
         self.took = verify * (0.004 if off else says.STEP)
         clock[0] += 0.5 + self.took
         time.sleep(getattr(says, "HANGS", 0))
-        if getattr(says, "FLAKY", False):
+        if len(input_ids) >= getattr(says, "FLAKY", 99):
             shift = os.urandom(1)[0]
+        if getattr(says, "DRIFTS", False):
+            verify += self.calls
+        if self.calls >= getattr(says, "FULL", 99):
+            print(FULL, file=sys.stderr)
+            os._exit(1)
         if getattr(says, "RAISES", False):
             raise ValueError("an illegal memory access")
         return [
@@ -121,15 +127,24 @@ __version__ = "2.99"
 class cuda:
     is_available = staticmethod(lambda: {gpu})
     get_device_name = staticmethod(lambda: "a GPU")
+    mem_get_info = staticmethod(lambda: ({free} << 30, 140 << 30))
 """
 
 
 def site(
-    folder: Path, *, gpu: bool = True, release: str = RELEASE, backend: str = ORIGINAL
+    folder: Path,
+    *,
+    gpu: bool = True,
+    release: str = RELEASE,
+    backend: str = ORIGINAL,
+    free: int = 139,
 ) -> Path:
-    """What PYTHONPATH has to name: torch, sglang and its kernel packages, all stand-ins."""
+    """What PYTHONPATH has to name: torch, sglang and its kernel packages, all stand-ins.
+
+    free: GiB of the GPU's memory.
+    """
     files = {
-        "torch/__init__.py": TORCH.format(gpu=gpu),
+        "torch/__init__.py": TORCH.format(gpu=gpu, free=free),
         "sgl_kernel/__init__.py": "",
         "deep_gemm/__init__.py": "",
         "sglang/__init__.py": ENGINE,

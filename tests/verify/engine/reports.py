@@ -17,7 +17,7 @@ def _result(side: str, ms: float, status: str = "identical") -> Result:
     same = status == "identical"
     ratio = None if side == "original" else Estimate(value=1.46, low=1.4, high=1.5)
     return Result(
-        side=side, status=status,  # type: ignore[arg-type]
+        side=side, status=status, asked=4,  # type: ignore[arg-type]
         differences=[] if same else ["request 0: token 7 is 12, was 11"],
         verify_steps=43, tokens_a_step=2.98, accepted=[3, 10, 20, 10],
         readings=[[ms]], gpu_ms=None, step_ms=Estimate(value=ms, low=ms - 0.1, high=ms + 0.1),
@@ -47,7 +47,7 @@ def report(status: str = "identical") -> EngineReport:
         ],
         soaks=[],
         starts=[
-            Start(steps=4, side=name, seconds=80.0, logged=[], routes=[], failed="")
+            Start(steps=4, side=name, seconds=80.0, logged=[], routes=[], failed="", no_memory=False)
             for name in ("original", "patched", "patched", "original")
         ],
         notes=[],

@@ -14,7 +14,7 @@ import pytest
 from patcher.results import Exit, Reason, Refusal
 from tests.verify.engine import kit
 from verify.cli import bench
-from verify.engine import engine, request
+from verify.engine import engine, request, sides
 from verify.engine.report import model
 from verify.engine.request import EngineOptions
 
@@ -143,16 +143,99 @@ def test_an_original_engine_that_fails_says_its_last_words(
     assert "RuntimeError: no such kernel" in err
 
 
-def test_an_original_that_differs_from_itself_proves_nothing(
+def test_where_the_original_differs_from_itself_nothing_is_compared(
     go: Go, tmp_path: Path
 ) -> None:
-    flaky = f"{kit.ORIGINAL}FLAKY = True\n"
+    flaky, file = f"{kit.ORIGINAL}FLAKY = 2\n", tmp_path / "engine.json"
     code, out, _ = go(
-        kit.tree(tmp_path / "tree", original=flaky), *QUICK,
-        site=kit.site(tmp_path / "site", backend=flaky),
+        kit.tree(tmp_path / "tree", original=flaky), *QUICK, "--bs", "1,2",
+        "--json", file, site=kit.site(tmp_path / "site", backend=flaky),
     )  # fmt: skip
     assert code == 4
-    assert "the originals differ from themselves; nothing can be compared" in out
+    first = (
+        "the original differs from itself in 1 of 2 cells, first in 3 steps, 2 x 20, "
+    )
+    assert f"{first}request 0: token 1 differs: " in out
+    one, two = model.read(file).cells
+    assert {r.status for r in one.results} == {"identical"}
+    assert {r.status for r in two.results} == {"not comparable"}
+    assert all(r.asked == 4 and r.ratio is None for r in two.results)
+
+
+def test_a_difference_beside_a_cell_that_cannot_be_compared_is_one(
+    go: Go, tmp_path: Path
+) -> None:
+    flaky, file = f"{kit.ORIGINAL}FLAKY = 2\n", tmp_path / "engine.json"
+    code, _, _ = go(
+        kit.tree(tmp_path / "tree", f"{kit.PATCHED}SHIFT = 1\n", flaky), *QUICK,
+        "--bs", "1,2", "--json", file, site=kit.site(tmp_path / "site", backend=flaky),
+    )  # fmt: skip
+    assert code == 1
+    one, two = (cell.results[1].status for cell in model.read(file).cells)
+    assert (one, two) == ("different", "not comparable")
+
+
+def test_drafts_of_an_original_that_accepts_others_every_time_prove_nothing(
+    go: Go, tmp_path: Path
+) -> None:
+    """As with the stale top-k plan, whose rows hold what was in that memory before."""
+    drifts, file = f"{kit.ORIGINAL}DRIFTS = True\n", tmp_path / "engine.json"
+    code, out, _ = go(
+        kit.tree(tmp_path / "tree", original=drifts), *QUICK, "--quick", "--json", file,
+        site=kit.site(tmp_path / "site", backend=drifts),
+    )  # fmt: skip
+    assert code == 4
+    (cell,) = model.read(file).cells
+    assert {r.status for r in cell.results} == {"other drafts"}
+    assert (
+        "original: request 0: the same tokens in 13 verify steps instead of 11" in out
+    )
+
+
+@pytest.mark.parametrize(("more", "code"), [((), 1), (("--beside",), 4)])
+def test_an_engine_that_finds_no_memory_is_named(
+    go: Go, tmp_path: Path, more: tuple[str, ...], code: int
+) -> None:
+    """Beside others it proves nothing; in their place it is a difference."""
+    file = tmp_path / "engine.json"
+    tree = kit.tree(tmp_path / "tree", f"{kit.PATCHED}FULL = 2\n", gated=False)
+    found, _, err = go(tree, *QUICK, *more, "--json", file)
+    assert found == code
+    assert "; out of GPU memory: patched at 3 steps" in model.read(file).summary
+    assert "failed: out of GPU memory. Tried to allocate 530.00 MiB" in err
+    assert [r.status for r in model.read(file).cells[0].results] == [
+        "identical", "no memory",
+    ]  # fmt: skip
+
+
+def test_an_original_engine_that_finds_no_memory_says_so(
+    go: Go, tmp_path: Path
+) -> None:
+    full = f"{kit.ORIGINAL}FULL = 1\n"
+    code, _, err = go(
+        kit.tree(tmp_path / "tree", original=full), *QUICK,
+        site=kit.site(tmp_path / "site", backend=full),
+    )  # fmt: skip
+    assert code == 4
+    assert "originals failed: out of GPU memory. Tried to allocate 530.00 MiB" in err
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ((), "an engine would take "),
+        (("--beside",), "3 engines beside each other would take "),
+    ],
+)
+def test_engines_that_do_not_fit_are_not_started(
+    go: Go, tmp_path: Path, more: tuple[str, ...], said: str
+) -> None:
+    tree, site = kit.tree(tmp_path / "tree"), kit.site(tmp_path / "site", free=3)
+    code, _, err = go(tree, *QUICK, *more, site=site)
+    assert code == 4
+    assert f"a GPU: {said}" in err
+    assert "3.0 of 140.0 GiB are free" in err
+    assert "up in" not in err
 
 
 def test_a_fallback_that_is_logged_is_reported(go: Go, tmp_path: Path) -> None:
@@ -299,6 +382,7 @@ def test_requests_that_come_and_go_are_compared(go: Go, tmp_path: Path) -> None:
     assert [r.status for r in load.results] == ["identical", "identical"]
     assert load.results[1].step_ms is None
     assert load.results[1].tokens_a_step > 0
+    assert [r.asked for r in load.results] == [2, 2]
     assert "13 by 2" in out
 
 
@@ -375,10 +459,53 @@ def test_engines_beside_each_other_have_ports_of_their_own(
         31000,
         31500,
     ]
-    assert asked.given["cuda_graph_bs"] == [1, 2, 4, 6]
+    assert asked.given["cuda_graph_bs"] == [1, 6]
     assert asked.given["sleep_on_idle"]
     solo = request.read(EngineOptions(tmp_path, "tiny"))
     assert {"port", "sleep_on_idle"}.isdisjoint(solo.arguments("m", 3, 1))
+
+
+def test_a_prompt_may_have_fewer_at_once(tmp_path: Path) -> None:
+    given = {"prompts": ("3k,120k:4",), "bs": ("1,4", "32"), "steps": ("3", "4")}
+    asked = request.read(EngineOptions(tmp_path, "tiny", **given, load=60))
+    cells = [(c.prompt, c.bs, c.load) for c in asked.cells if c.steps == 4]
+    assert cells == [
+        (3072, 1, 0), (3072, 4, 0), (3072, 32, 0), (122880, 1, 0), (122880, 4, 0),
+        (122880, 32, 60),
+    ]  # fmt: skip
+    with pytest.raises(Refusal, match="no --bs is as small"):
+        request.read(EngineOptions(tmp_path, "tiny", prompts=("3k:2",), bs=("4",)))
+
+
+def test_an_engine_has_room_for_what_it_is_asked_and_no_more(tmp_path: Path) -> None:
+    def given(*prompts: str, bs: str = "32") -> tuple[int, int, float]:
+        asked = request.read(EngineOptions(tmp_path, "tiny", prompts=prompts, bs=(bs,)))
+        tokens = sum(max((cell.lengths for cell in asked.cells), key=sum))
+        assert tokens < asked.given["max_total_tokens"] < 1.2 * tokens + 60_000
+        return asked.given["chunked_prefill_size"], tokens, asked.needs / 2**30
+
+    assert given("3k")[0] == 8192
+    chunk, tokens, needs = given("120k")
+    assert chunk == 4096
+    cache = tokens * 3 * (512 + 16 + 128 + 132) / 2**30
+    assert cache + 6 < needs < cache + 8
+    assert given("3k", "120k:8")[2] < 10
+    deeper = request.read(EngineOptions(tmp_path, "tiny:20", prompts=("120k",)))
+    assert (
+        deeper.needs
+        > request.read(EngineOptions(tmp_path, "tiny", prompts=("120k",))).needs
+    )
+    assert deeper.environment["PYTORCH_CUDA_ALLOC_CONF"]
+
+
+def test_the_variables_of_a_server_win(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = sides.Package(kit.site(tmp_path / "site") / "sglang", tmp_path / "p", [])
+    side = sides.EngineSide("original", {}, {})
+    assert package.environment(side, {"HOW": "ours"})["HOW"] == "ours"
+    monkeypatch.setenv("HOW", "theirs")
+    assert package.environment(side, {"HOW": "ours"})["HOW"] == "theirs"
 
 
 def test_the_engine_that_has_no_trace_has_no_gpu_time(go: Go, tmp_path: Path) -> None:

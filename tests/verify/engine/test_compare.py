@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from verify.engine import compare
-from verify.engine.compare import Run, Workload
+from verify.engine.compare import Workload
 
 
 def request(ids: list[int], verify: int = 4, accepted: tuple[int, ...] = (1, 3)) -> Any:
@@ -16,7 +16,7 @@ def request(ids: list[int], verify: int = 4, accepted: tuple[int, ...] = (1, 3))
 
 def found(*said: Any, old: Any = None) -> list[str]:
     reference = [old or request([1, 2, 3])]
-    return list(compare.differences(reference, Run("patched", 1, [[s] for s in said])))
+    return list(compare.differences(reference, [[one] for one in said]))
 
 
 def test_equal_requests_do_not_differ() -> None:
@@ -51,8 +51,8 @@ def test_a_difference_in_a_later_repetition_is_found_once() -> None:
 
 def test_every_request_is_compared() -> None:
     reference = [request([1]), request([2])]
-    run = Run("patched", 1, [[request([1]), request([3])]])
-    assert list(compare.differences(reference, run)) == [
+    said = [request([1]), request([3])]
+    assert list(compare.differences(reference, [said])) == [
         "request 1: token 0 differs: 3 instead of 2"
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -86,36 +87,50 @@ def test_an_installed_package_may_be_patched_itself(
     sides.check(site / "sglang", sides.resolve(kit.tree(tmp_path / "tree")))
 
 
-def test_sides_take_turns_in_one_copy(tmp_path: Path) -> None:
+def test_sides_take_turns_in_one_package(tmp_path: Path) -> None:
     site = kit.site(tmp_path / "site")
     found = sides.resolve(kit.tree(tmp_path / "tree"))
     package = sides.Package(site / "sglang", tmp_path / "copy", found.paths)
-    stale = package.home / kit.BACKEND
-    stale = stale.parent / "__pycache__/nsa_backend.cpython-311.pyc"
     for side, text in zip(found.sides, (kit.ORIGINAL, kit.PATCHED), strict=False):
-        stale.parent.mkdir(exist_ok=True)
-        stale.write_bytes(b"of another side")
         package.lay(side)
         assert (package.home / kit.BACKEND).read_text() == text
-        assert not stale.exists()
     assert (site / kit.BACKEND).read_text() == kit.ORIGINAL
     assert [p.name for p in package.home.iterdir()] == ["sglang"]
 
 
-def test_twins_differ_in_the_patched_files_and_share_the_others(tmp_path: Path) -> None:
+def test_packages_differ_in_the_patched_files_and_share_the_installed_ones(
+    tmp_path: Path,
+) -> None:
+    """What a release compiles at first use is kept by the path of its source."""
     site = kit.site(tmp_path / "site")
     (site / "sglang/jit_kernel").mkdir()
     (site / "sglang/jit_kernel/utils.py").touch()
     found = sides.resolve(kit.tree(tmp_path / "tree"))
-    first = sides.Package(site / "sglang", tmp_path / "a", found.paths)
-    second = first.twin(tmp_path / "b")
-    first.lay(found.sides[0])
-    second.lay(found.sides[1])
-    texts = [(p.home / kit.BACKEND).read_text() for p in (first, second)]
+    packages = [
+        sides.Package(site / "sglang", tmp_path / name, found.paths) for name in "ab"
+    ]
+    for package, side in zip(packages, found.sides, strict=False):
+        package.lay(side)
+    texts = [(p.home / kit.BACKEND).read_text() for p in packages]
     assert texts == [kit.ORIGINAL, kit.PATCHED]
     for shared in ("jit_kernel/utils.py", "version.py", "srt/__init__.py"):
-        one, other = (p.home / "sglang" / shared for p in (first, second))
-        assert one.resolve() == other.resolve() != (site / "sglang" / shared).resolve()
+        for package in packages:
+            real = (package.home / "sglang" / shared).resolve()
+            assert real == site / "sglang" / shared
+
+
+def test_an_engine_leaves_no_bytecode_in_the_installed_package(tmp_path: Path) -> None:
+    site = kit.site(tmp_path / "site")
+    (site / "sglang/jit_kernel").mkdir()
+    (site / "sglang/jit_kernel/__init__.py").touch()
+    found = sides.resolve(kit.tree(tmp_path / "tree"))
+    package = sides.Package(site / "sglang", tmp_path / "copy", found.paths)
+    package.lay(found.sides[0])
+    subprocess.run(
+        [sys.executable, "-c", "import sglang.jit_kernel"], check=True, cwd=tmp_path,
+        env=package.environment(found.sides[0]),
+    )  # fmt: skip
+    assert list(site.rglob("*.pyc")) == []
 
 
 def test_a_file_that_a_patch_brings_is_not_there_on_the_original(

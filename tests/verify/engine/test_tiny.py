@@ -109,12 +109,47 @@ def test_more_layers_change_nothing_but_the_work() -> None:
     assert deep["model.layers.3.self_attn.indexer.wk.weight"][0] == (128, 1024)
 
 
-def test_queries_and_keys_add_up_to_the_same_in_any_order() -> None:
-    """A norm's scale has 8 bits; their products with 128 grid values fit in 24."""
-    grid = {struct.unpack("<f", b"\0\0" + n)[0] * 32 for n in tiny._NORMAL}
-    assert all(value == int(value) for value in grid)
-    assert len(grid) > 100
-    assert 128 * max(grid) * 255 < 1 << 24
+@pytest.mark.parametrize("rotated", [False, True])
+@pytest.mark.parametrize("layer", range(3))
+def test_no_two_tokens_tie(model: Model, layer: int, rotated: bool) -> None:
+    """In fp8, as releases score them: as they are, and turned by a Hadamard transform."""
+    indexer, tokens = model.layers[layer], model.embedding[:3000].float()
+    turn = hadamard(tiny.INDEX_DIM) if rotated else torch.eye(tiny.INDEX_DIM)
+    q = fp8(indexer.ask(tokens[7]) @ turn)
+    k = fp8(indexer.keys(tokens) @ turn)
+    scores = (torch.relu(k @ q.T) * (indexer.gates @ tokens[7])).sum(-1)
+    agree = torch.sign(q[0]) * torch.sign(k)
+    most = (agree.sum(-1) == agree.sum(-1).max()).nonzero().flatten()
+    assert len(scores.unique()) == len(scores)
+    assert scores.argmax() in most
+
+
+def hadamard(size: int) -> Any:
+    bits = [[(i & j).bit_count() % 2 for j in range(size)] for i in range(size)]
+    return (1.0 - 2.0 * torch.tensor(bits)) * size**-0.5
+
+
+def fp8(x: Any) -> Any:
+    """Rounded to bfloat16, then to e4m3 with a scale a row."""
+    x = x.bfloat16().float()
+    scale = x.abs().amax(-1, keepdim=True) / 448
+    return (x / scale).to(torch.float8_e4m3fn).float() * scale
+
+
+def test_what_it_says_does_not_depend_on_an_order(model: Model) -> None:
+    """Positions shuffled: other ties, other sums, the same bits. More than are read."""
+    draw = torch.Generator().manual_seed(1)
+    ids = torch.randint(10, 2000, (READ + 1000,), generator=draw).tolist()
+    seen, token = ids[:-1], ids[-1]
+    hidden = model.target_hidden(ids)
+    for _ in range(3):
+        random.Random(0).shuffle(seen)
+        again = model.target_hidden([*seen, token])
+        assert torch.equal(hidden, again)
+        assert torch.equal(hidden.pow(2).sum(), again.flip(0).pow(2).sum())
+    memory = hidden[tiny.KEY + tiny.VALUE : -1]
+    assert torch.equal(memory.bfloat16().float(), memory)
+    assert memory.std() > 0.3
 
 
 class Model:
@@ -127,17 +162,21 @@ class Model:
         self.eh = weights("model.layers.2.eh_proj.weight").float()
 
     def target(self, ids: list[int]) -> int:
-        hidden = norm_input = self.embedding[ids].float()
+        return self.next(self.target_hidden(ids))
+
+    def target_hidden(self, ids: list[int]) -> Any:
+        start = norm(self.embedding[ids].float())
+        hidden = self.embedding[ids[-1]].float()
         for layer in self.layers[:2]:
-            hidden = hidden[-1:] + layer.read(norm(hidden), norm(norm_input))
-        return self.next(hidden)
+            hidden = hidden + layer.read(norm(hidden), start)
+        return hidden
 
     def draft(self, seen: list[int], token: int) -> int:
         """seen: what the draft's KV holds, never the prompt's first token."""
         start = norm(self.embedding[[*seen, token]].float())
         hidden = torch.cat((start, norm(torch.randn_like(start))), dim=1) @ self.eh.T
-        last = self.layers[2].read(norm(hidden), norm(hidden[:-1]))
-        return self.next(hidden[-1:] + last)
+        last = self.layers[2].read(norm(hidden[-1]), norm(hidden[:-1]))
+        return self.next(hidden[-1] + last)
 
     def next(self, hidden: Any) -> int:
         return int((norm(hidden) @ self.head.T).argmax())
@@ -154,27 +193,33 @@ class Layer:
         self.q_a, self.kv_a = one("q_a_proj").float(), one("kv_a_proj_with_mqa").float()
         values = one("kv_b_proj").view(tiny.HEADS, 2 * tiny.NOPE, -1)[:, tiny.NOPE :]
         self.mix = one("o_proj").float() @ values.reshape(-1, tiny.RANK).float()
+        says = len(tiny._GATES)
         self.q = one("indexer.wq_b").view(heads, -1, tiny.RANK)
-        assert not self.q[2:].any()
+        self.gates = one("indexer.weights_proj")
+        assert not self.q[says:].any()
+        assert not self.gates[says:].any()
         assert not one("q_b_proj").any()
-        self.q = self.q[:2].float()
+        self.q, self.gates = self.q[:says].float(), self.gates[:says].float()
         self.k, self.seen = one("indexer.wk").float(), one("indexer.k_norm").float()
-        self.signs = one("indexer.weights_proj")[:2].float()
 
-    def read(self, query: Any, keys: Any) -> Any:
-        """query: [n, hidden], its last row asks. keys: [m, hidden], those to choose from."""
-        ask = query[-1]
-        q = self.q @ norm(self.q_a @ ask)
-        k = keys @ self.k.T
-        k = torch.nn.functional.layer_norm(k, k.shape[-1:]) * self.seen
-        scores = (torch.relu(k @ q.T) * (self.signs @ ask)).sum(-1)
-        chosen = scores.topk(min(READ, len(scores))).indices
-        latent = norm((keys[chosen] @ self.kv_a.T)[:, : tiny.RANK]).mean(0)
-        return self.mix @ latent
+    def ask(self, x: Any) -> Any:
+        return (self.q @ norm(self.q_a @ x).bfloat16().float()).bfloat16().float()
+
+    def keys(self, x: Any) -> Any:
+        k = torch.nn.functional.layer_norm(x @ self.k.T, (tiny.INDEX_DIM,))
+        return (k * self.seen).bfloat16().float()
+
+    def read(self, asks: Any, seen: Any) -> Any:
+        """asks: [hidden]. seen: [m, hidden], those to choose from."""
+        scores = torch.relu(self.keys(seen) @ self.ask(asks).T) * (self.gates @ asks)
+        chosen = scores.sum(-1).topk(min(READ, len(seen))).indices
+        latent = norm((seen[chosen] @ self.kv_a.T)[:, : tiny.RANK])
+        return self.mix @ latent.bfloat16().float().mean(0).bfloat16().float()
 
 
 def norm(x: Any) -> Any:
-    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6)
+    normed = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6)
+    return normed.bfloat16().float()
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +242,14 @@ def ids(model: Model) -> list[int]:
 
 def test_an_embedding_is_what_its_norm_leaves(weights: Weights) -> None:
     rows = weights("model.embed_tokens.weight")[:100]
-    assert torch.equal(norm(rows.float()).bfloat16(), rows)
+    assert torch.equal(norm(rows.float()), rows.float())
+
+
+def test_names_are_distinct(weights: Weights) -> None:
+    start = tiny.KEY
+    names = weights("model.embed_tokens.weight")[:, start : start + tiny.NAME] > 0
+    bits = (names * 2 ** torch.arange(tiny.NAME)).sum(-1)
+    assert len(bits.unique()) == tiny.VOCABULARY
 
 
 def test_drafts_are_accepted_now_and_then(model: Model, ids: list[int]) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
 
-from verify.worker.observe.evidence import EVIDENCE, HostReads
+from verify.worker.observe.evidence import EVIDENCE, HostRead, HostReads
+from verify.worker.observe.guards import GuardBands
+from verify.worker.play import draft_runner, graphs
 from verify.worker.tree import standins
 from verify.worker.tree.stubs import Placeholder, Record
 
@@ -77,15 +80,27 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return __import__("captured_function")
 
 
+@contextmanager
+def captured() -> Iterator[None]:
+    """What a real capture puts around the function."""
+    graphs._guards[:] = [GuardBands("cpu")]
+    inside = graphs._Inside(once=True)
+    inside.open()
+    try:
+        yield
+    finally:
+        inside.close()
+
+
 @pytest.mark.parametrize("name", ["item", "tolist", "cpu", "truth", "index"])
 def test_a_host_read_counts_in_a_captured_function_only(
     tree: ModuleType, name: str
 ) -> None:
     lengths = torch.tensor([3, 4])
-    with HostReads(), EVIDENCE.during("replay"):
+    with HostReads(forks=True), EVIDENCE.during("replay"):
         getattr(tree, name)(lengths)
     assert EVIDENCE.host == {}
-    with HostReads(), EVIDENCE.during("graph"):
+    with HostReads(forks=True), EVIDENCE.during("graph"):
         getattr(tree, name)(lengths)
     (line,) = EVIDENCE.host
     assert f"in {name} (captured_function.py:" in line
@@ -93,16 +108,53 @@ def test_a_host_read_counts_in_a_captured_function_only(
 
 def test_the_hosts_own_lengths_must_not_be_touched_there(tree: ModuleType) -> None:
     lengths = torch.tensor([3, 4])
-    EVIDENCE.on_host = {lengths.untyped_storage().data_ptr()}
-    with HostReads(), EVIDENCE.during("graph"):
+    EVIDENCE.keep_off(lengths)
+    with HostReads(forks=True), EVIDENCE.during("graph"):
         tree.right(torch.tensor([1]))
         assert EVIDENCE.host == {}
         tree.right(lengths)
     assert len(EVIDENCE.host) == 1
 
 
+@pytest.mark.parametrize("name", ["item", "tolist", "cpu", "truth", "index"])
+def test_a_read_from_the_device_ends_a_capture_and_says_where(
+    tree: ModuleType, name: str
+) -> None:
+    elsewhere = torch.tensor([3, 4], device="meta")
+    with (
+        pytest.raises(HostRead, match=f"captured function: .* in {name} \\("),
+        captured(),
+    ):
+        getattr(tree, name)(elsewhere)
+    (line,) = EVIDENCE.host
+    assert f"in {name} (captured_function.py:" in line
+
+
+def test_a_real_capture_looks_for_host_reads_and_not_for_branches(
+    tree: ModuleType,
+) -> None:
+    lengths = torch.tensor([3, 4])
+    EVIDENCE.keep_off(lengths)
+    with captured():
+        tree.fork(torch.tensor([1]))
+        tree.right(torch.tensor([1]))
+        assert EVIDENCE.forks == EVIDENCE.host == {}
+        tree.right(lengths)
+    (line,) = EVIDENCE.host
+    assert "in right (captured_function.py:" in line
+    tree.item(lengths)  # and it ends with the capture
+    assert len(EVIDENCE.host) == 1
+
+
+def test_a_warm_up_run_says_which_lengths_are_the_host_s() -> None:
+    batch = Record(batch_size=2, seq_lens_cpu=torch.tensor([3, 4]))
+    batch.spec_info = Record(hidden_states=torch.zeros(2, 1))
+    draft_runner.Consumer([]).draft_forward(batch)
+    assert EVIDENCE.on_host == {batch.seq_lens_cpu.untyped_storage().data_ptr()}
+
+
 def test_a_branch_that_a_cpu_takes_alone_is_named(tree: ModuleType) -> None:
-    with HostReads(), EVIDENCE.during("replay"):
+    with HostReads(forks=True), EVIDENCE.during("replay"):
         assert not tree.fork(torch.tensor([1]))
     (line,) = EVIDENCE.forks
     assert line.startswith("is_cuda in fork")

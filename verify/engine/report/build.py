@@ -69,7 +69,7 @@ def build(
         for cell in asked.cells
         if runs[cell]
     ]
-    code = exit_code(cells, starts, soaks)
+    code = exit_code(cells, starts, soaks, asked.beside)
     summary = _summary(cells, starts, clock.seconds)
     summary += "".join(f"; {soaked.brief}" for soaked in measured.soaks)
     if len(starts) < expected:
@@ -104,20 +104,39 @@ def build(
 
 
 def exit_code(
-    cells: Sequence[CellReport], starts: Sequence[Start], soaks: Sequence[Soak] = ()
+    cells: Sequence[CellReport],
+    starts: Sequence[Start],
+    soaks: Sequence[Soak] = (),
+    beside: bool = False,
 ) -> Exit:
-    """4: the original differs from itself, so nothing can be said of the others."""
-    if not _repeatable(cells):
-        return Exit.UNAVAILABLE
-    results = [result for cell in cells for result in cell.results]
-    wrong = any(result.status != "identical" for result in results)
+    """4: nothing differs, and of some cell nothing can be said.
+
+    That is where the original differs from itself, and where a side found no memory
+    because others are beside it.
+    """
+    proof = {"different", "failed", "not run"} | (set() if beside else {"no memory"})
+    wrong = any(result.status in proof for result in _others(cells))
+    wrong |= any(
+        result.status == "other drafts"
+        for cell in cells
+        if _original(cell).status == "identical"
+        for result in _others([cell])
+    )
     wrong |= any(side.differing for soak in soaks for side in soak.sides)
-    return Exit.DIFFERS if wrong or any(s.failed for s in starts) else Exit.DONE
+    wrong |= any(s.failed and not (beside and s.no_memory) for s in starts)
+    if wrong:
+        return Exit.DIFFERS
+    unknown = any(_original(cell).status != "identical" for cell in cells)
+    unknown |= any(start.no_memory for start in starts)
+    return Exit.UNAVAILABLE if unknown else Exit.DONE
 
 
-def _repeatable(cells: Sequence[CellReport]) -> bool:
-    results = [result for cell in cells for result in cell.results]
-    return all(r.status == "identical" for r in results if r.side == ORIGINAL)
+def _original(cell: CellReport) -> Result:
+    return next(result for result in cell.results if result.side == ORIGINAL)
+
+
+def _others(cells: Iterable[CellReport]) -> list[Result]:
+    return [r for cell in cells for r in cell.results if r.side != ORIGINAL]
 
 
 def _cell(
@@ -127,9 +146,11 @@ def _cell(
     found: Sides,
     seed: int,
 ) -> CellReport:
-    reference = next(run for run in runs if run.side == ORIGINAL)
-    ids = [request["ids"] for request in reference.answers[0]]
-    failed = {s.side for s in starts if s.failed and s.steps == cell.steps}
+    original = [run for run in runs if run.side == ORIGINAL]
+    said = original[0].answers[0]
+    varies = compare.other_tokens(said, _answers(original))
+    failed = {s.side: s for s in starts if s.failed and s.steps == cell.steps}
+    ids = [request["ids"] for request in said]
     return CellReport(
         steps=cell.steps,
         prompt=cell.prompt,
@@ -137,30 +158,41 @@ def _cell(
         load=cell.load,
         ids_sha256=hashlib.sha256(json.dumps(ids).encode()).hexdigest(),
         results=[
-            _result(side.name, runs, reference, seed, side.name in failed)
+            _result(side.name, runs, said, varies, failed.get(side.name), seed)
             for side in found.sides
         ],
     )
 
 
+def _answers(runs: Iterable[Run]) -> list[list[compare.Json]]:
+    return [answer for run in runs for answer in run.answers]
+
+
 def _result(
-    side: str, runs: Sequence[Run], reference: Run, seed: int, failed: bool
+    side: str,
+    runs: Sequence[Run],
+    said: list[compare.Json],
+    varies: bool,
+    failed: Start | None,
+    seed: int,
 ) -> Result:
+    """said: the original's first answer. varies: its ids are others another time."""
     own = [run for run in runs if run.side == side]
-    said = reference.answers[0]
-    lines = [line for run in own for line in compare.differences(said, run)]
+    answers = _answers(own)
+    status = _status(said, varies, failed, answers)
     every = [ms for run in own for ms in run.step_ms]
     old = [ms for run in runs if run.side == ORIGINAL for ms in run.step_ms]
     ratio = None
-    if side != ORIGINAL and every and old and not lines:
+    if side != ORIGINAL and every and old and status == "identical":
         ratio = ratio_apart(old, every, seed)
-    answer = own[0].answers[0] if own else []
+    answer = answers[0] if answers else []
     verify = sum(request["verify"] for request in answer)
     tokens = sum(len(request["ids"]) for request in answer)
     return Result(
         side=side,
-        status=_status(own, failed, bool(lines), said),
-        differences=list(dict.fromkeys(lines)),
+        status=status,
+        asked=len(answers),
+        differences=list(compare.differences(said, answers)),
         verify_steps=verify,
         tokens_a_step=tokens / verify if verify else 0.0,
         accepted=list(_summed(request["accepted"] for request in answer)),
@@ -184,16 +216,20 @@ def _soak(soaked: Soaked) -> Soak:
 
 
 def _status(
-    own: Sequence[Run], failed: bool, differs: bool, said: Sequence[compare.Json]
+    said: list[compare.Json],
+    varies: bool,
+    failed: Start | None,
+    answers: Sequence[list[compare.Json]],
 ) -> Status:
     if failed:
-        return "failed"
-    if not own:
+        return "no memory" if failed.no_memory else "failed"
+    if not answers:
         return "not run"
-    if not differs:
+    if varies:
+        return "not comparable"
+    if not any(compare.differences(said, answers)):
         return "identical"
-    tokens = any(compare.other_tokens(said, run) for run in own)
-    return "different" if tokens else "other drafts"
+    return "different" if compare.other_tokens(said, answers) else "other drafts"
 
 
 def _summed(histograms: Iterable[list[int]]) -> Iterator[int]:
@@ -210,14 +246,26 @@ def _estimate(interval: Interval) -> Estimate:
 def _summary(
     cells: Sequence[CellReport], starts: Sequence[Start], seconds: float
 ) -> str:
-    head = f"{len(cells)} cells, {len(starts)} starts in {seconds:.0f} s"
-    if not _repeatable(cells):
-        return f"{head}: the originals differ from themselves; nothing can be compared"
-    others = [r for cell in cells for r in cell.results if r.side != ORIGINAL]
+    parts = [f"{len(cells)} cells, {len(starts)} starts in {seconds:.0f} s: "]
+    others = _others(cells)
     same = sum(r.status == "identical" for r in others)
-    drafts = sum(r.status == "other drafts" for r in others)
+    parts.append(f"tokens identical in {same} of {len(others)}")
+    if drafts := sum(r.status == "other drafts" for r in others):
+        parts.append(f", and with other drafts in {drafts}")
+    varying = [cell for cell in cells if _original(cell).differences]
+    if varying:
+        first = _original(varying[0]).differences[0]
+        parts.append(
+            f"; the original differs from itself in {len(varying)} of {len(cells)} "
+            f"cells, first in {_name(varying[0])}, {first}"
+        )
+    if full := [s for s in starts if s.no_memory]:
+        names = dict.fromkeys(f"{s.side} at {s.steps} steps" for s in full)
+        parts.append(f"; out of GPU memory: {', '.join(names)}")
     counts = {v: sum(r.verdict == v for r in others) for v in _VERDICTS}
     times = ", ".join(f"{n} {v}" for v, n in counts.items() if n)
-    also = f", and with other drafts in {drafts}" * bool(drafts)
-    said = f"tokens identical in {same} of {len(others)}{also}"
-    return f"{head}: {said}; {times or 'no times'}"
+    return "".join([*parts, f"; {times or 'no times'}"])
+
+
+def _name(cell: CellReport) -> str:
+    return Workload(cell.steps, cell.prompt, cell.bs, cell.load).name

@@ -10,7 +10,10 @@ from verify.bench.report.model import Estimate
 from verify.bench.stats import Verdict
 from verify.report.model import Model
 
-Status = Literal["identical", "other drafts", "different", "failed", "not run"]
+Status = Literal[
+    "identical", "other drafts", "different", "not comparable", "failed", "no memory",
+    "not run",
+]  # fmt: skip
 SCHEMA_FILE = Path(__file__).with_name("engine.schema.json")
 
 
@@ -19,7 +22,10 @@ class Result(Model):
 
     status         identical: ids, verify steps and accepted drafts of every request are
                    the original's in every repetition of every start; other drafts:
-                   only the ids are; not run: the report is of a run that was stopped
+                   only the ids are; not comparable: the original's own ids are not the
+                   same every time; no memory: it failed because the GPU's was full; not run:
+                   the report is of a run that was stopped
+    asked          how many times, in all starts
     differences    one line a request, at most; of the original: between its own runs
     verify_steps   of all requests
     tokens_a_step  new tokens by verify step, of all requests: the accept length
@@ -30,6 +36,7 @@ class Result(Model):
 
     side: str
     status: Status
+    asked: int
     differences: list[str]
     verify_steps: int
     tokens_a_step: float
@@ -99,6 +106,8 @@ class Start(Model):
 
     logged: lines by which a metadata path says that another one runs instead. routes: the
     paths that said that they run.
+
+    no_memory: it failed because the GPU's memory was full.
     """
 
     steps: int
@@ -107,6 +116,7 @@ class Start(Model):
     logged: list[str]
     routes: list[str]
     failed: str
+    no_memory: bool
 
 
 class Host(Model):

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _STYLES = {
     "FASTER": "green", "SLOWER": "red", "UNSURE": "yellow", "different": "bold red",
-    "failed": "bold red", "other drafts": "yellow",
+    "failed": "bold red", "no memory": "bold red", "other drafts": "yellow",
+    "not comparable": "yellow",
 }  # fmt: skip
 _HEADLINES = {
     Exit.DONE: ("The same tokens", "good"),

@@ -28,16 +28,17 @@ def measure(
     Raises `Refusal`.
     """
     measured = Gathered()
-    first = Package(installed, folder / "0", found.paths)
-    packages = [first.twin(folder / str(i)) for i in range(1, len(found.sides))]
-    packages = [first, *packages]
+    packages = [
+        Package(installed, folder / str(i), found.paths)
+        for i in range(len(found.sides))
+    ]
     for side, package in zip(found.sides, packages, strict=True):
         package.lay(side)
     for steps in asked.steps:
         progress(f"{steps} steps, {len(packages)} sides beside each other")
         with contextlib.ExitStack() as stack:
             engines = [
-                _up(stack, python, side, turn, package)
+                _up(stack, python, side, turn, package, asked)
                 for turn, (side, package) in enumerate(
                     zip(found.sides, packages, strict=True)
                 )
@@ -69,8 +70,10 @@ def _up(
     side: EngineSide,
     turn: int,
     package: Package,
+    asked: Asked,
 ) -> Up:
-    run = Server(python, package.place / "run", package.environment(side))
+    environment = package.environment(side, asked.environment)
+    run = Server(python, package.place / "run", environment)
     return Up(side, turn, package, stack.enter_context(run))
 
 
@@ -86,7 +89,7 @@ def _cell(engines: Sequence[Up], asked: Asked, cell: Workload) -> list[Run]:
 
     def tokens(up: Up) -> None:
         runs[up.turn] = up.warm(asked, cell)
-        for _ in range(0 if cell.load else asked.repetitions):
+        for _ in range(1 if cell.load else asked.repetitions):
             up.again(asked, runs[up.turn], cell)
 
     def warm(up: Up) -> None:

@@ -25,9 +25,8 @@ def measure(
         for turn, side in enumerate(found.turns):
             package.lay(side)
             progress(f"{steps} steps, {turn + 1} of {len(found.turns)}, {side.name}")
-            with Server(
-                python, package.place / "run", package.environment(side)
-            ) as server:
+            environment = package.environment(side, asked.environment)
+            with Server(python, package.place / "run", environment) as server:
                 up = Up(side, turn, package, server)
 
                 def whole(up: Up, steps: int = steps) -> None:
@@ -42,9 +41,14 @@ def measure(
 
 
 def _cell(up: Up, asked: Asked, cell: Workload, measured: Gathered) -> None:
-    """A long generation to warm up, then the repetitions: each a short and a long one."""
+    """A long generation to warm up, then the repetitions: each a short and a long one.
+
+    A load comes twice.
+    """
     run = up.warm(asked, cell)
-    if not cell.load:
+    if cell.load:
+        up.again(asked, run, cell)
+    else:
         for _ in range(asked.repetitions):
             up.time(asked, run, cell)
         if asked.gpu_time:

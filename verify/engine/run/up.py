@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from patcher.results import Exit, Reason, Refusal
+from verify.engine import memory
 from verify.engine.compare import Run, Soaked, Workload, step_ms
 from verify.engine.report.model import Start
 from verify.engine.request import Asked
@@ -33,7 +34,10 @@ class Gathered:
 
 @dataclass
 class Up:
-    """A side's engine. turn: which start it is. failed: why it is asked no more."""
+    """A side's engine. turn: which start it is. failed: why it is asked no more.
+
+    no_memory: that it found no GPU memory, in its words.
+    """
 
     side: EngineSide
     turn: int
@@ -41,6 +45,7 @@ class Up:
     server: Server
     seconds: float = 0.0
     failed: str = ""
+    no_memory: str = ""
 
     def attempt(self, action: Callable[[Up], None]) -> None:
         """Runs it, unless the engine failed before. Raises `Refusal` if the original fails."""
@@ -49,10 +54,11 @@ class Up:
         try:
             action(self)
         except ServerFailed as failure:
-            self.failed = str(failure)
-            progress(f"  {self.side.name} failed: {failure}")
+            self.no_memory = memory.out_of(self.server.printed)
+            self.failed = self.no_memory or str(failure)
+            progress(f"  {self.side.name} failed: {self.failed}")
             if self.side.name == ORIGINAL:
-                what = f"the engine of the originals failed: {failure}"
+                what = f"the engine of the originals failed: {self.failed}"
                 reason = Reason("", "", what, lines=failure.lines)
                 raise Refusal(reason, code=Exit.UNAVAILABLE) from None
             for line in failure.lines:
@@ -77,24 +83,26 @@ class Up:
         return Start(
             steps=steps, side=self.side.name, seconds=self.seconds,
             logged=list(dict.fromkeys(lines)), routes=list(dict.fromkeys(routes)),
-            failed=self.failed,
+            failed=self.failed, no_memory=bool(self.no_memory),
         )  # fmt: skip
 
     def warm(self, asked: Asked, cell: Workload) -> Run:
         """The first answer to a cell, which is not timed; all of it for a load."""
-        if cell.load:
-            said = self.server.load(
-                seed=asked.seed, count=cell.load, longest=cell.prompt,
-                new_tokens=SHORT_TOKENS + asked.new_tokens,
-                vocabulary=asked.vocabulary, at_once=2 * cell.bs,
-            )  # fmt: skip
-        else:
-            said = self._generate(asked, cell)
-        return Run(self.side.name, self.turn, [said["requests"]])
+        return Run(self.side.name, self.turn, [self._said(asked, cell)])
 
     def again(self, asked: Asked, run: Run, cell: Workload) -> None:
-        """A long generation, for its tokens."""
-        run.answers.append(self._generate(asked, cell)["requests"])
+        """The same once more, for its tokens."""
+        run.answers.append(self._said(asked, cell))
+
+    def _said(self, asked: Asked, cell: Workload) -> list[Json]:
+        if not cell.load:
+            return list(self._generate(asked, cell)["requests"])
+        said = self.server.load(
+            seed=asked.seed, count=cell.load, longest=cell.prompt,
+            new_tokens=SHORT_TOKENS + asked.new_tokens,
+            vocabulary=asked.vocabulary, at_once=2 * cell.bs,
+        )  # fmt: skip
+        return list(said["requests"])
 
     def time(self, asked: Asked, run: Run, cell: Workload) -> None:
         """A short and a long generation, for the tokens and the time of a step."""

@@ -20,6 +20,7 @@ from verify.worker.play.draft_runner import DraftRunner
 from verify.worker.play.drivers import Base, Driver, MultiStep, NoSuchPath
 from verify.worker.play.dsa import DsaBase, DsaMultiStep
 from verify.worker.play.dsa_runner import DsaRunner, ShapeKey
+from verify.worker.play.verify_runner import LogitsProcessorOutput, VerifyRunner
 from verify.worker.tree import fakes, family
 from verify.worker.tree.isolate import FORWARD_BATCH
 from verify.worker.tree.stubs import Record
@@ -135,7 +136,7 @@ class TimedBase(Timed, Base):
 
 
 class Rotation:
-    """The draft model's place: moves the runner's static inputs on to the next set.
+    """The model's place: moves the runner's static inputs on to the next set.
 
     It does so inside the graph, so that graphs can be replayed back to back, each on
     other inputs, without a launch in between. Reads no metadata. `hold` makes it write
@@ -146,6 +147,7 @@ class Rotation:
         self.lengths = torch.stack([s.lengths for s in sets])
         self.rows = torch.stack([s.rows for s in sets])
         self.extra = False  # whether this release's draft has probabilities too
+        self.pairs: dict[int, Any] = {}  # nothing is copied
         self.turn = torch.zeros(1, dtype=torch.int64, device=self.rows.device)
         self.step = torch.ones_like(self.turn)
 
@@ -154,28 +156,31 @@ class Rotation:
         self.step.zero_()
 
     def draft_forward(self, forward_batch: Any) -> tuple[Any, ...]:
+        self.move_on(forward_batch)
+        hidden = forward_batch.spec_info.hidden_states[:, :1]
+        return (*(hidden,) * 3, None)[: 4 if self.extra else 3]
+
+    def forward(self, input_ids: Any, positions: Any, forward_batch: Any) -> Any:
+        """As the target model is called."""
+        self.move_on(forward_batch)
+        return LogitsProcessorOutput()
+
+    def move_on(self, forward_batch: Any) -> None:
         self.turn.add_(self.step).remainder_(self.rows.shape[0])
         forward_batch.seq_lens.copy_(self.lengths.index_select(0, self.turn)[0])
         forward_batch.req_pool_indices.copy_(self.rows.index_select(0, self.turn)[0])
         if self.rows.is_cuda:
             torch.cuda._sleep(BALLAST_CYCLES)  # type: ignore[no-untyped-call]
-        hidden = forward_batch.spec_info.hidden_states[:, :1]
-        return (*(hidden,) * 3, None)[: 4 if self.extra else 3]
 
 
-class _Rotating(DraftRunner):
-    """The tree's own draft runner, whose draft moves its inputs on."""
+class _Turning(Driver):
+    """One of the tree's own runners, whose model moves its inputs on."""
 
     inputs_sets: list[InputSet]
     point: Place
-
-    def build(self) -> None:
-        super().build()
-        self.rotation = Rotation(self.inputs_sets)  # here: not the tree's memory
-
-    def make_consumer(self) -> Any:
-        self.rotation.extra = getattr(super().make_consumer(), "old", True) is False
-        return self.rotation
+    rotation: Rotation
+    runner: Any
+    statics: Any
 
     def run(self, inputs: InputSet) -> None:
         self.rotation.hold(self.inputs_sets.index(inputs))
@@ -186,6 +191,21 @@ class _Rotating(DraftRunner):
 
     def call(self, inputs: InputSet) -> Callable[[], Any]:
         raise NotImplementedError
+
+    def graph_replay(self) -> None:
+        raise NotImplementedError
+
+
+class _Rotating(_Turning, DraftRunner):
+    """The tree's own draft runner."""
+
+    def build(self) -> None:
+        super().build()
+        self.rotation = Rotation(self.inputs_sets)  # here: not the tree's memory
+
+    def make_consumer(self) -> Any:
+        self.rotation.extra = getattr(super().make_consumer(), "old", True) is False
+        return self.rotation
 
     def graph_replay(self) -> None:
         self.runner.graphs[self.point.bs].replay()
@@ -225,12 +245,27 @@ class TimedDsaRunner(_Rotating, TimedDsaMultiStep, DsaRunner):
             super().graph_replay()
 
 
+class TimedVerifyRunner(_Turning, Timed, VerifyRunner):
+    """target_verify of family C through its target model's runner."""
+
+    call = TimedDsaBase.call
+
+    def make_consumer(self) -> Any:
+        self.rotation = Rotation(self.inputs_sets)
+        return self.rotation
+
+    def graph_replay(self) -> None:
+        self.runner.backend.replay(ShapeKey(self.point.bs), None)
+
+
 def make(point: Place, seed: int, device: str, graph: bool) -> Timed:
     """The driver of a point. Raises NoSuchPath where the tree has no such path."""
     pools = Pools(point, seed, device)
     dsa = family.is_dsa_here()
-    if point.mode != "decode":
-        kind: type[Timed] = TimedDsaBase if dsa else TimedBase
+    if point.mode == "target_verify" and graph:
+        kind: type[Timed] = TimedVerifyRunner
+    elif point.mode != "decode":
+        kind = TimedDsaBase if dsa else TimedBase
     elif graph:
         kind = TimedDsaRunner if dsa else TimedRunner
     else:

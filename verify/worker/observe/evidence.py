@@ -44,7 +44,7 @@ class Evidence(logging.Handler):
     The phases: "import", "capture", "replay" (the replay call) and "graph" (the captured
     function).
 
-    on_host: addresses of tensors that a captured function must not touch.
+    on_host: addresses of tensors that the captured function must not touch.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class Evidence(logging.Handler):
         self.counts: dict[str, Counter[str]] = {}
         self.warnings: list[str] = []
         self._patched = False
-        self.resting = False
+        self.resting = self.starting = False
         logging.getLogger("sglang").addHandler(self)
         logging.getLogger("sglang").propagate = False
 
@@ -69,6 +69,11 @@ class Evidence(logging.Handler):
         self.counts = {}
         self.consulted, self.host, self.forks, self.on_host = {}, {}, {}, set()
         self.phase = "capture"
+
+    def keep_off(self, tensor: Any) -> None:
+        """The captured function must not touch this tensor, which is on the host."""
+        if isinstance(tensor, torch.Tensor):
+            self.on_host.add(tensor.untyped_storage().data_ptr())
 
     def consult(self, name: str) -> None:
         """The tree's code asked something of a placeholder, or for an unset field."""
@@ -91,22 +96,26 @@ class Evidence(logging.Handler):
         finally:
             self.phase = before
 
-    def as_phase(self, phase: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        """The call, in a phase of its own: what it launches there does run."""
-
-        @functools.wraps(call)
-        def called(*args: Any, **kwargs: Any) -> Any:
-            with self.during(phase):
-                return call(*args, **kwargs)
-
-        return called
-
     def watch_calls(self, backend: type) -> None:
         """Wrap the entry points that the tree's backend class has."""
         for name in ENTRIES:
             method = getattr(backend, name, None)
             if method is not None and not hasattr(method, "_watched"):
                 setattr(backend, name, self._wrapped(name, method))
+
+    def watch_start(self, backend: Any) -> None:
+        """What is launched while its buffers are made is no warm-up run."""
+        init = backend.init_cuda_graph_state
+
+        @functools.wraps(init)
+        def started(*args: Any, **kwargs: Any) -> None:
+            self.starting = True
+            try:
+                init(*args, **kwargs)
+            finally:
+                self.starting = False
+
+        backend.init_cuda_graph_state = started
 
     def watch_kernels(self) -> None:
         """Count launches, once Triton is loaded; harmless to call again."""
@@ -120,7 +129,7 @@ class Evidence(logging.Handler):
         )
         if os.environ.get("TRITON_INTERPRET") == "1":
             # A warm-up run before a capture is skipped: what it writes is poisoned.
-            quicken(interpreter, lambda: self.phase == "capture")
+            quicken(interpreter, lambda: self.phase == "capture" and not self.starting)
             compile_too(interpreter)
         _wrap_compiled(lambda name: self.count(f"kernel {name}"))
 
@@ -168,27 +177,43 @@ class Evidence(logging.Handler):
         }
 
 
+class HostRead(RuntimeError):
+    """In the captured function: what a real capture would fail of, without saying where."""
+
+
 class HostReads(TorchFunctionMode):
-    """Notes what the tree's own lines ask of a tensor that a CPU answers too easily."""
+    """Notes what the tree's own lines ask of a tensor that only a CPU can answer.
+
+    forks: branches on `is_cuda` too, of which a CPU takes only one. Where the tensor is
+    not on the host, a captured function's read ends with `HostRead`.
+    """
+
+    def __init__(self, *, forks: bool) -> None:
+        super().__init__()
+        self._forks = _FORKS if forks else {}
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         inside = EVIDENCE.phase == "graph"
-        asks = func in _FORKS or (inside and func in _READS)
-        if asks or (inside and EVIDENCE.on_host and any(map(_on_host, args))):
-            self._note(func)
+        reads = inside and func in _READS
+        touches = inside and EVIDENCE.on_host and any(map(_on_host, args))
+        if reads or touches or func in self._forks:
+            line = self._note(func)
+            if line and reads and args[0].device.type != "cpu":
+                raise HostRead(f"a host read in the captured function: {line}")
         return func(*args, **(kwargs or {}))
 
-    def _note(self, func: Any) -> None:
+    def _note(self, func: Any) -> str:
         frame = sys._getframe(2)
         file = frame.f_code.co_filename
         if "/sglang/" not in file:
-            return
+            return ""
         name = _READS.get(func) or _FORKS.get(func) or getattr(func, "__name__", "")
         place = file.partition("/sglang/")[2]
         line = f"{name} in {frame.f_code.co_name} ({place}:{frame.f_lineno})"
         (EVIDENCE.forks if func in _FORKS else EVIDENCE.host)[line] = None
+        return line
 
 
 def _on_host(value: Any) -> bool:

@@ -95,8 +95,14 @@ class Consumer:
         self.pairs: dict[int, dict[str, tuple[torch.Tensor, torch.Tensor]]] = {}
 
     def draft_forward(self, forward_batch: Any) -> tuple[torch.Tensor, ...]:
-        bs = int(forward_batch.batch_size)
+        self.copy(int(forward_batch.batch_size))
+        hidden = forward_batch.spec_info.hidden_states[:, :1]
+        return (hidden,) * 3
+
+    def copy(self, bs: int) -> None:
+        """What the graph of this batch size would read."""
         if bs not in self.pairs:  # first warm-up run of a capture: bind the buffers
+            EVIDENCE.keep_off(vars(forward_batch).get("seq_lens_cpu"))
             self.pairs[bs] = {
                 f"step{i}.{path}": (tensor, torch.empty_like(tensor))
                 for i, backend in enumerate(self.backends)
@@ -104,8 +110,6 @@ class Consumer:
             }
         for path, (source, copy) in self.pairs[bs].items():
             copy.copy_(self.readable(path, source))
-        hidden = forward_batch.spec_info.hidden_states[:, :1]
-        return (hidden,) * 3
 
     def readable(self, path: str, source: torch.Tensor) -> torch.Tensor:
         """What of a tensor a step may read: all of it."""
@@ -145,8 +149,8 @@ class DraftRunner(MultiStep):
         # From 0.5.10 on they are in an object of their own.
         self.statics = getattr(self.runner, "buffers", self.runner)
         on_host = getattr(self.statics, "seq_lens_cpu", None)
-        if on_host is not None:
-            EVIDENCE.on_host = {on_host.untyped_storage().data_ptr()}
+        EVIDENCE.on_host.clear()
+        EVIDENCE.keep_off(on_host)
 
     def make_consumer(self) -> Consumer:
         """What stands for the draft model."""

@@ -53,6 +53,8 @@ class Graphs:
             out = run_once()
         self.captured[key] = graph, out
 
+    replay_session = staticmethod(nothing)
+
     def replay(self, key: ShapeKey, forward_batch: Any) -> Any:
         graph, out = self.captured[key]
         graph.replay()
@@ -80,15 +82,24 @@ class DecodeCudaGraphRunner:
 class InputBuffers:
     """ForwardInputBuffers, for a single runner."""
 
-    def share_buffers(self) -> None:
+    def share_buffers(self, exclude: tuple[str, ...] = ()) -> None:
         """There is nobody to share with."""
 
 
 class ForwardBatch(Record):
-    """With the one method that the runner calls."""
+    """With the methods that the runners call, and nothing of two batches that overlap."""
+
+    tbo_children = tbo_parent_token_range = None
 
     def mark_forward_metadata_ready(self) -> None:
-        """Nobody asks."""
+        self.ready = True
+
+    def needs_forward_metadata_init(self) -> bool:
+        return not vars(self).get("ready", False)
+
+
+class PPProxyTensors:
+    """What a stage of a pipeline hands on; there is none."""
 
 
 class EagleDraftInput(Record):
@@ -173,8 +184,12 @@ def complete(forward_batch_info: Any) -> None:
     """Put into the module what the runner takes from it beside `ForwardMode`."""
     vars(forward_batch_info).update(
         ForwardBatch=ForwardBatch,
-        CaptureHiddenMode=Record(NULL=0, LAST=1),
+        CaptureHiddenMode=Record(NULL=0, LAST=1, FULL=2),
+        PPProxyTensors=PPProxyTensors,
         build_inner_fb_view=family.inner_view,
+        enable_num_token_non_padded=lambda *_: False,
+        get_required_capture_hidden_mode=lambda mode, spec: spec.capture_hidden_mode,
+        _dp_tp_moe_masks_pad_rows=lambda: False,
     )
 
 

@@ -8,13 +8,13 @@ On CUDA the replacement only pauses guard bands, whose moves a graph would recor
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 
-from verify.worker.observe.evidence import EVIDENCE
+from verify.worker.observe.evidence import EVIDENCE, HostReads
 from verify.worker.observe.guards import GuardBands
 
 _guards: list[GuardBands] = []
@@ -28,6 +28,7 @@ def use(guards: GuardBands, device: str) -> None:
     setattr(torch.cuda, "graph", Capturing if on_cuda else Recording)  # noqa: B010
     if not on_cuda:
         setattr(torch.cuda, "CUDAGraph", Rerun)  # noqa: B010
+        setattr(torch.cuda, "Event", HostEvent)  # noqa: B010
 
 
 class Rerun:
@@ -44,15 +45,54 @@ class Rerun:
         return None
 
 
-class _Inside:
-    """While capturing: no guard bands, and launches count as the graph's."""
+class HostEvent:
+    """A CPU's stand-in for a CUDA event; one that a graph may record, too."""
 
-    def __init__(self) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Of any kind."""
+
+    def record(self, stream: Any = None) -> None:
+        EVIDENCE.count("event")
+
+
+class HostModule:
+    """`torch.cuda`, for a runner that marks where its graph's first reads end."""
+
+    Event = HostEvent
+
+    @staticmethod
+    def is_current_stream_capturing() -> bool:
+        return EVIDENCE.phase == "graph"
+
+
+@contextmanager
+def only_the_device(backends: list[Any], device: str) -> Iterator[None]:
+    """What replays a real graph changes nothing that Python holds; a re-run does not either."""
+    before = [dict(vars(backend)) for backend in backends]
+    try:
+        yield
+    finally:
+        if torch.device(device).type != "cuda":
+            for backend, state in zip(backends, before, strict=True):
+                vars(backend).clear()
+                vars(backend).update(state)
+
+
+class _Inside:
+    """While capturing: no guard bands, and launches count as the graph's.
+
+    once: the function runs here and never again, so that host reads are looked for.
+    """
+
+    def __init__(self, *, once: bool) -> None:
         self._stack = ExitStack()
+        self._once = once
 
     def open(self) -> None:
         self._stack.enter_context(_guards[0].pause())
         self._stack.enter_context(EVIDENCE.during("graph"))
+        if self._once:
+            self._stack.enter_context(HostReads(forks=False))
 
     def close(self) -> None:
         self._stack.close()
@@ -63,7 +103,7 @@ class Recording:
 
     def __init__(self, cuda_graph: Rerun, pool: Any = None, stream: Any = None) -> None:
         self._graph = cuda_graph
-        self._inside = _Inside()
+        self._inside = _Inside(once=False)
 
     def __enter__(self) -> None:
         names = sys._getframe(1).f_locals
@@ -79,7 +119,7 @@ class Capturing(_real_graph):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._inside = _Inside()
+        self._inside = _Inside(once=True)
 
     def __enter__(self) -> None:
         self._inside.open()

@@ -8,12 +8,12 @@ from verify.worker.observe import guards
 from verify.worker.observe.evidence import EVIDENCE, HostReads
 from verify.worker.observe.live import Contract
 from verify.worker.observe.observe import Observer
-from verify.worker.play import dsa, dsa_runner, scripts
+from verify.worker.play import dsa, dsa_runner, scripts, verify_runner
 from verify.worker.play.draft_runner import DraftRunner
 from verify.worker.play.drivers import Base, Driver, Loop, MultiStep, PrecomputedPair
 from verify.worker.protocol import Played
 from verify.worker.scenario import Replay, Scenario, replays_text
-from verify.worker.tree import family
+from verify.worker.tree import family, standins
 
 DRIVERS: dict[str, type[Driver]] = {
     "multi": MultiStep,
@@ -27,8 +27,10 @@ DSA_DRIVERS: dict[str, type[Driver]] = {
     **dsa.DRIVERS,
     "runner": dsa_runner.DsaRunner,
     "loop-runner": dsa_runner.DsaLoopRunner,
+    "verify-runner": verify_runner.VerifyRunner,
+    "base-runner": verify_runner.VerifyRunner,
 }
-BASELINES = ("loop", "base", "loop-runner")
+BASELINES = ("loop", "base", "loop-runner", "base-runner")
 
 
 def driver_of(name: str) -> type[Driver]:
@@ -50,6 +52,7 @@ def play(
     """
     guards.release_all()
     EVIDENCE.reset()
+    standins.Schedule.by_formula = poison != 0
     driver = driver_of(driver_name)(scenario, seed, device, guarded)
     observer = Observer(driver)
     contract = Contract(driver, driver_name in BASELINES)
@@ -95,5 +98,5 @@ def _replay(driver: Driver, replay: Replay) -> int:
         EVIDENCE.count("begun")
         if torch.device(driver.device).type == "cuda":
             return driver.replay(replay)
-        with HostReads():
+        with HostReads(forks=True):
             return driver.replay(replay)

@@ -76,6 +76,7 @@ def settle(scenario: Scenario) -> None:
                 disable_cuda_graph_padding=False, enable_profile_cuda_graph=False
             ),
             overlap=Record(enable_two_batch_overlap=False),
+            mamba=Record(enable_mamba_extra_buffer=False),
         ),
         get_spec=Record(**spec),
     )

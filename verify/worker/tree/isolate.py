@@ -31,6 +31,7 @@ STUBBED = (
     "aiter",
     "transformers",
     "deep_gemm",
+    "tqdm",  # a bare machine lacks it
 )
 FORWARD_BATCH = "sglang.srt.model_executor.forward_batch_info"
 

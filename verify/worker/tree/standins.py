@@ -59,13 +59,47 @@ def get_mla_metadata(
     return parts, splits.to(torch.int32)
 
 
+class Schedule:
+    """How DeepGEMM's stand-in plans, the same on both sides.
+
+    by_formula: as DeepGEMM does, so that a kernel which knows its formula is believed and
+    has to get it right. Otherwise the plan changes with every bit of the lengths, and
+    nobody else can make it.
+    """
+
+    by_formula = False
+
+
 def get_paged_mqa_logits_metadata(
     context_lens: torch.Tensor, block_kv: int, num_sms: int
 ) -> torch.Tensor:
     """[num_sms + 1, 2] int32."""
+    if Schedule.by_formula:
+        return _planned_work(context_lens, 4 * block_kv, num_sms)
     return _filled(
         (num_sms + 1, 2), _mix(context_lens) + settings(block_kv, context_lens)
     )
+
+
+def _planned_work(
+    context_lens: torch.Tensor, segment: int, num_sms: int
+) -> torch.Tensor:
+    """Where each SM begins: row and segment; all take as many segments.
+
+    What is left over goes to the first SMs where lengths are flat, as with the older
+    DeepGEMM, and to the last where they are in rows.
+    """
+    segments = (context_lens.reshape(-1).to(torch.int64) + segment - 1) // segment
+    ends = torch.cumsum(segments, 0)
+    share, rest = ends[-1] // num_sms, ends[-1] % num_sms
+    sm = torch.arange(num_sms + 1, device=ends.device)
+    if context_lens.dim() == 1:
+        begins = sm * share + torch.minimum(sm, rest)
+    else:
+        begins = sm * share + (sm - (num_sms - rest)).clamp(min=0)
+    row = torch.searchsorted(ends, begins, right=True)
+    before = torch.nn.functional.pad(ends, (1, 0))[row]
+    return torch.stack((row, begins - before), 1).to(torch.int32)
 
 
 def seqlens_expand(

@@ -118,7 +118,7 @@ class PaddingMode:
     """Stands for sglang's padding mode: always the longest."""
 
     @staticmethod
-    def get_default_mode_in_cuda_graph() -> PaddingMode:
+    def get_default_mode_in_cuda_graph(*_: Any) -> PaddingMode:
         return PaddingMode()
 
     def is_max_len(self) -> bool:
