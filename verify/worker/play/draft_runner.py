@@ -95,12 +95,13 @@ class Consumer:
         self.pairs: dict[int, dict[str, tuple[torch.Tensor, torch.Tensor]]] = {}
 
     def draft_forward(self, forward_batch: Any) -> tuple[torch.Tensor, ...]:
-        self.copy(int(forward_batch.batch_size))
+        self.copy(forward_batch)
         hidden = forward_batch.spec_info.hidden_states[:, :1]
         return (hidden,) * 3
 
-    def copy(self, bs: int) -> None:
+    def copy(self, forward_batch: Any) -> None:
         """What the graph of this batch size would read."""
+        bs = int(forward_batch.batch_size)
         if bs not in self.pairs:  # first warm-up run of a capture: bind the buffers
             EVIDENCE.keep_off(vars(forward_batch).get("seq_lens_cpu"))
             self.pairs[bs] = {

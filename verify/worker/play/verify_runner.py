@@ -176,7 +176,7 @@ class VerifyConsumer(LiveConsumer):
         self, input_ids: Any, positions: Any, forward_batch: Any, **_: Any
     ) -> LogitsProcessorOutput:
         """One run of the model; called once in each warm-up, and by the graph."""
-        self.copy(int(forward_batch.batch_size))
+        self.copy(forward_batch)
         return LogitsProcessorOutput()
 
 
@@ -218,7 +218,8 @@ class VerifyRunner(DsaBase):
         self.consumer.pairs.clear()
         self.runner = self.runner_class(self.model_runner)
         self.statics = self.runner.buffers
-        EVIDENCE.on_host = {self.statics.seq_lens_cpu.untyped_storage().data_ptr()}
+        EVIDENCE.on_host.clear()
+        EVIDENCE.keep_off(self.statics.seq_lens_cpu)
 
     def capture(self, bs: int) -> None:
         """The runner captured everything when it was made."""
