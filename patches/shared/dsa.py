@@ -51,8 +51,6 @@ HAS_KPOOL = HasStatement(
 )
 # From 0.5.22 on.
 RESOLVES = HasGlobal("resolve_num_sms")
-# From 0.5.23 on the top-k plan can be made where it belongs.
-PLANS_IN_PLACE = HasMethod(BACKEND, "prepare_mtp_seed_indices")
 
 
 def _always(module: cst.Module) -> bool:
@@ -65,6 +63,12 @@ def _unless(when: When) -> When:
 
 ADAPT: tuple[Adapt, ...] = (
     Drop(statement="can_share &= first.dsa_index_kpool <= 1", when=_unless(HAS_KPOOL)),
+    Drop(
+        statement="""
+self.topk_plan_limits = find_limits(first._build_topk_v2_plan, first.device)
+""",
+        when=_unless(HOST_FREE),
+    ),
     Rename(
         old="resolve_paged_mqa_logits_metadata_fn()",
         new="deep_gemm.get_paged_mqa_logits_metadata",
@@ -74,15 +78,6 @@ ADAPT: tuple[Adapt, ...] = (
         old="resolve_num_sms()",
         new="deep_gemm.get_num_sms()",
         when=_unless(RESOLVES),
-    ),
-    Drop(
-        statement="from sglang.kernels.ops.attention.dsv4.topk import plan_topk_v2",
-        when=_unless(PLANS_IN_PLACE),
-    ),
-    Rename(
-        old="plan_topk_v2(metadata.dsa_seqlens_expanded, out=metadata.topk_v2_plan)",
-        new="first._refresh_topk_v2_plan(metadata)",
-        when=_unless(PLANS_IN_PLACE),
     ),
 )
 
@@ -151,7 +146,11 @@ SHARED_STEPS: tuple[Step, ...] = (
     ),
     *(
         RequireKnown(file=DSA_BACKEND, symbol=f"{BACKEND}.{symbol}", may_lack=True)
-        for symbol in ("_refresh_paged_mqa_schedule_metadata", "_refresh_topk_v2_plan")
+        for symbol in (
+            "_refresh_paged_mqa_schedule_metadata",
+            "_refresh_topk_v2_plan",
+            "_build_topk_v2_plan",
+        )
     ),
     *(
         Where(RequireKnown(file=file, symbol=symbol), has=file)

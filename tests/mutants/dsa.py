@@ -18,6 +18,7 @@ _OUT_GRAPH = f"{_MULTI}.init_forward_metadata_out_graph"
 _STATE = f"{_MULTI}.init_cuda_graph_state"
 _FILL = f"{_MULTI}._fill_metadata"
 _KERNEL = "_draft_metadata_kernel"
+_PLAN = "_topk_plan_kernel"
 _USE = f"{_MULTI}._use_shared_metadata"
 _RUN_ONCE = "EAGLEDraftCudaGraphRunner.capture_one_shape.run_once"
 _HOOK = "self.draft_attn_backend.init_forward_metadata_in_graph(forward_batch)"
@@ -92,7 +93,52 @@ MUTANTS = (
     _mutant(
         "the top-k plan left as at capture",
         "topk_v2_plan",
-        Drop(_FILL, "plan_topk_v2(metadata"),
+        Swap(_FILL, "self.topk_plan_limits", "None", nth=0, of=2),
+    ),
+    _mutant(
+        "the plan of a planner of another kind left as at capture",
+        "topk_v2_plan",
+        Swap(_STATE, "find_limits(first._build_topk_v2_plan, first.device)", "None"),
+        Drop(_FILL, "first._refresh_topk_v2_plan"),
+    ),
+    _mutant(
+        "kernel: top-k's plan has rows at its threshold",
+        "topk_v2_plan",
+        Swap(_PLAN, "kv_len > threshold", "kv_len >= threshold"),
+        file=DSA_KERNELS,
+    ),
+    _mutant(
+        "kernel: rows at a threshold counted for top-k's plan",
+        "topk_v2_plan",
+        Swap(
+            _PLAN,
+            "kv_len[:, None] > thresholds[None, :]",
+            "kv_len[:, None] >= thresholds[None, :]",
+        ),
+        file=DSA_KERNELS,
+    ),
+    _mutant(
+        "kernel: one row fewer over a threshold of top-k's plan",
+        "topk_v2_plan",
+        Swap(_PLAN, "longer <= tl.load(limit + 1)", "longer < tl.load(limit + 1)"),
+        file=DSA_KERNELS,
+    ),
+    _mutant(
+        "kernel: the first row of top-k's plan not listed",
+        "topk_v2_plan",
+        Swap(
+            _PLAN,
+            "tl.store(item, i, mask=is_longer)",
+            "tl.store(item, i, mask=is_longer & (item > plan + 2))",
+        ),
+        file=DSA_KERNELS,
+    ),
+    _mutant(
+        "kernel: top-k's plan in a program that few batches have",
+        "topk_v2_plan",
+        Swap(_KERNEL, "tl.num_programs(0) // 2", "1"),
+        file=DSA_KERNELS,
+        route="fan-out",
     ),
     _mutant(
         "a schedule that is thought to be the kernel's",

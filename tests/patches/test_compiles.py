@@ -64,7 +64,9 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 sys.path.insert(0, sys.argv[1])
-from kernel_under_test import _draft_metadata_kernel, _schedule_kernel
+from kernel_under_test import (
+    _draft_metadata_kernel, _schedule_kernel, _topk_plan_kernel
+)
 
 def compiled(kernel, bits, **constexprs):
     types = {}
@@ -92,10 +94,12 @@ for (has, aligned, page, cols), (sms, remainder), bits in itertools.product(
     ptx = compiled(
         _draft_metadata_kernel, bits, HAS_PAGE_TABLE=has, ALIGNED=aligned,
         PAGE_SIZE=page, BLOCK_COLS=cols, NUM_SMS=sms, REMAINDER=remainder,
+        NUM_LIMITS=16 if sms else 0,
     )
     wide = "st.global.v4" in ptx
     assert wide == aligned, (has, aligned, page, "stores of 16 bytes", wide)
 compiled(_schedule_kernel, 32, NUM_SMS=132, REMAINDER="first")
+compiled(_topk_plan_kernel, 32, NUM_LIMITS=16)
 """
 
 

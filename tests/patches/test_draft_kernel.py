@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
+from itertools import product
 from types import SimpleNamespace
 from typing import Any
 
@@ -44,6 +46,44 @@ def schedule(
     return torch.tensor([ends[b] for b in begins], dtype=torch.int32, device=DEVICE)
 
 
+# By release and GPU: a threshold, and how many rows may exceed it.
+LIMITS = {
+    "to 0.5.20": ((65536, 30), (98304, 48), (131072, 60), (196608, 80), (262144, 112)),
+    "H200": ((65536, 30), (98304, 45), (131072, 60), (196608, 80), (262144, 112)),
+    "B200": ((32768, 48), (131072, 66), (163840, 99), (196608, 132), (262144, 198)),
+}
+LAST = {"to 0.5.20": 393216, "H200": 393216, "B200": 524288}
+
+
+def planner(
+    limits: tuple[tuple[int, int], ...], last: int, over: int = 1, many: int = 0
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Top-k's planner by its definition; what it leaves alone is poison.
+
+    The threshold goes down for as long as few enough rows exceed the next lower one; the
+    rows over it are listed in any order. over, many: of another planner.
+    """
+
+    def plan(lens: torch.Tensor) -> torch.Tensor:
+        found = torch.full((len(lens) + 1, 2), POISON, dtype=torch.int32, device=DEVICE)
+        threshold = last
+        for lower, count in reversed(limits):
+            if int((lens >= lower + over).sum()) > count + many:
+                break
+            threshold = lower
+        rows = (lens >= threshold + over).nonzero().flatten().flip(0)
+        found[0] = torch.tensor([threshold, len(rows)])
+        found[1 : 1 + len(rows)] = torch.stack([rows, lens[rows]], 1)
+        return found
+
+    return plan
+
+
+def limits_of(name: str) -> torch.Tensor:
+    rows = [*LIMITS[name], *[(LAST[name], 2**31 - 1)] * 16][:16]
+    return torch.tensor(rows, dtype=torch.int32, device=DEVICE)
+
+
 def metadata(case: Case, buffers: Buffers, wide: bool = True) -> Any:
     cols = case.context + case.draft_tokens
     page = buffers.new("page_table_1", case.bs, cols) if wide else None
@@ -62,15 +102,30 @@ def metadata(case: Case, buffers: Buffers, wide: bool = True) -> Any:
         page_table_1=page,
         real_page_table=real,
         paged_mqa_schedule_metadata=buffers.new("schedule", SMS + 1, 2),
+        topk_v2_plan=buffers.new("plan", case.bs + 1, 2),
     )
 
 
-def check(case: Case, remainder: str | None = None, wide: bool = True) -> None:
+def expected_plan(lens: torch.Tensor, limits: torch.Tensor) -> torch.Tensor:
+    """Row 0, and the rows over the threshold, in their order."""
+    (*few, (last, _)) = limits.tolist()
+    lens = lens.to(DEVICE)
+    found = planner(tuple(few), last)(lens)
+    listed = found[1 : 1 + int(found[0, 1])]
+    return torch.cat([found[:1], listed.flip(0)])
+
+
+def check(
+    case: Case,
+    remainder: str | None = None,
+    wide: bool = True,
+    limits: torch.Tensor | None = None,
+) -> None:
     buffers = Buffers()
     m = metadata(case, buffers, wide)
     req_to_token, rows = case.pool()
     req_to_token.bitwise_and_(2**30 - 1)  # a page is never negative
-    given = (case.lens, rows, req_to_token, case.topk, remainder)
+    given = (case.lens, rows, req_to_token, case.topk, remainder, limits)
     assert kernels().fill_draft_metadata(m, *given)
 
     # The tables: rows as far as their sequences go, and no byte outside of them.
@@ -96,6 +151,8 @@ def check(case: Case, remainder: str | None = None, wide: bool = True) -> None:
     if remainder is not None:
         planned = schedule(lens, 64, SMS, remainder)
         buffers.expect("schedule", m.paged_mqa_schedule_metadata, planned)
+    if limits is not None:
+        buffers.expect("plan", m.topk_v2_plan, expected_plan(lens, limits))
     try:
         buffers.check()
     except AssertionError as wrong:
@@ -103,13 +160,22 @@ def check(case: Case, remainder: str | None = None, wide: bool = True) -> None:
 
 
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
-@example(Case(seq_lens=(1,), context=1), None, True)
-@example(Case(seq_lens=(67, 66, 65), context=67, draft_tokens=2), "last", True)
-@given(cases(), st.sampled_from((None, "first", "last")), st.booleans())
+@example(Case(seq_lens=(1,), context=1), None, True, None)
+@example(Case(seq_lens=(67, 66, 65), context=67, draft_tokens=2), "last", True, (64, 2))
+@given(
+    cases(),
+    st.sampled_from((None, "first", "last")),
+    st.booleans(),
+    st.none() | st.tuples(st.integers(0, 200), st.integers(0, 6)),
+)
 def test_writes_its_metadata_and_nothing_else(
-    case: Case, remainder: str | None, wide: bool
+    case: Case, remainder: str | None, wide: bool, first: tuple[int, int] | None
 ) -> None:
-    check(case, remainder, wide or case.page_size == 1)
+    limits = None
+    if first is not None:
+        rows = [first, *[(first[0] + 50, 2**31 - 1)] * 15]
+        limits = torch.tensor(rows, dtype=torch.int32, device=DEVICE)
+    check(case, remainder, wide or case.page_size == 1, limits)
 
 
 @pytest.mark.parametrize("remainder", ["first", "last"])
@@ -133,7 +199,52 @@ def test_a_row_longer_than_its_programs_first_tiles() -> None:
 @pytest.mark.parametrize("bs", [127, 128, 129, 300])
 def test_sums_carry_over_blocks(bs: int) -> None:
     lens = torch.randint(1, 600, (bs,), generator=torch.Generator().manual_seed(bs))
-    check(Case(seq_lens=tuple(lens.tolist()), context=600), "last", wide=False)
+    limits = torch.tensor([(300, 40), *[(500, 2**31 - 1)] * 15], dtype=torch.int32)
+    case = Case(seq_lens=tuple(lens.tolist()), context=600)
+    check(case, "last", wide=False, limits=limits.to(DEVICE))
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_plans(name: str) -> None:
+    limits = limits_of(name)
+    launch = kernels()._topk_plan_kernel
+    for threshold, count in (*LIMITS[name], (LAST[name], 300)):
+        for length, many in product((threshold, threshold + 1), (count, count + 1)):
+            lens = torch.randint(1, 600, (many + 40,), dtype=torch.int32, device=DEVICE)
+            lens[torch.randperm(len(lens), device=DEVICE)[:many]] = length
+            found = torch.full(
+                (len(lens) + 1, 2), POISON, dtype=torch.int32, device=DEVICE
+            )
+            launch[(1,)](lens, len(lens), found, limits, 16)
+            expected = expected_plan(lens, limits)
+            assert torch.equal(found[: len(expected)], expected), (length, many)
+            assert (found[len(expected) :] == POISON).all()
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_the_limits_are_found_by_asking(name: str) -> None:
+    ask = planner(LIMITS[name], LAST[name])
+    found = kernels().find_limits(ask, torch.device(DEVICE))
+    assert torch.equal(found, limits_of(name))
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda lens: None,
+        # What it writes is nobody's: as it is where a GPU has no clusters.
+        lambda lens: torch.zeros(len(lens) + 1, 2, dtype=torch.int32, device=DEVICE),
+        lambda lens: torch.full((len(lens) + 1, 2), POISON, device=DEVICE).int(),
+        planner(LIMITS["H200"], LAST["H200"], over=0),
+        # Of twenty numbers, too many.
+        planner(tuple((1000 * n, n) for n in range(1, 20)), 20000),
+        # The longest rows first, whatever the threshold.
+        lambda lens: planner(LIMITS["H200"], LAST["H200"])(lens.sort()[0]),
+    ],
+    ids=["none", "nothing", "poison", "at least", "too many", "sorted"],
+)
+def test_a_planner_of_another_kind_is_left_to_itself(ask: Any) -> None:
+    assert kernels().find_limits(ask, torch.device(DEVICE)) is None
 
 
 def test_the_formula_is_the_one_that_answers_alike() -> None:
@@ -165,14 +276,23 @@ def test_a_kernel_that_does_not_compile_is_tried_once(
 
     monkeypatch.setattr(kernels(), "_is_broken", False)
     monkeypatch.setattr(kernels(), "_schedule_kernel", Refusing())
+    monkeypatch.setattr(kernels(), "_topk_plan_kernel", Refusing())
     monkeypatch.setattr(kernels(), "_draft_metadata_kernel", Refusing())
     case = Case(seq_lens=(3, 5), context=8)
     answer = kernels().find_remainder(schedule, SMS, torch.device(DEVICE))
     assert answer is None
+    ask = planner(LIMITS["H200"], LAST["H200"])
+    assert kernels().find_limits(ask, torch.device(DEVICE)) is None
     req_to_token, rows = case.pool()
     filled = [
         kernels().fill_draft_metadata(
-            metadata(case, Buffers()), case.lens, rows, req_to_token, case.topk, None
+            metadata(case, Buffers()),
+            case.lens,
+            rows,
+            req_to_token,
+            case.topk,
+            None,
+            None,
         )
         for _ in range(2)
     ]

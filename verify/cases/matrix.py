@@ -113,7 +113,14 @@ def _dsa(mode: str) -> list[Scenario]:
         for n in ((3, 4) if mode.startswith("decode") else (1,))
     ]
     paged = of_kind(mode, steps[1 % len(steps)], 1, "fa3", 32, 32, (1, 3), 100, 64)
+    if mode.startswith("decode"):
+        shapes = (mode, 3, 64, "fa3", 64, 64, (48,), 130, 64)
+        wide.append(of_kind(*shapes, script=_PLANNED))
     return [*found, *wide, replace(paged, script="recapture3")]
+
+
+# What top-k plans by: as many rows over a length as it allows, one more, none; the next one.
+_PLANNED = "65*30,64*18/65*31,1*17/97*45,96*3/1,97*46,64/97*30,64*18"
 
 
 def _reduced(routes: tuple[Route, ...], device: str) -> list[str]:

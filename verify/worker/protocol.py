@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict, final
 
-_PLAN = "plan_topk_v2: a stand-in of the same shape, for rows longer than 64 tokens"
+_PLAN = "plan_topk_v2: a stand-in of the same shape and rule, for rows over 64 to 384 tokens"
 _COPIES = "the tree's JIT CUDA copy kernels: plain copies"
 _KERNELS = "sglang.kernels.ops.attention"
 STANDINS = {
@@ -152,8 +152,8 @@ class Observation(TypedDict):
 class Played(TypedDict):
     """The reply to Play.
 
-    counts    entry points called and kernels launched, by phase: "capture",
-              "replay" (the replay call) and "graph" (the captured function)
+    counts    entry points called and kernels launched, by phase: "buffers" (where
+              they are made), "capture", "replay" (the replay call) and "graph" (the captured function)
     consulted placeholders and unset fields that the tree used after it was imported,
               by phase
     host      reads of a tensor by the host inside the captured function

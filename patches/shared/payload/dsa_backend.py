@@ -8,6 +8,7 @@ import torch
 from sglang.srt.layers.attention.dsa.triton_metadata_kernel import (
     fill_draft_metadata,
     fill_metadata_inplace,
+    find_limits,
     find_remainder,
 )
 from sglang.srt.layers.attention.dsa.utils import (
@@ -38,6 +39,7 @@ class SharedStepsDispatch(DeepseekSparseAttnMultiStepBackend):
             self.schedule_remainder = find_remainder(
                 resolve_paged_mqa_logits_metadata_fn(), resolve_num_sms(), first.device
             )
+            self.topk_plan_limits = find_limits(first._build_topk_v2_plan, first.device)
             return
 
     def init_forward_metadata_out_graph(
@@ -85,12 +87,10 @@ class SharedSteps(DeepseekSparseAttnMultiStepBackend):
             attn_backend.forward_metadata = first.decode_cuda_graph_metadata[bs]
 
 
-# From 0.5.15 on: with the schedule in it, and a top-k plan.
+# From 0.5.15 on: with DeepGEMM's schedule and top-k's plan in it.
 class LaunchDraftKernel(DeepseekSparseAttnMultiStepBackend):
     def _fill_metadata(self, forward_batch: ForwardBatch) -> bool:
         """Fill the shared metadata from what is on the device, if that is possible."""
-        from sglang.kernels.ops.attention.dsv4.topk import plan_topk_v2
-
         bs, first = forward_batch.batch_size, self.attn_backends[0]
         metadata: DSAMetadata = first.decode_cuda_graph_metadata[bs]
         if not fill_draft_metadata(
@@ -100,6 +100,7 @@ class LaunchDraftKernel(DeepseekSparseAttnMultiStepBackend):
             first.req_to_token,
             first.dsa_index_topk,
             self.schedule_remainder,
+            self.topk_plan_limits,
         ):
             return False
 
@@ -107,8 +108,8 @@ class LaunchDraftKernel(DeepseekSparseAttnMultiStepBackend):
             first._refresh_paged_mqa_schedule_metadata(
                 metadata, metadata.paged_mqa_ctx_lens_2d
             )
-        if metadata.topk_v2_plan is not None:
-            plan_topk_v2(metadata.dsa_seqlens_expanded, out=metadata.topk_v2_plan)
+        if self.topk_plan_limits is None:
+            first._refresh_topk_v2_plan(metadata)
         if metadata.flashmla_metadata is not None:
             metadata.flashmla_metadata.slice(slice(0, bs + 1)).copy_(
                 first._compute_flashmla_metadata(

@@ -24,8 +24,10 @@ def _schedule_kernel(
         total += tl.sum(tl.cdiv(kv_len.to(tl.int32), 256), 0)
     share = total // NUM_SMS
     rest = total - share * NUM_SMS
-    for tile in range(tl.program_id(0) * 32, NUM_SMS + 1, tl.num_programs(0) * 32):
-        sm = tile + tl.arange(0, 32)
+    # Small tiles: the registers of this are those of every program of the kernel.
+    rows = tl.arange(0, 32)
+    for tile in range(tl.program_id(0) * 16, NUM_SMS + 1, tl.num_programs(0) * 16):
+        sm = tile + tl.arange(0, 16)
         if REMAINDER == "first":
             begin = sm * share + tl.minimum(sm, rest)
         else:
@@ -33,9 +35,9 @@ def _schedule_kernel(
         row = tl.zeros_like(sm)
         before = tl.zeros_like(sm)
         ended = 0
-        for start in range(0, bs, 128):
-            there = start + seqs < bs
-            kv_len = tl.load(seq_lens + start + seqs, mask=there, other=0)
+        for start in range(0, bs, 32):
+            there = start + rows < bs
+            kv_len = tl.load(seq_lens + start + rows, mask=there, other=0)
             segments = tl.cdiv(kv_len.to(tl.int32), 256)
             ends = ended + tl.cumsum(segments, 0)
             ended += tl.sum(segments, 0)
@@ -46,8 +48,33 @@ def _schedule_kernel(
         tl.store(schedule + 2 * sm + 1, begin - before, mask=sm <= NUM_SMS)
 
 
+@triton.jit
+def _topk_plan_kernel(seq_lens, bs, plan, limits, NUM_LIMITS: tl.constexpr):
+    """Top-k's plan: the lowest threshold that few enough rows exceed, and those rows."""
+    limit = limits + 2 * tl.arange(0, NUM_LIMITS)
+    thresholds = tl.load(limit)
+    longer = tl.zeros_like(thresholds)
+    for start in range(0, bs, 128):
+        i = start + tl.arange(0, 128)
+        kv_len = tl.load(seq_lens + i, mask=i < bs, other=0).to(tl.int32)
+        longer += tl.sum((kv_len[:, None] > thresholds[None, :]).to(tl.int32), 0)
+    fits = longer <= tl.load(limit + 1)
+    threshold = tl.min(tl.where(fits, thresholds, 2147483647), 0)
+    count = 0
+    for start in range(0, bs, 128):
+        i = start + tl.arange(0, 128)
+        kv_len = tl.load(seq_lens + i, mask=i < bs, other=0).to(tl.int32)
+        is_longer = kv_len > threshold
+        item = plan + 2 * (count + tl.cumsum(is_longer.to(tl.int32), 0))
+        count += tl.sum(is_longer.to(tl.int32), 0)
+        tl.store(item, i, mask=is_longer)
+        tl.store(item + 1, kv_len, mask=is_longer)
+    tl.store(plan, threshold)
+    tl.store(plan + 1, count)
+
+
 # Compiled for types and constexprs, never for values: no batch starts a compiler.
-@triton.jit(do_not_specialize=list(range(15)))
+@triton.jit(do_not_specialize=list(range(17)))
 def _draft_metadata_kernel(
     seq_lens,
     req_pool_indices,
@@ -59,6 +86,8 @@ def _draft_metadata_kernel(
     page_table,
     real_page_table,
     schedule,
+    plan,
+    limits,
     req_to_token_stride,
     page_table_stride,
     real_page_table_stride,
@@ -70,8 +99,9 @@ def _draft_metadata_kernel(
     BLOCK_COLS: tl.constexpr,
     NUM_SMS: tl.constexpr,
     REMAINDER: tl.constexpr,
+    NUM_LIMITS: tl.constexpr,
 ):
-    # Row 0 writes lengths, sums and the schedule, row 1 + r request r's page tables.
+    # Row 0 writes lengths, sums and both plans, row 1 + r request r's page tables.
     bs = tl.num_programs(1) - 1
     row = tl.program_id(1) - 1
     if row >= 0:
@@ -99,6 +129,9 @@ def _draft_metadata_kernel(
     else:
         if NUM_SMS > 0:
             _schedule_kernel(seq_lens, bs, schedule, NUM_SMS, REMAINDER)
+        # In a program that has nothing of the schedule, where there are enough.
+        if NUM_LIMITS > 0 and tl.program_id(0) == tl.num_programs(0) // 2:
+            _topk_plan_kernel(seq_lens, bs, plan, limits, NUM_LIMITS)
         if tl.program_id(0) == tl.num_programs(0) - 1:
             k_sum = 0
             dsa_sum = 0
@@ -150,6 +183,42 @@ def find_remainder(
     return None
 
 
+def find_limits(get_plan: Callable, device: torch.device) -> Optional[torch.Tensor]:
+    """Top-k's plan in numbers: thresholds, and how many rows may exceed each, [16, 2] int32.
+
+    They are tuned for a GPU, and releases differ; so its planner is asked, with ever more
+    long rows. None if there is no planner, or if it does not plan by such numbers.
+    """
+    lens = torch.ones(512, dtype=torch.int32, device=device)
+    plans = []
+    for row in range(len(lens)):
+        lens[row] = 2**30
+        plans.append(get_plan(lens))
+        if plans[0] is None:
+            return None
+    thresholds = torch.stack([plan[0, 0] for plan in plans]).tolist()
+    most = {threshold: row + 1 for row, threshold in enumerate(thresholds)}
+    most[thresholds[-1]] = 2**31 - 1  # The last may be exceeded by any number.
+    numbers = [*most.items(), *[(thresholds[-1], 2**31 - 1)] * 16]
+    limits = torch.tensor(numbers[:16], dtype=torch.int32, device=device)
+
+    rows = torch.arange(len(lens), device=device)
+    plan = torch.empty(len(lens) + 1, 2, dtype=torch.int32, device=device)
+    for threshold, count in most.items():
+        for over, many in ((1, count), (1, count + 1), (0, count + 1)):
+            is_long = rows * 37 % len(lens) < many
+            lens = torch.where(is_long, threshold + over, 1).to(torch.int32)
+            theirs = get_plan(lens)
+            items = theirs[1 : 1 + max(0, int(theirs[0, 1]))]
+            if not (
+                _launched(_topk_plan_kernel, (1,), lens, len(lens), plan, limits, 16)
+                and torch.equal(plan[0], theirs[0])
+                and torch.equal(plan[1 : 1 + len(items)], items[items[:, 0].argsort()])
+            ):
+                return None
+    return limits
+
+
 def fill_draft_metadata(
     metadata,
     seq_lens: torch.Tensor,
@@ -157,11 +226,12 @@ def fill_draft_metadata(
     req_to_token: torch.Tensor,
     dsa_index_topk: int,
     remainder: Optional[str],
+    limits: Optional[torch.Tensor],
 ) -> bool:
     """Rewrite a batch's metadata in one launch; False once that is known not to work.
 
     seq_lens and req_pool_indices are [>= bs] int32 or int64 and contiguous. The schedule
-    is written if it is known which SMs get the remainder.
+    is written if it is known which SMs get the remainder, top-k's plan if its limits are.
     """
     m = metadata
     bs = m.cache_seqlens_int32.shape[0]
@@ -194,6 +264,7 @@ def fill_draft_metadata(
         m.dsa_cu_seqlens_k,
         *tables,
         seq_lens if remainder is None else schedule,
+        *((seq_lens, seq_lens) if limits is None else (m.topk_v2_plan, limits)),
         *strides,
         cols,
         dsa_index_topk,
@@ -203,4 +274,5 @@ def fill_draft_metadata(
         tile,
         num_sms,
         remainder,
+        0 if limits is None else len(limits),
     )

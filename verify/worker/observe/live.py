@@ -8,7 +8,7 @@ poisoned otherwise on each side before a replay, so that code which does read it
 | page_table_1         | [r, :length], from 0.5.17 on  | top-k's and attention's pages |
 | real_page_table      | [r, :ceil(length / page)], ~  | the indexer's kernel          |
 | topk_v2_plan         | row 0, then its rows as a set | the top-k kernel              |
-|                      | nothing at 30 rows and fewer  |                               |
+|                      | nothing outside 31 to 512 rows |                              |
 | (dsa_)cu_seqlens_k   | all; the leading 0 a capture  | attention                     |
 |                      | writes, and not every replay  |                               |
 | everything else      | all                           |                               |
@@ -139,7 +139,7 @@ class Contract:
         if plan is None:
             return
         rows = plan.shape[0] - 1
-        if rows <= family.PLANNED_ROWS:
+        if rows not in family.PLANNED_ROWS:
             plan.zero_()
             return
         count = int(plan[0, 1].clamp(0, rows))
