@@ -99,11 +99,6 @@ _TAKES_SCHEDULE: tuple[Adapt, ...] = (
 )
 
 
-# A program plans so many SMs at once: 46 registers then, not 110, where a page table's
-# row takes 32, and a GPU holds as many more programs.
-_FEWER_SMS = Rename(old="32", new="8", when=_always)
-
-
 def scheduling_kernels(file: str, *adapt: Adapt) -> tuple[Step, ...]:
     """The steps that add the kernel with the schedule in it, and what finds its formula.
 
@@ -121,7 +116,6 @@ def scheduling_kernels(file: str, *adapt: Adapt) -> tuple[Step, ...]:
             after="_is_broken",
             payload=SHARED / "triton_draft_metadata_kernel.py",
             names=("_schedule_kernel", "_launched", "find_remainder"),
-            adapt=(_FEWER_SMS,),
         ),
         InsertBefore(
             file=file,

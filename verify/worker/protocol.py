@@ -152,8 +152,8 @@ class Observation(TypedDict):
 class Played(TypedDict):
     """The reply to Play.
 
-    counts    entry points called and kernels launched, by phase: "buffers" (where
-              they are made), "capture", "replay" (the replay call) and "graph" (the captured function)
+    counts    entry points called and kernels launched, by phase: "capture",
+              "replay" (the replay call) and "graph" (the captured function)
     consulted placeholders and unset fields that the tree used after it was imported,
               by phase
     host      reads of a tensor by the host inside the captured function

@@ -96,16 +96,6 @@ class Evidence(logging.Handler):
         finally:
             self.phase = before
 
-    def as_phase(self, phase: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        """The call, in a phase of its own: what it launches there does run."""
-
-        @functools.wraps(call)
-        def called(*args: Any, **kwargs: Any) -> Any:
-            with self.during(phase):
-                return call(*args, **kwargs)
-
-        return called
-
     def watch_calls(self, backend: type) -> None:
         """Wrap the entry points that the tree's backend class has."""
         for name in ENTRIES:

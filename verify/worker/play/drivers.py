@@ -223,8 +223,6 @@ class MultiStep(Driver):
         self.multi = multi(self.model_runner, 1, self.scenario.steps)
         EVIDENCE.watch_start(self.multi)
         self.backends = self.multi.attn_backends
-        made = self.multi.init_cuda_graph_state
-        self.multi.init_cuda_graph_state = EVIDENCE.as_phase("buffers", made)
 
     def init_state(self) -> None:
         self.multi.init_cuda_graph_state(self.scenario.max_bs, self.scenario.max_bs)
