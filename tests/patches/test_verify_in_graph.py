@@ -14,7 +14,7 @@ from patcher.tree.pins import pins
 from patches import HERE, all_patches
 from patches.shared.anchors import DSA_BACKEND
 from patches.verify_in_graph.about import ABOUT
-from tests.mutants.harness import pinned
+from tests.mutants.trees import trees
 from tests.patcher.releases import one_of_each
 
 PAYLOAD = HERE / "verify_in_graph" / "payload" / "dsa_backend.py"
@@ -187,14 +187,14 @@ def test_a_size_whose_graph_does_not_fill_is_prepared(payload: dict[str, Any]) -
 @pytest.mark.parametrize("release", SOME)
 def test_what_a_release_can_be_asked(release: str) -> None:
     """Each asks only for what it has, and for all of that."""
-    files = pinned(release)
-    found = {rel: files.get(rel) for rel in files_of([PATCH])}
+    files, _ = trees(release)
+    found = {rel: files.read(rel) for rel in files_of([PATCH])}
     originals = {rel: data for rel, data in found.items() if data is not None}
     planned = plan(originals, [PATCH])
     assert not planned.conflicts
     text = planned.edits[DSA_BACKEND].decode()
     environ = originals["sglang/srt/environ.py"].decode()
-    event = files.get("sglang/srt/model_executor/runner_utils/shared_read_event.py")
+    event = files.read("sglang/srt/model_executor/runner_utils/shared_read_event.py")
     for asked, there in {
         "can_verify &= self.dsa_index_kpool <= 1": "self.dsa_index_kpool = " in text,
         "not envs.SGLANG_ENABLE_OVERLAP_PLAN_STREAM.get()": True,
