@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from verify.worker.bench.drive import Timed
-from verify.worker.observe.live import SUMS, readable
+from verify.worker.observe.live import SUMS, readable, settle_plan
 from verify.worker.observe.observe import walk
 from verify.worker.observe.poison import integer_view, pattern
 from verify.worker.tree import family
@@ -71,15 +71,16 @@ def _captured(driver: Timed) -> list[Any]:
 
 
 def _live(driver: Timed) -> Iterator[tuple[int, str, torch.Tensor]]:
-    """What a consumer of family C may read: see verify.worker.observe.live.
-
-    The top-k plan is a set of rows in any order: that it is right is verify's business.
-    """
+    """What a consumer of family C may read: see verify.worker.observe.live."""
     for i, metadata in enumerate(_captured(driver)):
         for field, value in vars(metadata).items():
             for path, tensor in walk(field, value):
-                if isinstance(tensor, torch.Tensor) and path != "topk_v2_plan":
-                    yield i, path, readable(metadata, path, tensor)
+                if not isinstance(tensor, torch.Tensor):
+                    continue
+                if path == "topk_v2_plan":
+                    tensor = tensor.clone()
+                    settle_plan(tensor)
+                yield i, path, readable(metadata, path, tensor)
 
 
 def _poison(tensor: torch.Tensor, path: str) -> None:

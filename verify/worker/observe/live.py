@@ -54,6 +54,21 @@ def readable(metadata: Any, field: str, tensor: torch.Tensor) -> torch.Tensor:
     return torch.where(columns < live, tensor, 0)
 
 
+def settle_plan(plan: torch.Tensor | None) -> None:
+    """Row 0 is {bound, count}; `count` rows of {row, length} follow in any order."""
+    if plan is None:
+        return
+    rows = plan.shape[0] - 1
+    if rows not in family.PLANNED_ROWS:
+        plan.zero_()
+        return
+    count = int(plan[0, 1].clamp(0, rows))
+    listed = plan[1 : 1 + count]
+    key = listed[:, 0].to(torch.int64) * 2**32 + listed[:, 1].to(torch.int64)
+    plan[1 : 1 + count] = listed[key.argsort()]
+    plan[1 + count :] = 0
+
+
 @dataclass
 class _Table:
     """One table's memory, and how much of each row is live: [rows] int64."""
@@ -96,7 +111,7 @@ class Contract:
         """After a replay of captured size `bs`: what nobody reads is the same again."""
         for backend in self.driver.backends:
             metadata = backend.decode_cuda_graph_metadata[bs]
-            self._settle_plan(getattr(metadata, "topk_v2_plan", None))
+            settle_plan(getattr(metadata, "topk_v2_plan", None))
             if self.tails:
                 self._settle_tables(metadata)
         for table in self.tables.values():
@@ -104,7 +119,7 @@ class Contract:
             self._fill(table, self._dead(table) & mine, 0)
         for path, copy in self.driver.seen().items():
             if path.startswith(f"bs{bs}.") and path.endswith(".topk_v2_plan"):
-                self._settle_plan(copy)
+                settle_plan(copy)
 
     def _captured(self) -> Iterator[Any]:
         for backend in self.driver.backends:
@@ -133,20 +148,6 @@ class Contract:
             dead = self._dead(table)
             dead[rows:] = False
             self._fill(table, dead, 0)
-
-    def _settle_plan(self, plan: torch.Tensor | None) -> None:
-        """Row 0 is {bound, count}; `count` rows of {row, length} follow in any order."""
-        if plan is None:
-            return
-        rows = plan.shape[0] - 1
-        if rows not in family.PLANNED_ROWS:
-            plan.zero_()
-            return
-        count = int(plan[0, 1].clamp(0, rows))
-        listed = plan[1 : 1 + count]
-        key = listed[:, 0].to(torch.int64) * 2**32 + listed[:, 1].to(torch.int64)
-        plan[1 : 1 + count] = listed[key.argsort()]
-        plan[1 + count :] = 0
 
     def _dead(self, table: _Table) -> torch.Tensor:
         columns = torch.arange(table.whole.shape[1], device=table.whole.device)
