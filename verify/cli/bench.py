@@ -126,7 +126,9 @@ def app(
     ] = None,
     prompt: Annotated[
         list[str] | None,
-        typer.Option(metavar="N,...", help="--engine: prompt lengths."),
+        typer.Option(
+            metavar="N[:BS],...", help="--engine: prompt lengths; 120k:8: of 8 at most."
+        ),
     ] = None,
     new_tokens: Annotated[
         int, typer.Option(metavar="N", help="--engine: new tokens a request.")
