@@ -95,7 +95,10 @@ class Asked:
             **self.given,
         }
         if self.beside:
-            made["port"] = made.get("port", PORT) + PORTS_APART * turn
+            # sglang looks for a free one for NCCL and opens it later: two may find the same.
+            port, apart = made.get("port", PORT), PORTS_APART * turn
+            made["nccl_port"] = made.get("nccl_port", port + steps) + apart
+            made["port"] = port + apart
         return made
 
     @property

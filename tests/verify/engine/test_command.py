@@ -455,14 +455,15 @@ def test_engines_beside_each_other_have_ports_of_their_own(
         tmp_path, "tiny", beside=True, engine_args=("port=31000",), bs=("6",)
     )
     asked = request.read(options)
-    assert [asked.arguments("m", 3, turn)["port"] for turn in range(2)] == [
-        31000,
-        31500,
+    ports = [
+        (given["port"], given["nccl_port"])
+        for given in (asked.arguments("m", 3, turn) for turn in range(2))
     ]
+    assert ports == [(31000, 31003), (31500, 31503)]
     assert asked.given["cuda_graph_bs"] == [1, 6]
     assert asked.given["sleep_on_idle"]
     solo = request.read(EngineOptions(tmp_path, "tiny"))
-    assert {"port", "sleep_on_idle"}.isdisjoint(solo.arguments("m", 3, 1))
+    assert {"port", "nccl_port", "sleep_on_idle"}.isdisjoint(solo.arguments("m", 3, 1))
 
 
 def test_a_prompt_may_have_fewer_at_once(tmp_path: Path) -> None:
