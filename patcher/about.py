@@ -14,7 +14,7 @@ class RouteData:
     """A code path that a patch brings, and what shows that it ran.
 
     Its gates are those of its patch, of what that requires and of `beside`; all other
-    gates are off.
+    gates are off. (With `off`, all are.)
 
     name      what a person asks for with --route
     modes     scenario modes that it runs in
@@ -31,6 +31,7 @@ class RouteData:
     timed     a side of the default bench
     best      a side of the bench's curves too
     families  of releases in which the path is taken
+    off       its patch's gate is off: the path is the release's own, and shows that it is
     drops     buffers of the backends, and of what a step sees of them, that the path does
               without: patterns
     """
@@ -50,6 +51,7 @@ class RouteData:
     timed: bool = True
     best: bool = False
     families: tuple[str, ...] = ("A", "B")
+    off: bool = False
     drops: tuple[str, ...] = ()
 
 

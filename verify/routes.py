@@ -112,6 +112,7 @@ def _routes() -> tuple[Route, ...]:
         for data in about.routes:
             patches = _closure((about.name, *data.beside), by_name)
             on = tuple(dict.fromkeys(by_name[name].gate for name in patches))
+            on = () if data.off else on
             dsa = "C" in data.families
             found.append(
                 Route(**vars(data), patch=about.name, patches=patches, on=on, dsa=dsa)

@@ -30,5 +30,17 @@ ABOUT = About(
             best=True,
             families=("C",),
         ),
+        RouteData(
+            "verify-gate-off",
+            ("target_verify@runner",),
+            must=("replay kernel _fused_dsa_*",),
+            must_not=("graph kernel *", "graph call *"),
+            every=("replay kernel _fused_dsa_*", ("replay begun",)),
+            kernels=True,
+            brief=True,
+            timed=False,
+            off=True,
+            families=("C",),
+        ),
     ),
 )

@@ -57,6 +57,7 @@ def all_mutants() -> tuple[Mutant, ...]:
         own_precompute,
         precompute,
         sharing,
+        verify_graph,
         wide_table,
     )
 
@@ -71,6 +72,7 @@ def all_mutants() -> tuple[Mutant, ...]:
         *expanded.MUTANTS,
         *dsa.MUTANTS,
         *wide_table.MUTANTS,
+        *verify_graph.MUTANTS,
         *cuda.MUTANTS,
     )
     names = [mutant.name for mutant in found]

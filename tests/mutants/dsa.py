@@ -11,7 +11,7 @@ from tests.mutants.catalogue import (
 )
 from tests.mutants.mutate import Drop, Edit, Swap
 
-OLDER = "0.5.13.post1"  # where the graph records the kernel of the older families
+OLDER = "0.5.13.post1"  # with the kernel of the older families
 _MULTI = "DeepseekSparseAttnMultiStepBackend"
 _IN_GRAPH = f"{_MULTI}.init_forward_metadata_in_graph"
 _OUT_GRAPH = f"{_MULTI}.init_forward_metadata_out_graph"
@@ -217,6 +217,23 @@ MUTANTS = (
         "DeepGEMM's schedule left as at capture",
         "paged_mqa_schedule_metadata",
         Drop(_FILL, "metadata.paged_mqa_schedule_metadata.copy_"),
+        release=OLDER,
+    ),
+    _mutant(
+        "a schedule that is thought to be the kernel's",
+        "paged_mqa_schedule_metadata",
+        Swap(_FILL, "self.schedule_remainder is None", "False"),
+        release=OLDER,
+    ),
+    _mutant(
+        "kernel: a schedule of cut lengths",
+        "paged_mqa_schedule_metadata",
+        Swap(
+            "_metadata_kernel",
+            "_schedule_kernel(seq_lens, bs, schedule, NUM_SMS, REMAINDER)",
+            "_schedule_kernel(dsa_cache_seqlens, bs, schedule, NUM_SMS, REMAINDER)",
+        ),
+        file=DSA_KERNELS,
         release=OLDER,
     ),
     _mutant(

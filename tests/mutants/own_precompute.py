@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.catalogue import BACKEND, RUNNER, Mutant
+from tests.mutants.catalogue import BACKEND, KERNELS, RUNNER, Mutant
 from tests.mutants.mutate import Drop, Edit, Swap
 
 LAST = "0.5.12.post1"  # of family B
@@ -10,6 +10,9 @@ _BASE = "NativeSparseAttnBackend"
 _MULTI = "NativeSparseAttnMultiStepBackend"
 _FILL = f"{_BASE}._fill_metadata"
 _REFRESH = f"{_BASE}._refresh_paged_mqa_schedule"
+_FIND = f"{_MULTI}._find_schedule_remainder"
+_KERNEL = "_metadata_kernel"
+_LAUNCH = "fill_metadata_inplace"
 _RUN_ONCE = "EAGLEDraftCudaGraphRunner.capture_one_batch_size.run_once"
 _HOOK = "draft_attn_backend.fill_metadata_in_graph(forward_batch)"
 _MET = {
@@ -60,6 +63,101 @@ MUTANTS = (
             "metadata.nsa_cache_seqlens_int32",
         ),
         patch="fan-out",
+    ),
+    _mutant(
+        "the schedule left to a kernel that is not told how",
+        "paged_mqa_schedule_metadata",
+        Swap(
+            _FILL,
+            "(req_pool_indices, source, self.nsa_index_topk, self.schedule_remainder)",
+            "(req_pool_indices, source, self.nsa_index_topk, None)",
+        ),
+        patch="fan-out",
+    ),
+    _mutant(
+        "the kernel's schedule believed, whatever DeepGEMM answers",
+        "paged_mqa_schedule_metadata",
+        Swap(
+            f"{_MULTI}.init_cuda_graph_state",
+            f"self.{_FIND.rpartition('.')[2]}()",
+            "'last'",
+        ),
+        patch="fan-out",
+    ),
+    _mutant(
+        "DeepGEMM not asked where nobody else knows its schedule",
+        "paged_mqa_schedule_metadata",
+        Swap(_REFRESH, "self.schedule_remainder is None", "False"),
+    ),
+    _mutant(
+        "the formula of lengths in rows, and the schedule of flat ones",
+        "paged_mqa_schedule_metadata",
+        Swap(_FIND, "lens.flatten()", "lens"),
+        patch="fan-out",
+        release="0.5.8.post1",
+    ),
+    *(
+        _mutant(
+            f"kernel: {name}",
+            names,
+            *edits,
+            patch=patch,
+            file=KERNELS,
+        )
+        for patch, name, names, *edits in (
+            (
+                "in-graph",
+                "no schedule",
+                "paged_mqa_schedule_metadata",
+                Swap(_KERNEL, "NUM_SMS > 0", "NUM_SMS < 0"),
+            ),
+            (
+                "in-graph",
+                "the schedule of all rows but the last",
+                "paged_mqa_schedule_metadata",
+                Swap(
+                    _KERNEL,
+                    "_schedule_kernel(seq_lens, bs, schedule, NUM_SMS, REMAINDER)",
+                    "_schedule_kernel(seq_lens, bs - 1, schedule, NUM_SMS, REMAINDER)",
+                ),
+            ),
+            (
+                "fan-out",
+                "the schedule in rows of its own order",
+                "paged_mqa_schedule_metadata",
+                Swap(
+                    _KERNEL,
+                    "_schedule_kernel(seq_lens, bs, schedule, NUM_SMS, REMAINDER)",
+                    "_schedule_kernel(req_pool_indices, bs, schedule, NUM_SMS, REMAINDER)",
+                ),
+            ),
+            (
+                "fan-out",
+                "the last SM of the schedule left out",
+                "paged_mqa_schedule_metadata",
+                Swap(_LAUNCH, "schedule.shape[0] - 1", "schedule.shape[0] - 2"),
+            ),
+            (
+                "fan-out",
+                "sums by a program that is not there",
+                "cache_seqlens_int32",
+                Swap(
+                    _KERNEL,
+                    "tl.program_id(0) == tl.num_programs(0) - 1",
+                    "tl.program_id(0) == tl.num_programs(0)",
+                ),
+            ),
+            (
+                "fan-out",
+                "kept without what the schedule is made with",
+                "the route did not run",
+                Swap(
+                    "_direct_launch",
+                    "13 if 'constexpr' in compiled.src.signature.values() else 5",
+                    "11",
+                ),
+            ),
+        )
     ),
     _mutant(
         "the last step left out",

@@ -44,7 +44,7 @@ def test_there_are_enough_of_them_over_all_patches() -> None:
     patches = {mutant.patch for mutant in MUTANTS if mutant.patch}
     assert patches == {
         "precompute", "fused-decode", "fan-out", "in-graph", "target-verify",
-        "draft-extend", "cuda-decode", "no-wide-table",
+        "draft-extend", "cuda-decode", "no-wide-table", "verify-in-graph",
     }  # fmt: skip
 
 

@@ -45,6 +45,12 @@ class Metadata:
         self.nsa_cache_seqlens_int32 = new(tokens)
         self.nsa_cu_seqlens_k = new(tokens + 1)
         self.page_table_1, self.real_page_table = new(tokens, 4096), new(tokens, 64)
+        self.paged_mqa_schedule_metadata = new(133, 2)
+
+
+def makes_schedules(module: Any) -> bool:
+    """Whether the kernel makes DeepGEMM's schedule too."""
+    return hasattr(module, "find_remainder")
 
 
 def launch(module: Any, fake: Any, m: Metadata, bs: int, **mode: Any) -> None:
@@ -54,6 +60,11 @@ def launch(module: Any, fake: Any, m: Metadata, bs: int, **mode: Any) -> None:
     rows = torch.zeros(bs, dtype=torch.int64)
     pool = mode.pop("pool")
     before = fake.launched()
+    schedule: tuple[torch.Tensor, ...] = ()
+    if makes_schedules(module):
+        decodes = mode.keys() <= {"dtype"}
+        mode["remainder"] = "last" if decodes else None
+        schedule = (m.paged_mqa_schedule_metadata if decodes else m.cu_seqlens_k,)
     assert module.fill_metadata_inplace(m, bs, lens, rows, pool, 2048, **mode)
     assert fake.launched() == before + 1
     extend = mode.get("extend_seq_lens")
@@ -61,10 +72,11 @@ def launch(module: Any, fake: Any, m: Metadata, bs: int, **mode: Any) -> None:
         *(lens, rows, lens if extend is None else extend, pool),
         *(m.cache_seqlens_int32, m.cu_seqlens_k, m.nsa_seqlens_expanded),
         *(m.nsa_cache_seqlens_int32, m.nsa_cu_seqlens_k),
-        *(m.page_table_1, m.real_page_table),
+        *(m.page_table_1, m.real_page_table, *schedule),
     )
-    assert [fake.argument(i) for i in range(11)] == [t.data_ptr() for t in tensors]
-    numbers = [fake.argument(i) & 0xFFFFFFFF for i in range(11, 16)]
+    given = [fake.argument(i) for i in range(len(tensors) + 5)]
+    assert given[:-5] == [t.data_ptr() for t in tensors]
+    numbers = [number & 0xFFFFFFFF for number in given[-5:]]
     assert numbers == [pool.stride(0), 4096, 64, 4096, 2048], numbers
     assert (fake.grid(1), fake.stream()) == (bs + 1, STREAM)
 
@@ -73,7 +85,6 @@ def main() -> None:
     """Every mode three times: compiled, kept, kept; then other buffers."""
     fake = ctypes.CDLL(sys.argv[2], mode=ctypes.RTLD_GLOBAL)
     fake.argument.restype = fake.stream.restype = ctypes.c_ulonglong
-    fake.expect(16)
     triton.runtime.driver.set_active(Driver())
     spec = importlib.util.spec_from_file_location("kernel_under_test", sys.argv[1])
     assert spec is not None
@@ -81,6 +92,7 @@ def main() -> None:
     module: Any = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
+    fake.expect(17 if makes_schedules(module) else 16)
     accepted = torch.zeros(64, dtype=torch.int32)
     modes: tuple[tuple[int, dict[str, Any]], ...] = (
         (2, {"dtype": torch.int64}),

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from patches.shared.fused import KERNELS
-from tests.patches.test_budgets import planned
+from tests.mutants.trees import applied_tree
 
 HERE = Path(__file__).parent
 TRITONS = ("", *filter(None, os.environ.get("TRITONS", "").split(os.pathsep)))
@@ -23,15 +23,20 @@ TRITONS = ("", *filter(None, os.environ.get("TRITONS", "").split(os.pathsep)))
 @pytest.mark.tree
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a C compiler")
 @pytest.mark.skipif(sys.platform != "linux", reason="Triton's compiler is for Linux")
+@pytest.mark.parametrize("release", ["0.5.6.post2", "0.5.12.post1"])
 @pytest.mark.parametrize("triton", TRITONS)
-def test_every_launch_is_given_its_arguments(triton: str, tmp_path: Path) -> None:
+def test_every_launch_is_given_its_arguments(
+    triton: str, release: str, tmp_path: Path
+) -> None:
     fake = tmp_path / "libcuda.so.1"
     subprocess.run(
         ["gcc", "-shared", "-fPIC", "-w", "-o", str(fake), str(HERE / "libcuda.c")],
         check=True,
     )
     (tmp_path / "libcuda.so").symlink_to(fake)
-    lines = planned("target-verify").edits[KERNELS].decode().splitlines()
+    kernels = applied_tree(release).read(KERNELS)
+    assert kernels is not None
+    lines = kernels.decode().splitlines()
     module = tmp_path / "kernel_under_test.py"
     module.write_text("\n".join(line for line in lines if "from sglang" not in line))
     env = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}

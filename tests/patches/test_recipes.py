@@ -23,6 +23,7 @@ def test_what_others_have_routes_beside_comes_first() -> None:
         "target-verify",
         "cuda-decode",
         "no-wide-table",
+        "verify-in-graph",
     ]
 
 

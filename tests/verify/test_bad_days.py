@@ -51,6 +51,10 @@ def verify(run: Run, tree: Path, *more: object) -> tuple[int, str]:
             "raise torch.OutOfMemoryError('tried to allocate 1 PiB')", 4,
             "memory on the candidate: OutOfMemoryError: tried to allocate",
         ),
+        (
+            "raise RuntimeError('Triton Error [CUDA]: out of memory')", 4,
+            "2 of 2 cases gave no verdict (2 out of memory), ",
+        ),
     ],
 )  # fmt: skip
 def test_what_ends_it_is_said(

@@ -16,6 +16,7 @@ from patcher.tree.wheels import fetch
 from patches import all_patches
 from tests.patcher.releases import one_of_each
 from tests.verify.conftest import Verify
+from verify.sides.source import IF_THERE_DSA
 
 pytestmark = pytest.mark.tree
 
@@ -32,10 +33,10 @@ LATER = [r for r in one_of_each() if pins()[r].family in ("B", "C")]
 
 
 def unpack(release: str, folder: Path) -> Path:
-    """The release's pinned files, as an unpacked wheel."""
+    """The release's pinned files and what a worker imports, as an unpacked wheel."""
     wheel = fetch(pins()[release], lambda line: None)
     with zipfile.ZipFile(wheel) as archive:
-        for file in {*PINNED, *STATED} & set(archive.namelist()):
+        for file in {*PINNED, *STATED, *IF_THERE_DSA} & set(archive.namelist()):
             archive.extract(file, folder)
     return folder
 

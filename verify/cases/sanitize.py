@@ -38,10 +38,17 @@ def find() -> str:
     raise Refusal(Reason("", "", what, hint), code=Exit.UNAVAILABLE)
 
 
-def scenarios(mode: str) -> tuple[Scenario, ...]:
-    """A short one a mode: a tool may slow a kernel down a thousandfold."""
+def scenarios(mode: str, *, dsa: bool) -> tuple[Scenario, ...]:
+    """A short one a mode: a tool may slow a kernel down a thousandfold.
+
+    On family C a draft's kernel has another tiling above 32 rows: 3 tiles of them.
+    """
     steps = 2 if mode.startswith("decode") else 1
-    return (of_kind(mode, steps, 64, "fa3", 64, 64, (1, 8), 2304, script="tour3"),)
+    usual = of_kind(mode, steps, 64, "fa3", 64, 64, (1, 8), 2304, script="tour3")
+    if not dsa or steps == 1:
+        return (usual,)
+    wide = of_kind(mode, steps, 64, "fa3", 64, 64, (33,), 4224, script="tour1")
+    return (usual, wide)
 
 
 def run(
@@ -77,7 +84,7 @@ def run(
             cases = [
                 table.verify(job, scenario, 1)
                 for mode in job.route.modes
-                for scenario in scenarios(mode)
+                for scenario in scenarios(mode, dsa=job.route.dsa)
             ]
             table.candidate.finish()
             cases.append(_verdict(setup, job.route, name, log, cases))

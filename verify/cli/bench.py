@@ -18,7 +18,7 @@ HELP = """Time the replay of a patched sglang tree against its originals, in one
 TREE must have patches applied. Every side (the originals, each route of the tree, and
 whatever --against names) has a process of its own; they take turns in shuffled rounds,
 on inputs in rotation. Buffers are compared after the timing: a side whose output
-differs has no figures. The route in-graph is timed inside the tree's own draft runner.
+differs has no figures. Routes that fill a graph are timed inside the tree's own runner.
 
 \b
 Examples:
@@ -126,7 +126,9 @@ def app(
     ] = None,
     prompt: Annotated[
         list[str] | None,
-        typer.Option(metavar="N,...", help="--engine: prompt lengths."),
+        typer.Option(
+            metavar="N[:BS],...", help="--engine: prompt lengths; 120k:8: of 8 at most."
+        ),
     ] = None,
     new_tokens: Annotated[
         int, typer.Option(metavar="N", help="--engine: new tokens a request.")

@@ -87,6 +87,7 @@ class Engine:
 
         began = time.perf_counter()
         self.engine = sglang.Engine(**_named(arguments))
+        self.loads = 0
         self.about = {
             "seconds": time.perf_counter() - began,
             "sglang": sglang.__version__,
@@ -151,6 +152,7 @@ class Engine:
         `new_tokens` new ones. Every `ABORTED`th is aborted after up to half a second.
         only: one of them, by itself.
         """
+        self.loads += 1
         work = self._load(seed, count, longest, vocabulary, new_tokens, at_once, only)
         began = time.perf_counter()
         answers = self.engine.loop.run_until_complete(work)
@@ -176,7 +178,8 @@ class Engine:
             sampling = {
                 "temperature": 0, "max_new_tokens": counts[i], "ignore_eos": True,
             }  # fmt: skip
-            name = f"load-{seed}-{i}."  # an abort is of all whose names begin so
+            # Not one of an earlier load; an abort is of all whose names begin so.
+            name = f"load-{self.loads}-{i}."
             async with gate:
                 asked = asyncio.ensure_future(
                     self.engine.async_generate(

@@ -50,7 +50,7 @@ def build(
         tool=f"nsa-opt {__version__}",
         verdict=verdict,
         exit_code=int(code),
-        summary=_sentence(verdict, totals, device),
+        summary=_sentence(verdict, totals, device, _out_of_memory(ran.results)),
         command=command(context.arguments),
         started=context.started,
         device=device,
@@ -85,7 +85,14 @@ def _exit(cases: tuple[Case, ...], totals: r.Totals) -> Exit:
     return Exit.DONE
 
 
-def _sentence(verdict: str, totals: r.Totals, device: r.Device) -> str:
+def _out_of_memory(cases: Iterable[Case]) -> str:
+    """How many cases gave no verdict because memory was full; empty: none."""
+    broken = [c.outcome for c in cases if isinstance(c.outcome, Broken)]
+    count = sum(outcome.kind == "memory" for outcome in broken)
+    return f" ({count} out of memory)" if count else ""
+
+
+def _sentence(verdict: str, totals: r.Totals, device: r.Device, full: str) -> str:
     where = f"{device.name}, logic only" if device.logic_only else device.name
     end = f"in {totals.seconds:.0f} s on {where}"
     not_run = f", {totals.not_run} cases not run" if totals.not_run else ""
@@ -96,11 +103,11 @@ def _sentence(verdict: str, totals: r.Totals, device: r.Device) -> str:
             f"{not_run}, {end}"
         )
     if verdict == "different":
-        broken = f", {totals.broken} broken" if totals.broken else ""
+        broken = f", {totals.broken} broken{full}" if totals.broken else ""
         differ = f"{totals.different} of {totals.cases} cases differ{broken}"
         return f"NOT identical: {differ}{not_run}, {end}"
     if totals.broken:
-        broken = f"{totals.broken} of {totals.cases} cases gave no verdict"
+        broken = f"{totals.broken} of {totals.cases} cases gave no verdict{full}"
         return f"NOT verified: {broken}, {end}"
     return f"NOT verified: nothing could be compared, {end}"
 

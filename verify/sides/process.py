@@ -337,6 +337,8 @@ def _pump(replies: int, lines: queue.Queue[str | None]) -> None:
 
 def _raised(side: str, reply: dict[str, Any]) -> Broken:
     name = str(reply.get("kind"))
-    kind = "memory" if name in ("OutOfMemoryError", "MemoryError") else "raised"
     message = f"{name}: {reply.get('message')}"
+    # CUDA and Triton raise errors of other names for it, which say so.
+    full = name in ("OutOfMemoryError", "MemoryError") or "out of memory" in message
+    kind = "memory" if full else "raised"
     return Broken(kind, side, message, tuple(reply.get("where", ())))

@@ -40,8 +40,10 @@ def _jit_fused_metadata_copy_multi_module(*what): MADE.append(what)
     "sglang/kernels/ops/attention/dsv4/names.py": "NAME = 1\n",
     "sglang/kernels/ops/attention/dsv4/topk.py": """
 from .names import NAME
-plan_topk_v2 = None
-def _jit_topk_v2_module(): raise RuntimeError("no compiler\\nhere")
+PLANNED = []
+def plan_topk_v2(seq_lens):
+    PLANNED.append((_jit_topk_v2_module(512), seq_lens.tolist()))
+def _jit_topk_v2_module(topk): raise RuntimeError("no compiler\\nhere")
 """,
 }  # fmt: skip
 
@@ -90,7 +92,7 @@ def finder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Isolated
 
 def test_what_compiles_is_used_and_what_does_not_is_said(finder: Isolated) -> None:
     plan = finder.standins[PLAN]
-    own.use(finder, "decode", "fa3")
+    own.use(finder, "cpu", "decode", "fa3")
     assert finder.kernels == {
         COPY: "real",
         PLAN: "does not compile: RuntimeError: no compiler",
@@ -103,17 +105,27 @@ def test_what_compiles_is_used_and_what_does_not_is_said(finder: Isolated) -> No
 
 
 def test_another_mode_is_compiled_too(finder: Isolated) -> None:
-    own.use(finder, "decode", "fa3")
-    own.use(finder, "target_verify", "flashmla_kv")
+    own.use(finder, "cpu", "decode", "fa3")
+    own.use(finder, "cpu", "target_verify", "flashmla_kv")
     module = importlib.import_module(COPY)
     assert module.MADE[2:] == [(1, True, True)]
+
+
+def test_the_plan_is_compiled_as_the_release_asks_for_it(finder: Isolated) -> None:
+    """Up to 0.5.14 its module takes a number, later none: the plan itself knows."""
+    planner = TREE["sglang/kernels/ops/attention/dsv4/topk.py"]
+    works = planner.replace('raise RuntimeError("no compiler\\nhere")', "return topk")
+    (finder.snapshot / "sglang/kernels/ops/attention/dsv4/topk.py").write_text(works)
+    own.use(finder, "cpu", "decode", "fa3")
+    assert finder.kernels[PLAN] == "real"
+    assert importlib.import_module(PLAN).PLANNED == [(512, [1])]
 
 
 def test_without_the_package_that_compiles_the_stand_ins_stay(
     finder: Isolated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(own.importlib.util, "find_spec", lambda name: None)
-    own.use(finder, "decode", "fa3")
+    own.use(finder, "cpu", "decode", "fa3")
     assert (list(finder.standins), finder.kernels) == ([COPY, PLAN], {})
 
 

@@ -78,3 +78,13 @@ def test_what_is_planned_in_a_graph_needs_the_caching_allocator() -> None:
     assert sanitize._plans_in_graph(later, routes["in-graph"])
     assert not sanitize._plans_in_graph(later, routes["fan-out"])
     assert not sanitize._plans_in_graph(older, routes["in-graph"])
+
+
+def test_a_draft_of_family_c_is_driven_in_both_of_its_kernel_s_tilings() -> None:
+    found = sanitize.scenarios("decode@runner", dsa=True)
+    assert [s.max_bs > 32 for s in found] == [False, True]
+    *_, wide = found
+    assert wide.context > 2 * 2048  # tiles, the last of them not whole
+    assert wide.context // wide.page_size > 64
+    assert sanitize.scenarios("decode@runner", dsa=False) == found[:1]
+    assert len(sanitize.scenarios("target_verify", dsa=True)) == 1

@@ -99,6 +99,8 @@ class Engine:
         self.stopped.add(rid)
 
     async def async_generate(self, input_ids, sampling_params, rid):
+        assert rid not in getattr(says, "NAMES", ())
+        getattr(says, "NAMES", set()).add(rid)
         self.now += 1
         self.most = max(self.most, self.now)
         said = self.generate([input_ids], sampling_params)[0]

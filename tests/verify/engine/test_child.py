@@ -112,6 +112,18 @@ def test_an_abort_is_of_one_request_and_may_be_answered_by_an_error(
     assert all(bool(r["ids"]) is not r["aborted"] for r in said)
 
 
+def test_the_same_load_again_has_other_names(tmp_path: Path) -> None:
+    """sglang refuses the name of a request that it still knows, as of an aborted one."""
+    load = {
+        "seed": 1, "count": 6, "longest": 9, "vocabulary": 100, "new_tokens": 9,
+        "at_once": 6,
+    }  # fmt: skip
+    with server(tmp_path, f"{kit.ORIGINAL}NAMES = set()\n") as asked:
+        asked.start({})
+        first, second = (asked.load(**load)["requests"] for _ in range(2))
+    assert [r["ids"] for r in first[:5]] == [r["ids"] for r in second[:5]]
+
+
 def test_one_request_of_a_load_by_itself(tmp_path: Path) -> None:
     load = {
         "seed": 1, "count": 13, "longest": 50, "vocabulary": 100, "new_tokens": 40,

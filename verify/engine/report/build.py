@@ -251,7 +251,9 @@ def _summary(
     same = sum(r.status == "identical" for r in others)
     parts.append(f"tokens identical in {same} of {len(others)}")
     if drafts := sum(r.status == "other drafts" for r in others):
-        parts.append(f", and with other drafts in {drafts}")
+        parts.append(f", the same tokens with other drafts in {drafts}")
+    if unlike := sum(r.status == "not comparable" for r in others):
+        parts.append(f", not comparable in {unlike}")
     varying = [cell for cell in cells if _original(cell).differences]
     if varying:
         first = _original(varying[0]).differences[0]

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
+import torch
+
 from verify.worker.tree.isolate import Isolated
 
 _DECODE, _TARGET_VERIFY, _DRAFT_EXTEND = range(3)
@@ -21,21 +23,21 @@ _PAGED = True
 _standins: dict[str, ModuleType] = {}  # those that were taken away
 
 
-def use(finder: Isolated, mode: str, impl: str) -> None:
+def use(finder: Isolated, device: str, mode: str, impl: str) -> None:
     """Swap them, for one mode and decode kernel; `finder.kernels` says what is real."""
     if importlib.util.find_spec("tvm_ffi") is None:
         return
     for name in (*finder.standins, *_standins):
         if name.endswith(("fused_metadata_copy", "dsv4.topk")) and finder.is_real(name):
-            _swap(finder, name, mode, impl)
+            _swap(finder, name, device, mode, impl)
 
 
-def _swap(finder: Isolated, name: str, mode: str, impl: str) -> None:
+def _swap(finder: Isolated, name: str, device: str, mode: str, impl: str) -> None:
     if name in finder.standins:
         _standins[name] = finder.standins.pop(name)
     try:
         module = importlib.import_module(name)
-        for _compiled in _compile(module, mode, impl == "flashmla_kv"):
+        for _compiled in _compile(module, device, mode, impl == "flashmla_kv"):
             pass
         finder.kernels[name] = "real"
     except Exception as error:  # whatever a compiler, a loader or a package may raise
@@ -45,10 +47,13 @@ def _swap(finder: Isolated, name: str, mode: str, impl: str) -> None:
         finder.kernels[name] = f"does not compile: {type(error).__name__}: {first}"
 
 
-def _compile(module: ModuleType, mode: str, flashmla: bool) -> Iterator[Any]:
+def _compile(
+    module: ModuleType, device: str, mode: str, flashmla: bool
+) -> Iterator[Any]:
     """What a replay would compile first; each is kept by the module itself."""
     if hasattr(module, "plan_topk_v2"):
-        yield module._jit_topk_v2_module()
+        # Each release knows how to ask its compiler for it: up to 0.5.14 with a number.
+        yield module.plan_topk_v2(torch.ones(1, dtype=torch.int32, device=device))
         return
     kind = _MODES.get(mode, _DECODE)
     yield module._jit_fused_metadata_copy_module(kind, _PAGED, flashmla)

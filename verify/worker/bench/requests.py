@@ -70,7 +70,7 @@ def _be_fair(device: str, finder: Isolated, point: PointShape) -> None:
         return
     EVIDENCE.rest()
     standins = finder.standins
-    own.use(finder, *kernels)
+    own.use(finder, device, *kernels)
     _fair.append(kernels)
     if len(_fair) > 1:
         return

@@ -6,7 +6,8 @@ loop     every step backend's own replay, one by one (decode; the in-tree baseli
 base     one NativeSparseAttnBackend's replay (target_verify, draft_extend, and decode
          on a server without MTP)
 pair     _precompute_replay_metadata and ..._from_precomputed on one backend
-runner   EAGLEDraftCudaGraphRunner (see verify.worker.play.draft_runner)
+runner   EAGLEDraftCudaGraphRunner (see verify.worker.play.draft_runner); in target_verify
+         DecodeCudaGraphRunner (see verify.worker.play.verify_runner)
 
 Each hands over what the runner of the tree hands over in that mode (0.5.6.post2):
 

@@ -43,7 +43,7 @@ class BaseRunner(dsa_runner.DecodeCudaGraphRunner):
         self.tp_size = self.dp_size = self.pp_size = self.num_dp_ranks = 1
         self.attn_tp_size = 1
         self.enable_pdmux = False
-        self.return_hidden_states_mode = 0
+        self.return_hidden_states_mode, self.enable_return_hidden_states = 0, False
         self.tbo_plugin = Record(capture_one_batch_size=_no, replay_prepare=_no)
 
 
