@@ -148,7 +148,7 @@ MUTANTS = (
     _mutant(
         "kernel: top-k's plan in a program that few batches have",
         "topk_v2_plan",
-        Swap(_KERNEL, "tl.num_programs(0) // 2", "1"),
+        Swap(_KERNEL, "tl.maximum(tl.num_programs(0) - 2, 0)", "1"),
         file=DSA_KERNELS,
         route="fan-out",
     ),

@@ -86,7 +86,7 @@ def compiled(kernel, bits, **constexprs):
 
 for (has, aligned, page, cols), (sms, remainder), bits in itertools.product(
     ((True, True, 64, 512), (True, False, 64, 2048), (True, True, 1, 2048),
-     (False, False, 64, 256 * 64)),
+     (False, False, 64, 128 * 64)),
     ((0, None), (132, "first"), (132, "last")), (32, 64),
 ):
     if sms == 0 and bits == 32:
