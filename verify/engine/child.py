@@ -88,6 +88,7 @@ class Engine:
         began = time.perf_counter()
         self.engine = sglang.Engine(**_named(arguments))
         self.loads = 0
+        self.caches = not arguments.get("disable_radix_cache")
         self.about = {
             "seconds": time.perf_counter() - began,
             "sglang": sglang.__version__,
@@ -150,13 +151,24 @@ class Engine:
 
         Prompts of 1 to `longest` tokens, as many of a length as of its double; 1 to
         `new_tokens` new ones. Every `ABORTED`th is aborted after up to half a second.
-        only: one of them, by itself.
+        only: one of them, by itself. None of them finds what an earlier load left in the
+        prefix cache: the same load once more has to compute it once more.
         """
         self.loads += 1
+        if self.caches:
+            self._forget()
         work = self._load(seed, count, longest, vocabulary, new_tokens, at_once, only)
         began = time.perf_counter()
         answers = self.engine.loop.run_until_complete(work)
         return {"seconds": time.perf_counter() - began, "requests": answers}
+
+    def _forget(self) -> None:
+        """Empties the prefix cache; refused while an aborted request is on its way out."""
+        for _ in range(50):
+            if self.engine.flush_cache().success:
+                return
+            time.sleep(0.1)
+        print("the prefix cache was not emptied", file=sys.stderr)
 
     async def _load(
         self,
