@@ -230,8 +230,8 @@ MUTANTS = (
         "paged_mqa_schedule_metadata",
         Swap(
             "_metadata_kernel",
-            "_schedule_kernel(seq_lens, bs, schedule, NUM_SMS, REMAINDER)",
-            "_schedule_kernel(dsa_cache_seqlens, bs, schedule, NUM_SMS, REMAINDER)",
+            "_schedule_kernel(seq_lens, tokens, schedule, NUM_SMS, REMAINDER, DRAFT_TOKENS)",
+            "_schedule_kernel(dsa_cache_seqlens, tokens, schedule, NUM_SMS, REMAINDER, DRAFT_TOKENS)",
         ),
         file=DSA_KERNELS,
         release=OLDER,

@@ -45,7 +45,7 @@ for schedule, (draft, extend), aligned, page, (cols, seqs), bits in itertools.pr
 ):
     if (not aligned or page == 1 or seqs == 512) and bits == 32:
         continue
-    if schedule and ((draft or extend) or seqs == 64 or not aligned):
+    if schedule and (extend or seqs == 64 or not aligned):
         continue
     constexprs = dict(
         DRAFT_TOKENS=draft, EXTEND=extend, ALIGNED=aligned, PAGE_SIZE=page,

@@ -1,10 +1,6 @@
 """Runs beside the installed sglang: starts an engine and asks it, JSON line by JSON line.
 
-    python child.py probe      prints what this environment has, and ends
-    python child.py            answers requests of stdin until its end: start, generate,
-                               load, memory
-
-Copied alone to a folder of its own before it runs, so that nothing of this project can
+Answers requests of stdin until its end: start, generate, load, memory. Copied alone to a folder of its own before it runs, so that nothing of this project can
 be imported by the engine. Answers go to the first stdout; what the engine prints goes to
 stderr. Needs the standard library and sglang.
 """
@@ -15,8 +11,6 @@ import asyncio
 import contextlib
 import functools
 import gzip
-import importlib.metadata
-import importlib.util
 import json
 import os
 import random
@@ -30,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 Json = dict[str, Any]
-KERNELS = ("sgl_kernel", "deep_gemm")
 ABORTED = 6
 """Of the requests that come and go, every how manieth is aborted."""
 RENAMED = {
@@ -38,37 +31,6 @@ RENAMED = {
     "cuda_graph_max_bs": "cuda_graph_max_bs_decode",
 }
 """Engine arguments, and what newer releases call them."""
-
-
-def probe() -> Json:
-    """What there is, without importing sglang; `None` or an empty text for what is not.
-
-    sglang: the package's folder. gpu: the device's name; gpu_free, gpu_total: bytes.
-    kernels: which of `KERNELS`.
-    """
-    found: Json = {"python": sys.version.split()[0], "torch": "", "gpu": ""}
-    try:
-        import torch
-
-        found["torch"] = torch.__version__
-        if torch.cuda.is_available():
-            found["gpu_free"], found["gpu_total"] = torch.cuda.mem_get_info()
-            found["gpu"] = torch.cuda.get_device_name()
-    except Exception as error:
-        found["torch_error"] = f"{type(error).__name__}: {error}"
-    found["sglang"] = _folder("sglang")
-    try:
-        found["release"] = importlib.metadata.version("sglang")
-    except importlib.metadata.PackageNotFoundError:
-        found["release"] = ""
-    found["kernels"] = [name for name in KERNELS if _folder(name)]
-    return found
-
-
-def _folder(name: str) -> str:
-    spec = importlib.util.find_spec(name)
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    return places[0] if places else ""
 
 
 @functools.lru_cache(maxsize=1)
@@ -88,6 +50,7 @@ class Engine:
         began = time.perf_counter()
         self.engine = sglang.Engine(**_named(arguments))
         self.loads = 0
+        self.caches = not arguments.get("disable_radix_cache")
         self.about = {
             "seconds": time.perf_counter() - began,
             "sglang": sglang.__version__,
@@ -150,13 +113,24 @@ class Engine:
 
         Prompts of 1 to `longest` tokens, as many of a length as of its double; 1 to
         `new_tokens` new ones. Every `ABORTED`th is aborted after up to half a second.
-        only: one of them, by itself.
+        only: one of them, by itself. None of them finds what an earlier load left in the
+        prefix cache: the same load once more has to compute it once more.
         """
         self.loads += 1
+        if self.caches:
+            self._forget()
         work = self._load(seed, count, longest, vocabulary, new_tokens, at_once, only)
         began = time.perf_counter()
         answers = self.engine.loop.run_until_complete(work)
         return {"seconds": time.perf_counter() - began, "requests": answers}
+
+    def _forget(self) -> None:
+        """Empties the prefix cache; refused while an aborted request is on its way out."""
+        for _ in range(50):
+            if self.engine.flush_cache().success:
+                return
+            time.sleep(0.1)
+        print("the prefix cache was not emptied", file=sys.stderr)
 
     async def _load(
         self,
@@ -309,10 +283,7 @@ def serve(lines: Any, answer: Any) -> None:
 
 
 def main() -> None:
-    """Answers the questions on stdin, or the one of a probe."""
-    if sys.argv[1:] == ["probe"]:
-        print(json.dumps(probe()))
-        return
+    """Answers the questions on stdin."""
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answer:
         os.dup2(2, 1)
         serve(sys.stdin, answer)

@@ -124,6 +124,21 @@ def test_the_same_load_again_has_other_names(tmp_path: Path) -> None:
     assert [r["ids"] for r in first[:5]] == [r["ids"] for r in second[:5]]
 
 
+@pytest.mark.parametrize(("disabled", "flushes"), [(False, 4), (True, 0)])
+def test_a_load_finds_nothing_in_the_prefix_cache(
+    tmp_path: Path, disabled: bool, flushes: int
+) -> None:
+    load = {
+        "seed": 1, "count": 2, "longest": 9, "vocabulary": 100, "new_tokens": 9,
+        "at_once": 2,
+    }  # fmt: skip
+    with server(tmp_path) as asked:
+        asked.start({"disable_radix_cache": disabled})
+        for _ in range(2):
+            asked.load(**load)
+        assert asked.printed.count("flushed") == flushes
+
+
 def test_one_request_of_a_load_by_itself(tmp_path: Path) -> None:
     load = {
         "seed": 1, "count": 13, "longest": 50, "vocabulary": 100, "new_tokens": 40,
