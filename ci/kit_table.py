@@ -65,6 +65,8 @@ def say(row: Row, first: Row) -> tuple[str, str]:
     if failed or not row.get("runs"):
         result = "failed" if row["result"] == "passed" else row["result"]
         return result, row.get("error", "").partition("\n")[0]
+    if not first.get("runs"):
+        return "alone", "what it is compared with was not run"
     if row["poison"] and not row["poisoned"]:
         return "no table", ""
     where = next(differences(row, first, "eager", "graph"), "")

@@ -95,6 +95,20 @@ def test_a_side_that_differs_is_named(
     assert any(said in line for line in shown.splitlines() if "original" not in line)
 
 
+def test_a_side_is_not_compared_with_what_was_not_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = importlib.import_module("kit_table")
+    cut_off = {"way": "indexer", "steps": 4, "poison": "", "result": "not run"}
+    for name, found in {"original": cut_off, "patched": rows()}.items():
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(found))
+    names = [str(tmp_path / f"{name}.jsonl") for name in ("original", "patched")]
+    assert table.main(*names) == 1
+    shown = capsys.readouterr().out
+    assert "4: alone" in shown
+    assert "was not run" in shown
+
+
 def test_each_call_of_the_model_is_of_the_run_that_it_was_part_of() -> None:
     case = importlib.import_module("kit_case")
     kit = object.__new__(case.Kit)

@@ -207,13 +207,13 @@ class _AddParameter(cst.CSTTransformer):
         names = [param.name.value for param in params]
         if updated_node.name.value != self._function or self._after not in names:
             return updated_node
-        # Lines are broken by the commas: the new one's is like the first.
-        commas = [param.comma for param in params]
-        commas.insert(len(commas) - 1, commas[0])
+        # What follows a parameter breaks lines: the last stays the last.
+        ends = [(param.comma, param.whitespace_after_param) for param in params]
+        ends.insert(len(ends) - 1, ends[0])
         params.insert(names.index(self._after) + 1, self._new)
         fitted = [
-            param.with_changes(comma=comma)
-            for param, comma in zip(params, commas, strict=True)
+            param.with_changes(comma=comma, whitespace_after_param=space)
+            for param, (comma, space) in zip(params, ends, strict=True)
         ]
         return updated_node.with_changes(
             params=updated_node.params.with_changes(params=fitted)

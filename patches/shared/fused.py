@@ -16,6 +16,7 @@ from patcher.steps import (
     Drop,
     HasGlobal,
     HasMethod,
+    InsertAfter,
     InsertBefore,
     LacksMethod,
     Once,
@@ -54,7 +55,7 @@ WITHOUT_SCHEDULE: tuple[Adapt, ...] = tuple(
     Drop(statement=statement, when=LacksMethod(BACKEND, REFRESH))
     for statement in (
         f"self.{REFRESH}(metadata, bs)",
-        "first.schedule_remainder = self._find_schedule_remainder()",
+        "first.schedule_remainder = first._find_schedule_remainder()",
     )
 )
 
@@ -105,6 +106,17 @@ def scheduling_kernels(file: str, *adapt: Adapt) -> tuple[Step, ...]:
     `adapt` is what the names of another family need.
     """
     payload = SHARED / "triton_schedule.py"
+    each_token = tuple(
+        Rename(
+            old=f"tl.load(seq_lens + {token}, mask={mask}, other=0)",
+            new=f"_seen_by({token}, bs, seq_lens, DRAFT_TOKENS)",
+            when=_always,
+        )
+        for token, mask in (
+            ("start + seqs", "start + seqs < bs"),
+            ("start + rows", "there"),
+        )
+    )
     return (
         AddModule(
             file=file,
@@ -116,11 +128,23 @@ def scheduling_kernels(file: str, *adapt: Adapt) -> tuple[Step, ...]:
             after="_is_broken",
             payload=SHARED / "triton_draft_metadata_kernel.py",
             names=("_schedule_kernel", "_launched", "find_remainder"),
+            adapt=(
+                AddParameter(
+                    function="_schedule_kernel",
+                    parameter="DRAFT_TOKENS: tl.constexpr = 0",
+                    after="REMAINDER",
+                    when=_always,
+                ),
+                *each_token,
+            ),
         ),
-        InsertBefore(
+        AddDefinitions(
+            file=file, after="_is_broken", payload=payload, names=("_seen_by",)
+        ),
+        InsertAfter(
             file=file,
             function="_metadata_kernel",
-            anchor="chunk: tl.constexpr = 32 if MAX_SEQS <= 512 else 128",
+            anchor="most: tl.constexpr = DRAFT_TOKENS if DRAFT_TOKENS > 0 else 1",
             payload=payload,
             source="MakeSchedule._metadata_kernel",
             adapt=adapt,
@@ -175,6 +199,23 @@ LOG_ROUTE = Once(
     )
 )
 
+FIND_REMAINDER = Where(
+    AddMethods(
+        file=NSA_BACKEND,
+        cls=BACKEND,
+        after=REPLAY,
+        payload=PAYLOAD,
+        source="FindRemainder",
+        adapt=(
+            Rename(
+                old=GET_SCHEDULE,
+                new=f"lambda lens, *sizes: {GET_SCHEDULE}(lens.flatten(), *sizes)",
+                when=lambda module: not TAKES_ROWS(module),
+            ),
+        ),
+    ),
+    has=OWN_PRECOMPUTE,
+)
 SCHEDULE = Where(
     AddMethods(
         file=NSA_BACKEND,
@@ -200,6 +241,7 @@ FILL_METADATA: tuple[Step, ...] = (
     # Once: a later patch may have edited it by then.
     Once(Where(kernels(SHARED), lacks=OWN_PRECOMPUTE)),
     *(Once(Where(step, has=OWN_PRECOMPUTE)) for step in scheduling_kernels(KERNELS)),
+    Once(FIND_REMAINDER),
     Once(SCHEDULE),
     Once(
         AddMethods(
@@ -297,25 +339,6 @@ SHARED_STEPS: tuple[Step, ...] = (
             payload=PAYLOAD,
             source="SharedSteps",
             adapt=OLDER_NSA_BACKEND,
-        )
-    ),
-    Once(
-        Where(
-            AddMethods(
-                file=NSA_BACKEND,
-                cls=MULTI_STEP,
-                after=REPLAY,
-                payload=PAYLOAD,
-                source="FindRemainder",
-                adapt=(
-                    Rename(
-                        old=GET_SCHEDULE,
-                        new=f"lambda lens, *sizes: {GET_SCHEDULE}(lens.flatten(), *sizes)",
-                        when=lambda module: not TAKES_ROWS(module),
-                    ),
-                ),
-            ),
-            has=OWN_PRECOMPUTE,
         )
     ),
     Once(prepend(SHARED, "SharedStepsDispatch", INIT_STATE, MULTI_STEP)),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from patcher.recipe import Patch
 from patcher.steps import InsertBefore, Where
 from patches import HERE
-from patches.shared.anchors import NSA_BACKEND, OWN_PRECOMPUTE, REPLAY
+from patches.shared.anchors import INIT_STATE, NSA_BACKEND, OWN_PRECOMPUTE, REPLAY
 from patches.shared.fused import BACKEND, FUSED, prepend
 from patches.target_verify.about import ABOUT
 
@@ -22,6 +22,7 @@ PATCH = Patch(
             prepend(PAYLOAD, "FusedTargetVerifyDispatch", REPLAY),
             lacks=OWN_PRECOMPUTE,
         ),
+        Where(prepend(PAYLOAD, "FindRemainder", INIT_STATE), has=OWN_PRECOMPUTE),
         # From 0.5.12 on it takes one parameter more.
         Where(
             InsertBefore(

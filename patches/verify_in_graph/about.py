@@ -17,7 +17,6 @@ ABOUT = About(
     source="sgl-project/sglang's init_forward_metadata_in_graph",
     gate="SGLANG_NSA_VERIFY_METADATA_IN_GRAPH",
     sign="DSA_VERIFY_METADATA_IN_GRAPH",
-    default=False,
     families=("C",),
     unfit=dict.fromkeys(("0.5.13", "0.5.13.post1", "0.5.14"), HOST_LENGTHS),
     routes=(

@@ -148,7 +148,7 @@ MUTANTS = (
     _mutant(
         "kernel: top-k's plan in a program that few batches have",
         "topk_v2_plan",
-        Swap(_KERNEL, "tl.num_programs(0) // 2", "1"),
+        Swap(_KERNEL, "tl.maximum(tl.num_programs(0) - 2, 0)", "1"),
         file=DSA_KERNELS,
         route="fan-out",
     ),
@@ -230,8 +230,8 @@ MUTANTS = (
         "paged_mqa_schedule_metadata",
         Swap(
             "_metadata_kernel",
-            "_schedule_kernel(seq_lens, bs, schedule, NUM_SMS, REMAINDER)",
-            "_schedule_kernel(dsa_cache_seqlens, bs, schedule, NUM_SMS, REMAINDER)",
+            "_schedule_kernel(seq_lens, tokens, schedule, NUM_SMS, REMAINDER, DRAFT_TOKENS)",
+            "_schedule_kernel(dsa_cache_seqlens, tokens, schedule, NUM_SMS, REMAINDER, DRAFT_TOKENS)",
         ),
         file=DSA_KERNELS,
         release=OLDER,

@@ -10,7 +10,7 @@ _BASE = "NativeSparseAttnBackend"
 _MULTI = "NativeSparseAttnMultiStepBackend"
 _FILL = f"{_BASE}._fill_metadata"
 _REFRESH = f"{_BASE}._refresh_paged_mqa_schedule"
-_FIND = f"{_MULTI}._find_schedule_remainder"
+_FIND = f"{_BASE}._find_schedule_remainder"
 _KERNEL = "_metadata_kernel"
 _LAUNCH = "fill_metadata_inplace"
 _RUN_ONCE = "EAGLEDraftCudaGraphRunner.capture_one_batch_size.run_once"
@@ -79,7 +79,7 @@ MUTANTS = (
         "paged_mqa_schedule_metadata",
         Swap(
             f"{_MULTI}.init_cuda_graph_state",
-            f"self.{_FIND.rpartition('.')[2]}()",
+            "first._find_schedule_remainder()",
             "'last'",
         ),
         patch="fan-out",
@@ -117,8 +117,8 @@ MUTANTS = (
                 "paged_mqa_schedule_metadata",
                 Swap(
                     _KERNEL,
-                    "_schedule_kernel(seq_lens, bs, schedule, NUM_SMS, REMAINDER)",
-                    "_schedule_kernel(seq_lens, bs - 1, schedule, NUM_SMS, REMAINDER)",
+                    "_schedule_kernel(seq_lens, tokens, schedule, NUM_SMS, REMAINDER, DRAFT_TOKENS)",
+                    "_schedule_kernel(seq_lens, tokens - 1, schedule, NUM_SMS, REMAINDER, DRAFT_TOKENS)",
                 ),
             ),
             (
@@ -127,8 +127,8 @@ MUTANTS = (
                 "paged_mqa_schedule_metadata",
                 Swap(
                     _KERNEL,
-                    "_schedule_kernel(seq_lens, bs, schedule, NUM_SMS, REMAINDER)",
-                    "_schedule_kernel(req_pool_indices, bs, schedule, NUM_SMS, REMAINDER)",
+                    "_schedule_kernel(seq_lens, tokens, schedule, NUM_SMS, REMAINDER, DRAFT_TOKENS)",
+                    "_schedule_kernel(req_pool_indices, tokens, schedule, NUM_SMS, REMAINDER, DRAFT_TOKENS)",
                 ),
             ),
             (
@@ -145,6 +145,28 @@ MUTANTS = (
                     _KERNEL,
                     "tl.program_id(0) == tl.num_programs(0) - 1",
                     "tl.program_id(0) == tl.num_programs(0)",
+                ),
+            ),
+            (
+                "target-verify",
+                "a draft token sees one token too few",
+                "paged_mqa_schedule_metadata",
+                Swap("_seen_by", "kv_len + token % most + 1", "kv_len + token % most"),
+            ),
+            (
+                "target-verify",
+                "the schedule of as many rows as requests",
+                "paged_mqa_schedule_metadata",
+                Swap(_KERNEL, "bs * most", "bs"),
+            ),
+            (
+                "target-verify",
+                "tokens past the last one in the schedule",
+                "paged_mqa_schedule_metadata",
+                Swap(
+                    "_seen_by",
+                    "tl.where(token < tokens, kv_len + token % most + 1, 0)",
+                    "kv_len + token % most + 1",
                 ),
             ),
             (

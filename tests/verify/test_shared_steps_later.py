@@ -13,6 +13,8 @@ from patcher.rollback import rollback
 from patcher.tree.find import find_tree
 from patcher.tree.pins import pins
 from patches import all_patches
+from patches.shared.anchors import DSA_BACKEND, NSA_BACKEND
+from patches.shared.fused import REFRESH
 from tests.patcher.lookalike import snapshot
 from tests.patcher.releases import one_of_each
 from tests.verify.conftest import Verify
@@ -51,6 +53,41 @@ def test_applied_verified_rolled_back(
     assert report["totals"]["identical"] == 2 * (3 + 2 + 1 + 1 + 3 + 4)
     rollback(tree, (), all_patches())
     assert snapshot(folder) == before
+
+
+KNOWN = "        assert self.schedule_remainder is not None\n"
+
+
+@pytest.mark.parametrize(
+    ("release", "before"),
+    [
+        ("0.5.8.post1", f"def {REFRESH}(self, metadata: NSAMetadata, bs: int):\n"),
+        (LAST, f"def {REFRESH}(self, metadata: NSAMetadata, bs: int):\n"),
+        (
+            "0.5.14",
+            "            self.schedule_remainder,\n        ):\n            return False\n\n",
+        ),
+    ],
+    ids=lambda value: value if value.startswith("0.") else "",
+)
+def test_where_its_formula_is_known_deepgemm_is_not_asked(
+    release: str, before: str, tmp_path: Path, verify: Verify
+) -> None:
+    """Over one poison the stand-in plans by DeepGEMM's formula, over the other by none."""
+    folder = tmp_path / "tree"
+    names = ["fan-out", *(["target-verify"] if release != "0.5.14" else [])]
+    apply(find_tree(unpack(release, folder)), names, all_patches())
+    file = folder / (DSA_BACKEND if release == "0.5.14" else NSA_BACKEND)
+    text = file.read_text()
+    assert text.count(before) == 1
+    file.write_text(text.replace(before, before + KNOWN))
+    asked = [w for s in (STEP, VERIFY)[: len(names)] for w in ("--scenario", s)]
+    routes = ("--route", "fan-out", "--route", "fused")[: 2 * len(names)]
+    code, report = verify(folder, *routes, *asked)
+    assert code == 1
+    assert report["totals"]["identical"] == len(names)
+    assert [failure["poisons"] for failure in report["failures"]] == [[0]]
+    assert "AssertionError" in report["failures"][0]["line"]
 
 
 @pytest.mark.parametrize("names", SUBSETS[:2] + SUBSETS[3:], ids="+".join)

@@ -66,9 +66,6 @@ class FillMetadata(NativeSparseAttnBackend):
 
 # From 0.5.7 on. From 0.5.12 on DeepGEMM takes the lengths as [tokens, 1].
 class RefreshSchedule(NativeSparseAttnBackend):
-    # Of a draft step's backend, whose schedule the kernel makes: see find_remainder.
-    schedule_remainder: Optional[str] = None
-
     def _refresh_paged_mqa_schedule(self, metadata: NSAMetadata, bs: int):
         # The captured schedule fits the lengths of the capture, all 1: DeepGEMM would
         # do the work of a long sequence on a single SM.
@@ -93,7 +90,7 @@ class SharedStepsDispatch(NativeSparseAttnMultiStepBackend):
             first.init_cuda_graph_state(max_bs, max_num_tokens)
             for backend in others:
                 backend.decode_cuda_graph_metadata = first.decode_cuda_graph_metadata
-            first.schedule_remainder = self._find_schedule_remainder()
+            first.schedule_remainder = first._find_schedule_remainder()
             return
 
     def init_forward_metadata_capture_cuda_graph(self, forward_batch: ForwardBatch):
@@ -126,7 +123,10 @@ class SharedSteps(NativeSparseAttnMultiStepBackend):
 
 
 # From 0.5.7 on. From 0.5.12 on DeepGEMM takes the lengths as [tokens, 1].
-class FindRemainder(NativeSparseAttnMultiStepBackend):
+class FindRemainder(NativeSparseAttnBackend):
+    # Where the kernel makes DeepGEMM's schedule: see find_remainder.
+    schedule_remainder: Optional[str] = None
+
     def _find_schedule_remainder(self) -> Optional[str]:
         if not is_cuda():
             return None
@@ -137,5 +137,5 @@ class FindRemainder(NativeSparseAttnMultiStepBackend):
         return find_remainder(
             deep_gemm.get_paged_mqa_logits_metadata,
             deep_gemm.get_num_sms(),
-            self.attn_backends[0].device,
+            self.device,
         )

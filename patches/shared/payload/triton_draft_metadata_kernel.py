@@ -130,7 +130,7 @@ def _draft_metadata_kernel(
         if NUM_SMS > 0:
             _schedule_kernel(seq_lens, bs, schedule, NUM_SMS, REMAINDER)
         # In a program that has nothing of the schedule, where there are enough.
-        if NUM_LIMITS > 0 and tl.program_id(0) == tl.num_programs(0) // 2:
+        if NUM_LIMITS > 0 and tl.program_id(0) == tl.maximum(tl.num_programs(0) - 2, 0):
             _topk_plan_kernel(seq_lens, bs, plan, limits, NUM_LIMITS)
         if tl.program_id(0) == tl.num_programs(0) - 1:
             k_sum = 0
@@ -246,9 +246,9 @@ def fill_draft_metadata(
     )
     cols = (tables[0] if has_page_table else req_to_token).shape[1]
     # Measured on an H200.
-    tile, programs = (512, 528 // bs) if bs <= 32 else (2048, 33)
+    tile, programs = (512, 528 // bs) if bs <= 32 else (2048, 80)
     if not has_page_table:
-        tile, programs = 256 * m.page_size, 66
+        tile, programs = 128 * m.page_size, 66
     grid = (max(1, min(programs, -(-cols // tile))), bs + 1)
     schedule = m.paged_mqa_schedule_metadata
     num_sms = 0 if remainder is None else schedule.shape[0] - 1

@@ -33,3 +33,10 @@ class FusedTargetVerifyDispatch(NativeSparseAttnBackend):
             if self._fill_metadata(bs, req_pool_indices, seq_lens, draft_tokens):
                 log_metadata_route("target-verify")
                 return
+
+
+# From 0.5.7 on: before anything is captured.
+class FindRemainder(NativeSparseAttnBackend):
+    def init_cuda_graph_state(self, max_bs: int, max_num_tokens: int):
+        if NSA_USE_TRITON_METADATA:
+            self.schedule_remainder = self._find_schedule_remainder()

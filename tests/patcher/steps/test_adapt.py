@@ -8,6 +8,7 @@ from patcher.plan.edits import plan
 from patcher.steps import (
     AddDefinitions,
     AddMethods,
+    AddParameter,
     Drop,
     HasGlobal,
     HasMethod,
@@ -114,3 +115,27 @@ def test_a_step_is_taken_only_where_it_is_asked_for(
     planned = plan({f: text.encode() for f, text in before.items()}, [patch_of(where)])
     assert planned.conflicts == ()
     assert (FILE in planned.edits) is taken
+
+
+@pytest.mark.parametrize(
+    ("old", "after", "new"),
+    [
+        ("(self, x)", "self", "(self, y: int, x)"),
+        ("(self, x)", "x", "(self, x, y: int)"),
+        (
+            "(\n        self,\n        x,\n    )",
+            "x",
+            "(\n        self,\n        x,\n        y: int,\n    )",
+        ),
+        ("(\n        self, x\n    )", "x", "(\n        self, x, y: int\n    )"),
+        ("(self, z)", "x", "(self, z)"),
+    ],
+)
+def test_a_function_takes_more(
+    payload: WritePayload, old: str, after: str, new: str
+) -> None:
+    text = "class Extra:\n    def b{}:\n        return 1\n"
+    adapt = (AddParameter("b", "y: int", after, HasGlobal("A")),)
+    step = AddMethods(FILE, "A", "a", payload(text.format(old)), "Extra", adapt)
+    method = text.format(new).partition("\n")[2]
+    check_transformed(OLD, f"{OLD}\n    # nsa-opt: demo\n{method}", step)

@@ -261,6 +261,7 @@ class Base(Driver):
 
     def build(self) -> None:
         self.backends = [self.backend(self.model_runner)]
+        EVIDENCE.watch_start(self.backends[0])
 
     def init_state(self) -> None:
         bs = self.scenario.max_bs
