@@ -146,7 +146,7 @@ def read(options: EngineOptions) -> Asked:
         tokens_only=options.quick,
         soak=options.soak,
         gpu_time=options.gpu_time,
-        needs=memory.needed(given, deep) if deep else 0,
+        needs=memory.needed(given, deep, max(prompts)) if deep else 0,
         environment=memory.ALLOCATOR if deep else {},
     )
 
