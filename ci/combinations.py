@@ -25,7 +25,8 @@ from verify.cases.case import Baseline, Question, judge
 from verify.cases.run import POISONS, Setup
 from verify.outcome import Different, Identical
 from verify.routes import MIXED, OFF, Route, available
-from verify.sides.source import Source, resolve, snapshot
+from verify.sides.snapshot import snapshot
+from verify.sides.source import Source, resolve
 from verify.worker.scenario import parse
 
 RELEASE = "0.5.6.post2"

@@ -1,10 +1,9 @@
-"""What `ci/cuda` does with Python: packs, compiles, times a launch, builds the extension."""
+"""What `ci/cuda run` does with Python: compiles, times a launch, builds the extension."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import statistics
 import subprocess
 import sys
@@ -19,52 +18,7 @@ from typing import Any
 HOUSE = Path(__file__).parent.parent
 PATCH = HOUSE / "patches/cuda_decode"
 NAME = "cuda_metadata_kernel"
-TREES = {
-    "0.5.6.post2": (
-        "precompute", "fused-decode", "fan-out", "in-graph", "cuda-decode",
-    ),
-    "0.5.5.post3": ("cuda-decode",),
-    "0.5.12.post1": ("cuda-decode", "fresh-plans"),
-    "0.5.13.post1": ("cuda-decode", "fresh-plans"),
-}  # fmt: skip
-WHEELS = (
-    "apache-tvm-ffi==0.1.9", "pydantic==2.13.4", "pydantic_core==2.46.4",
-    "annotated-types==0.8.0", "typing-inspection==0.4.5",
-)  # fmt: skip
 BASE = "sglang/srt/layers/attention"
-
-
-def pack(folder: Path) -> int:
-    """Patched trees of the files that are looked at, and wheels."""
-    sys.path.insert(0, str(HOUSE / "ci"))
-    from engine_pack import fetch
-
-    from patcher.tree.pins import PINNED
-    from verify.sides import source
-
-    for release, patches in TREES.items():
-        with tempfile.TemporaryDirectory() as place:
-            tree = Path(place) / "sglang"
-            tool = [sys.executable, "-m"]
-            checkout = [*tool, "patcher.cli.checkout", release, str(tree)]
-            subprocess.run(checkout, check=True)
-            names = [word for name in patches for word in ("--patch", name)]
-            apply = [*tool, "patches.commands", "apply", str(tree), *names]
-            subprocess.run(apply, check=True)
-            home = tree / "python"
-            manifest = "sglang/.nsa-opt/manifest.json"
-            files = json.loads((home / manifest).read_text())["files"]
-            wanted = {manifest, *PINNED, *(entry["path"] for entry in files)}
-            wanted |= {*source.NEEDED, *source.IF_THERE, *source.COMPILER}
-            wanted |= {*source.NEEDED_DSA, *source.IF_THERE_DSA}
-            for name in wanted:
-                target = folder / "trees" / release / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if (home / name).exists():
-                    shutil.copyfile(home / name, target)
-    (folder / "whl").mkdir(exist_ok=True)
-    fetch(folder / "whl", *WHEELS)
-    return 0
 
 
 def compile_all(trees: Path) -> Iterator[tuple[str, Any]]:
@@ -302,12 +256,10 @@ def compare(module: Any, bs: int, length: int, kind: Any, page: int) -> int:
 def main() -> int:
     """One verb; what it finds goes to --json too."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("verb", choices=("pack", "compile", "launch", "extension"))
+    parser.add_argument("verb", choices=("compile", "launch", "extension"))
     parser.add_argument("place", nargs="?", type=Path)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    if asked.verb == "pack":
-        return pack(asked.place)
     if asked.verb == "compile":
         found = dict(compile_all(asked.place))
     else:

@@ -23,7 +23,8 @@ from verify.cases.run import POISONS, Setup
 from verify.outcome import Different, Identical
 from verify.routes import DEFAULTS, OFF, Route, available
 from verify.sides.process import Worker, WorkerDied
-from verify.sides.source import resolve, snapshot
+from verify.sides.snapshot import snapshot
+from verify.sides.source import resolve
 
 WARNING = "NSA metadata kernel does not work and is not used"
 COMPILES = "triton.compile"

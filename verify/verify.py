@@ -28,7 +28,8 @@ from verify.report.build import Context, build
 from verify.report.junit import refused
 from verify.report.model import Report
 from verify.report.write import write
-from verify.sides.source import Pair, resolve, snapshot
+from verify.sides.snapshot import snapshot
+from verify.sides.source import Pair, resolve
 from verify.worker.scenario import ScenarioError, parse
 from verify.worker.tree import tails
 

@@ -19,7 +19,8 @@ from verify.cases.case import Baseline, Question, judge
 from verify.cases.run import POISONS, Setup
 from verify.outcome import Broken, Different, Outcome
 from verify.routes import OFF, Route, available, upstream
-from verify.sides.source import Source, snapshot
+from verify.sides.snapshot import snapshot
+from verify.sides.source import Source
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from tests.mutants.catalogue import Mutant, all_mutants
 from tests.mutants.harness import routes_of, run_all
 from tests.mutants.mutate import Drop, NoLongerApplies, Swap, mutate
 from tests.mutants.trees import applied_tree, planted
-from verify.sides.source import snapshot
+from verify.sides.snapshot import snapshot
 
 SOURCE = """
 class A:

@@ -22,7 +22,8 @@ from patcher.tree.wheels import fetch
 from patches import all_patches
 from tests.mutants.catalogue import RELEASE, Mutant
 from tests.mutants.mutate import mutate
-from verify.sides.source import Source, snapshot
+from verify.sides.snapshot import snapshot
+from verify.sides.source import Source
 
 
 @dataclass

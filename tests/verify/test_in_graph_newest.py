@@ -25,7 +25,7 @@ from tests.verify.test_releases import unpack
 from verify.cases.run import Job, Setup, run
 from verify.outcome import Identical
 from verify.routes import upstream
-from verify.sides import source
+from verify.sides.snapshot import snapshot as take
 from verify.worker.scenario import parse
 
 Run = Callable[..., tuple[int, str, str]]
@@ -80,8 +80,8 @@ def test_without_its_kernel_the_release_replays(
     """On 0.5.13 a kernel is launched; where it does not compile, one step replays."""
     release = "0.5.13.post1"
     original, applied = trees(release)
-    source.snapshot(original, applied, tmp_path / "old")
-    source.snapshot(applied, original, tmp_path / "new")
+    take(original, applied, tmp_path / "old")
+    take(applied, original, tmp_path / "new")
     (route,) = (r for r in upstream("C", [name]) if r.name == name)
     blocked = replace(
         route,

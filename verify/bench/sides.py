@@ -14,6 +14,7 @@ from verify.bench.points import MODES
 from verify.routes import GATES, OWN_GATES, ROUTES, Route, available
 from verify.sides import kernels as own_kernels
 from verify.sides import source
+from verify.sides.snapshot import snapshot
 from verify.sides.source import Source
 
 ORIGINAL = "original"
@@ -79,7 +80,7 @@ def resolve(
 
     def side(name: str, kind: str, code: Source, beside: Source) -> Side:
         place = folder / str(len(list(folder.iterdir())))
-        files = source.snapshot(code, beside, place)
+        files = snapshot(code, beside, place)
         if kernels:
             own_kernels.copy(code.read, place)
         return Side(name, kind, MODES, code, place, files)

@@ -1,10 +1,6 @@
 """Runs beside the installed sglang: starts an engine and asks it, JSON line by JSON line.
 
-    python child.py probe      prints what this environment has, and ends
-    python child.py            answers requests of stdin until its end: start, generate,
-                               load, memory
-
-Copied alone to a folder of its own before it runs, so that nothing of this project can
+Answers requests of stdin until its end: start, generate, load, memory. Copied alone to a folder of its own before it runs, so that nothing of this project can
 be imported by the engine. Answers go to the first stdout; what the engine prints goes to
 stderr. Needs the standard library and sglang.
 """
@@ -15,8 +11,6 @@ import asyncio
 import contextlib
 import functools
 import gzip
-import importlib.metadata
-import importlib.util
 import json
 import os
 import random
@@ -30,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 Json = dict[str, Any]
-KERNELS = ("sgl_kernel", "deep_gemm")
 ABORTED = 6
 """Of the requests that come and go, every how manieth is aborted."""
 RENAMED = {
@@ -38,37 +31,6 @@ RENAMED = {
     "cuda_graph_max_bs": "cuda_graph_max_bs_decode",
 }
 """Engine arguments, and what newer releases call them."""
-
-
-def probe() -> Json:
-    """What there is, without importing sglang; `None` or an empty text for what is not.
-
-    sglang: the package's folder. gpu: the device's name; gpu_free, gpu_total: bytes.
-    kernels: which of `KERNELS`.
-    """
-    found: Json = {"python": sys.version.split()[0], "torch": "", "gpu": ""}
-    try:
-        import torch
-
-        found["torch"] = torch.__version__
-        if torch.cuda.is_available():
-            found["gpu_free"], found["gpu_total"] = torch.cuda.mem_get_info()
-            found["gpu"] = torch.cuda.get_device_name()
-    except Exception as error:
-        found["torch_error"] = f"{type(error).__name__}: {error}"
-    found["sglang"] = _folder("sglang")
-    try:
-        found["release"] = importlib.metadata.version("sglang")
-    except importlib.metadata.PackageNotFoundError:
-        found["release"] = ""
-    found["kernels"] = [name for name in KERNELS if _folder(name)]
-    return found
-
-
-def _folder(name: str) -> str:
-    spec = importlib.util.find_spec(name)
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    return places[0] if places else ""
 
 
 @functools.lru_cache(maxsize=1)
@@ -321,13 +283,13 @@ def serve(lines: Any, answer: Any) -> None:
 
 
 def main() -> None:
-    """Answers the questions on stdin, or the one of a probe."""
-    if sys.argv[1:] == ["probe"]:
-        print(json.dumps(probe()))
-        return
+    """Answers the questions on stdin."""
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answer:
         os.dup2(2, 1)
         serve(sys.stdin, answer)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # its threads and sockets would be waited for, and nobody needs them
 
 
 if __name__ == "__main__":

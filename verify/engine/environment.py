@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patcher.results import Exit, Reason, Refusal
-from verify.engine import child
+from verify.engine import probe
 
 PROBE_TIMEOUT = 180.0
 _PACKAGES = {
@@ -20,7 +20,7 @@ _PACKAGES = {
 
 @dataclass(frozen=True)
 class Environment:
-    """What `child.probe` found under `python`. package: the folder of sglang.
+    """What `probe.probe` found under `python`. package: the folder of sglang.
 
     gpu_free, gpu_total: bytes.
     """
@@ -40,7 +40,7 @@ def look(python: str, release: str) -> Environment:
 
     Raises `Refusal` with every reason why an engine could not run there.
     """
-    command = [python, child.__file__, "probe"]
+    command = [python, probe.__file__]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=PROBE_TIMEOUT, check=False
@@ -66,13 +66,19 @@ def look(python: str, release: str) -> Environment:
     )
 
 
-def _missing(found: child.Json, release: str) -> Iterator[tuple[str, str]]:
+def _missing(found: probe.Json, release: str) -> Iterator[tuple[str, str]]:
     """(what, hint) for each thing that an engine needs and that is not there."""
     if not found["torch"]:
         error = found.get("torch_error", "not found")
         yield f"cannot import torch: {error}", "--python names another interpreter"
     elif not found["gpu"]:
-        yield "torch sees no CUDA device", "an engine needs an NVIDIA GPU"
+        error = found.get("torch_error")
+        what = (
+            f"torch cannot use the GPU: {error}"
+            if error
+            else "torch sees no CUDA device"
+        )
+        yield what, "an engine needs an NVIDIA GPU"
     if not found["sglang"]:
         hint = f"install sglang {release} there, or --python names another interpreter"
         yield "has no sglang", hint

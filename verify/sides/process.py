@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any
 
 from verify.outcome import Broken
+from verify.sides.death import ended, frames, raised
 from verify.sides.launch import START_TIMEOUT, ForkServer, Process, spawn
 from verify.worker.protocol import (
     Bytes,
@@ -229,7 +230,7 @@ class Worker:
             message = f"the worker's answer cannot be read: {line[:200]!r}"
             raise WorkerDied(Broken("crash", self.side, message)) from None
         if not ok:
-            raise WorkerDied(_raised(self.side, reply))
+            raise WorkerDied(raised(self.side, reply))
         return reply
 
     def _line(self, timeout: float) -> str:
@@ -266,7 +267,7 @@ class Worker:
         while time.monotonic() < until and "File" not in self.stderr[before:]:
             time.sleep(0.05)
         time.sleep(0.05)
-        return _frames(self.stderr[before:])
+        return frames(self.stderr[before:])
 
     def _died(self) -> Broken:
         if self._unusable is not None:
@@ -281,14 +282,7 @@ class Worker:
             os.killpg(process.pid, signal.SIGKILL)
             code = process.wait()
         _close(process)
-        said = self.stderr.strip()
-        tail = _frames(said) if code < 0 else ()
-        tail = tail or tuple(said.splitlines()[-6:])
-        if code == -signal.SIGKILL:
-            message = "the worker was killed (SIGKILL: out of memory, or by hand)"
-            return Broken("killed", self.side, message, tail)
-        name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-        return Broken("crash", self.side, f"the worker ended with {name}", tail)
+        return ended(self.side, code, self.stderr.strip())
 
     def _kill(self) -> None:
         process, self._process = self._process, None
@@ -313,14 +307,6 @@ def threads(count: int) -> Iterator[ThreadPoolExecutor]:
             raise
 
 
-def _frames(stack: str) -> tuple[str, ...]:
-    """Of what faulthandler printed, the innermost lines and those of the tree."""
-    lines = [line.strip() for line in stack.splitlines()]
-    frames = [line for line in lines if line.startswith("File ")]
-    of_tree = [line for line in frames if "/sglang/" in line]
-    return tuple(dict.fromkeys([*frames[:2], *of_tree[:4]]))
-
-
 def _close(process: Process) -> None:
     if process.stdin is not None:
         with contextlib.suppress(OSError):
@@ -333,12 +319,3 @@ def _pump(replies: int, lines: queue.Queue[str | None]) -> None:
         for line in stream:
             lines.put(line)
     lines.put(None)
-
-
-def _raised(side: str, reply: dict[str, Any]) -> Broken:
-    name = str(reply.get("kind"))
-    message = f"{name}: {reply.get('message')}"
-    # CUDA and Triton raise errors of other names for it, which say so.
-    full = name in ("OutOfMemoryError", "MemoryError") or "out of memory" in message
-    kind = "memory" if full else "raised"
-    return Broken(kind, side, message, tuple(reply.get("where", ())))

@@ -1,4 +1,4 @@
-"""Where a side's code comes from, and the folder with just the modules it needs.
+"""Where a side's code comes from.
 
 candidate   the tree as it is
 baseline    the originals of its manifest laid over it, if they are the pinned release's
@@ -8,10 +8,9 @@ baseline    the originals of its manifest laid over it, if they are the pinned r
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +70,7 @@ IF_THERE_DSA = (
     "sglang/kernels/ops/attention/flash_mla_interface.py",
 )
 _MARKER = b"# nsa-opt:"
-_NEW_MODULES = (
+NEW_MODULES = (
     f"{_ATTENTION}/nsa/",
     f"{_ATTENTION}/dsa/",
     "sglang/srt/speculative/",
@@ -190,7 +189,7 @@ def _require_pinned(originals: Source) -> None:
     wrong = [
         rel
         for rel, digest in sorted(pin.files.items() if pin else ())
-        if (data := originals.read(rel)) is not None and _sha256(data) != digest
+        if (data := originals.read(rel)) is not None and sha256(data) != digest
     ]
     if wrong:
         what = (
@@ -271,7 +270,7 @@ def _of_release(release: str, progress: Callable[[str], None]) -> Source:
 
 def _marked(tree: Tree) -> Iterable[str]:
     """Modules that carry our marker: patched by a copy of the tree, without manifest."""
-    for folder in _NEW_MODULES:
+    for folder in NEW_MODULES:
         for file in sorted(tree.path(folder).glob("*.py")):
             if _MARKER in file.read_bytes():
                 yield f"{folder}{file.name}"
@@ -286,68 +285,10 @@ def _edited(tree: Tree, applied: Manifest) -> list[str]:
     return [
         rel
         for rel, digest in sorted(expected.items())
-        if _sha256(tree.read(rel)) != digest
+        if sha256(tree.read(rel)) != digest
     ]
 
 
-def snapshot(source: Source, other: Source, folder: Path) -> Mapping[str, str]:
-    """Write the modules a worker imports for real; returns their sha256 by path.
-
-    Besides the usual modules: what the manifest lists, what carries our marker, and
-    any module beside them that these import and that the other side does not have.
-    Raises `Refusal` where a needed module is missing.
-    """
-    hashes: dict[str, str] = {}
-    needed = source.needed
-    waiting = [*needed, *source.if_there, *source.extra]
-    while waiting:
-        rel = waiting.pop(0)
-        data = source.read(rel)
-        if rel in hashes or data is None:
-            if data is None and rel in needed:
-                raise Refusal(_missing(source, rel))
-            continue
-        hashes[rel] = _sha256(data)
-        target = folder / rel
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
-        if rel.endswith(".cuh"):
-            waiting += COMPILER
-        if rel not in (needed[1], needed[4]):
-            waiting += [
-                name
-                for name in _imports(data)
-                if name.startswith(_NEW_MODULES) and other.read(name) is None
-            ]
-    return hashes
-
-
-def _missing(source: Source, rel: str) -> Reason:
-    return Reason(
-        rel,
-        "",
-        f"is not in {source.label}",
-        "only releases with sglang's NSA or DSA backend (from 0.5.3 on) can be verified",
-    )
-
-
-def _imports(data: bytes) -> Iterable[str]:
-    """Files of the sglang modules that a module's text imports, at any depth."""
-    try:
-        tree = ast.parse(data)
-    except SyntaxError:
-        return
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module, *(f"{node.module}.{a.name}" for a in node.names)]
-        elif isinstance(node, ast.Import):
-            names = [a.name for a in node.names]
-        else:
-            continue
-        for name in names:
-            if name.startswith("sglang."):
-                yield name.replace(".", "/") + ".py"
-
-
-def _sha256(data: bytes | None) -> str:
+def sha256(data: bytes | None) -> str:
+    """A file's hash; empty for one that is not there."""
     return hashlib.sha256(data).hexdigest() if data is not None else ""

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from verify.sides import kernels
-from verify.worker.bench import copies, own
+from verify.worker.bench.kernels import copies, own
 from verify.worker.tree.isolate import Isolated
 from verify.worker.tree.plain_copies import one
 

@@ -13,6 +13,7 @@ from verify.cases.run import Setup
 from verify.outcome import Broken, Different, Identical
 from verify.routes import available, upstream
 from verify.sides import source as sources
+from verify.sides.snapshot import snapshot
 
 TOOL = """#!/usr/bin/env bash
 while [ "${1#--}" != "$1" ]; do
@@ -41,8 +42,8 @@ def test_a_finding_is_a_difference_and_no_summary_is_no_pass(
     monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
     pair = sources.resolve(applied, None, lambda line: None)
     old, new = tmp_path / "old", tmp_path / "new"
-    sources.snapshot(pair.baseline, pair.candidate, old)
-    sources.snapshot(pair.candidate, pair.baseline, new)
+    snapshot(pair.baseline, pair.candidate, old)
+    snapshot(pair.candidate, pair.baseline, new)
     found = available(pair.candidate.patches())
     routes = tuple(r for r in found if r.name == "fused" and "draft_extend" in r.modes)
 

@@ -66,6 +66,17 @@ def test_a_broken_torch_says_why(
         look(tmp_path, monkeypatch)
 
 
+def test_a_gpu_that_cannot_be_used_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = kit.site(tmp_path) / "torch/__init__.py"
+    full = "def mem_get_info(): raise RuntimeError('CUDA error: out of memory')"
+    torch.write_text(f"{torch.read_text()}{full}\ncuda.mem_get_info = mem_get_info\n")
+    said = "torch cannot use the GPU: RuntimeError: CUDA error: out of memory"
+    with pytest.raises(Refusal, match=said):
+        look(tmp_path, monkeypatch)
+
+
 def test_an_interpreter_that_does_not_start(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="does not start") as refused:
         environment.look(str(tmp_path / "python"), kit.RELEASE)

@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from verify.worker.bench import clock, own
+from verify.worker.bench import clock
 from verify.worker.bench.drive import Timed, make
 from verify.worker.bench.inputs import Place
+from verify.worker.bench.kernels import own
 from verify.worker.bench.messages import Digests, PointShape, Prepare, Prepared
 from verify.worker.bench.outputs import digests
 from verify.worker.observe.evidence import EVIDENCE
@@ -75,7 +76,7 @@ def _be_fair(device: str, finder: Isolated, point: PointShape) -> None:
     if len(_fair) > 1:
         return
     with contextlib.suppress(ImportError):  # triton is blocked: the verifier's stay
-        from verify.worker.bench import copies, fair
+        from verify.worker.bench.kernels import copies, fair
 
         fair.install(standins)
         copies.install(standins)
