@@ -145,7 +145,7 @@ def test_records_are_split_by_call_only_where_they_divide() -> None:
 
 COPIES = """
 import torch
-from verify.worker.bench import copies
+from verify.worker.bench.kernels import copies
 from verify.worker.tree import plain_copies
 
 def buffers(bs, columns, fill):
@@ -169,7 +169,7 @@ for bs, width in ((1, 64), (3, 1100), (1030, 64)):
 
 STANDINS = """
 import torch
-from verify.worker.bench import fair
+from verify.worker.bench.kernels import fair
 from verify.worker.tree import standins
 
 for count, topk in ((1, 2048), (4, 3), (1500, 64)):
