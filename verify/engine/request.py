@@ -146,7 +146,7 @@ def read(options: EngineOptions) -> Asked:
         tokens_only=options.quick,
         soak=options.soak,
         gpu_time=options.gpu_time,
-        needs=memory.needed(given, deep, max(prompts)) if deep else 0,
+        needs=memory.needed(given, deep, _longest(cells)) if deep else 0,
         environment=memory.ALLOCATOR if deep else {},
     )
 
@@ -200,12 +200,11 @@ def _for_tiny(cells: Sequence[Workload], new_tokens: int) -> Arguments:
     Memory for what is asked and no more, so that engines fit beside each other. Graphs of
     the batch sizes that are asked: each takes its time, and others are padded to them.
     """
-    at_once = [cell for cell in cells if not cell.load]
     sizes = sorted({1, *(cell.bs for cell in cells)})
-    chunk = memory.chunk(max(cell.prompt for cell in cells))
-    pool = chunk + max(
-        sum(cell.lengths) + cell.bs * (new_tokens + SPARE) for cell in at_once
-    )
+    chunk = memory.chunk(_longest(cells))
+    # Of a load as many run as there is room for: it needs some for its longest.
+    lengths = [[cell.prompt] if cell.load else cell.lengths for cell in cells]
+    pool = chunk + max(sum(n + new_tokens + SPARE for n in each) for each in lengths)
     return {
         "kv_cache_dtype": "fp8_e4m3",
         "max_running_requests": sizes[-1],
@@ -220,6 +219,10 @@ def _for_tiny(cells: Sequence[Workload], new_tokens: int) -> Arguments:
         "disable_shared_experts_fusion": True,
         "device": "cuda",
     }
+
+
+def _longest(cells: Sequence[Workload]) -> int:
+    return max(cell.prompt for cell in cells)
 
 
 def _engine_arg(text: str) -> tuple[str, Any]:

@@ -481,6 +481,7 @@ def test_a_prompt_may_have_fewer_at_once(tmp_path: Path) -> None:
 def test_an_engine_has_room_for_what_it_is_asked_and_no_more(tmp_path: Path) -> None:
     def given(*prompts: str, bs: str = "32") -> tuple[int, int, float]:
         asked = request.read(EngineOptions(tmp_path, "tiny", prompts=prompts, bs=(bs,)))
+        assert max(asked.given["cuda_graph_bs"]) == asked.given["max_running_requests"]
         tokens = sum(max((cell.lengths for cell in asked.cells), key=sum))
         assert tokens < asked.given["max_total_tokens"] < 1.2 * tokens + 60_000
         return asked.given["chunked_prefill_size"], tokens, asked.needs / 2**30
@@ -490,7 +491,9 @@ def test_an_engine_has_room_for_what_it_is_asked_and_no_more(tmp_path: Path) -> 
     assert chunk == 4096
     cache = tokens * 3 * (512 + 16 + 128 + 132) / 2**30
     assert cache + 5 < needs < cache + 8
-    assert given("3k", "120k:8")[2] < 10
+    assert given("3k", "120k:8", bs="1,8,32")[2] < 10
+    load = EngineOptions(tmp_path, "tiny", prompts=("3k", "120k:2"), bs=("4",), load=9)
+    assert request.read(load).given["max_total_tokens"] > 120 * 1024
     deeper = request.read(EngineOptions(tmp_path, "tiny:20", prompts=("120k",)))
     assert (
         deeper.needs
