@@ -34,6 +34,7 @@ SAMPLE = (
     "fan-out: captured metadata of each step's own",
     "in-graph: filled after the draft has read it",
     "newest: filled after the draft has read it",
+    "newest: verify: filled after the model has read it",
     "vectorized verify: expanded lengths off by one",
     "extend: tokens begin at the request's end",
 )

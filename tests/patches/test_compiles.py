@@ -59,8 +59,10 @@ for schedule, (draft, extend), aligned, page, (cols, seqs), bits in itertools.pr
 """
 
 COMPILE_DRAFT = """
-import itertools, sys
+import itertools, re, subprocess, sys
+from pathlib import Path
 import triton
+import triton.backends.nvidia
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 sys.path.insert(0, sys.argv[1])
@@ -84,6 +86,16 @@ def compiled(kernel, bits, **constexprs):
     done = triton.compile(source, target=target, options={"num_warps": 4})
     return done.asm["ptx"]
 
+def registers(ptx):
+    file = Path(sys.argv[1], "kernel.ptx")
+    file.write_text(ptx)
+    ptxas = Path(triton.backends.nvidia.__file__).parent / "bin" / "ptxas"
+    said = subprocess.run(
+        [ptxas, "-v", "-arch=sm_90a", file, "-o", file.with_suffix(".cubin")],
+        capture_output=True, text=True, check=True,
+    ).stderr
+    return int(re.search(r"Used (\\d+) registers", said)[1])
+
 for (has, aligned, page, cols), (sms, remainder), bits in itertools.product(
     ((True, True, 64, 512), (True, False, 64, 2048), (True, True, 1, 2048),
      (False, False, 64, 128 * 64)),
@@ -98,6 +110,9 @@ for (has, aligned, page, cols), (sms, remainder), bits in itertools.product(
     )
     wide = "st.global.v4" in ptx
     assert wide == aligned, (has, aligned, page, "stores of 16 bytes", wide)
+    # A program has those of the plans too; above 40, fewer than 12 fit into an SM.
+    if aligned or not has:
+        assert registers(ptx) <= 40, (has, aligned, page, cols, sms)
 compiled(_schedule_kernel, 32, NUM_SMS=132, REMAINDER="first")
 compiled(_topk_plan_kernel, 32, NUM_LIMITS=16)
 """

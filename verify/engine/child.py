@@ -287,6 +287,9 @@ def main() -> None:
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answer:
         os.dup2(2, 1)
         serve(sys.stdin, answer)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # its threads and sockets would be waited for, and nobody needs them
 
 
 if __name__ == "__main__":

@@ -39,14 +39,23 @@ _SAID = re.compile(r"CUDA (?:error: )?out of memory(\. Tried to allocate [\d.]+ 
 
 def chunk(longest: int) -> int:
     """`chunked_prefill_size` for prompts up to `longest`: what `WORKSPACE` has room for."""
-    room = (c for c in CHUNKS if c * (_CHUNK_TOKEN + 4 * (longest + c)) <= WORKSPACE)
+    room = (c for c in CHUNKS if _prefill(c, longest) <= WORKSPACE)
     return next(room, CHUNKS[-1])
 
 
-def needed(given: Mapping[str, Any], layers: int) -> int:
-    """Bytes that an engine with these arguments takes at most. layers: of the target."""
+def needed(given: Mapping[str, Any], layers: int, longest: int) -> int:
+    """Bytes that an engine with these arguments takes at most.
+
+    layers: of the target. longest: prompt.
+    """
     cache = given["max_total_tokens"] * _KV_TOKEN * (layers + 1)
-    return int(_AT_REST + _LAYER * layers + cache + WORKSPACE)
+    tokens = given["chunked_prefill_size"]
+    prefill = _prefill(tokens if tokens > 0 else max(CHUNKS[0], longest), longest)
+    return int(_AT_REST + _LAYER * layers + cache + prefill)
+
+
+def _prefill(tokens: int, longest: int) -> int:
+    return tokens * (_CHUNK_TOKEN + 4 * (longest + tokens))
 
 
 def check(each: int, engines: int, free: int, total: int, where: str) -> None:

@@ -95,7 +95,10 @@ class Asked:
             **self.given,
         }
         if self.beside:
-            made["port"] = made.get("port", PORT) + PORTS_APART * turn
+            # sglang looks for a free one for NCCL and opens it later: two may find the same.
+            port, apart = made.get("port", PORT), PORTS_APART * turn
+            made["nccl_port"] = made.get("nccl_port", port + steps) + apart
+            made["port"] = port + apart
         return made
 
     @property
@@ -143,7 +146,7 @@ def read(options: EngineOptions) -> Asked:
         tokens_only=options.quick,
         soak=options.soak,
         gpu_time=options.gpu_time,
-        needs=memory.needed(given, deep) if deep else 0,
+        needs=memory.needed(given, deep, max(prompts)) if deep else 0,
         environment=memory.ALLOCATOR if deep else {},
     )
 
