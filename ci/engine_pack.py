@@ -48,6 +48,7 @@ RELEASES = {
             "transformers==5.12.1",
             "sgl-deep-gemm==0.1.5.post1",
             "apache-tvm-ffi==0.1.11",
+            "xxhash==4.1.0",
         ),
     ),
 }
