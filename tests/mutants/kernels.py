@@ -151,7 +151,7 @@ MUTANTS = (
         "kernel: programs that share no tiles",
         "fused-decode",
         KERNELS,
-        (Swap(_KERNEL, "tl.num_programs(0) * BLOCK_COLS", "2 * end"),),
+        (Swap(_KERNEL, "tl.num_programs(0) * BLOCK_COLS", "1 << 30"),),
         "fused",
         "decode",
         "page_table",

@@ -71,6 +71,20 @@ def test_each_patch_stands_alone(patch: str, tmp_path: Path, run: Run) -> None:
 
 
 @pytest.mark.tree
+def test_off_where_the_plan_stream_writes_what_the_graph_reads(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = find_tree(unpack("0.5.23", tmp_path / "tree"))
+    apply(tree, ["in-graph", "fan-out", "fresh-plans"], all_patches())
+    monkeypatch.setenv("SGLANG_ENABLE_OVERLAP_PLAN_STREAM", "1")
+    code, out, err = run(
+        tmp_path / "tree", "--device", "cpu", "--route", "in-graph", "--scenario", GRAPH
+    )
+    assert code == 1
+    assert "the route did not run" in out, out
+
+
+@pytest.mark.tree
 @pytest.mark.parametrize(
     ("name", "scenario"), [("in-graph", GRAPH), ("fan-out", NO_GRAPH)]
 )

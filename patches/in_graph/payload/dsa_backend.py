@@ -9,8 +9,12 @@ from sglang.srt.layers.attention.dsa_backend import (
 )
 from sglang.srt.model_executor.forward_batch_info import ForwardBatch
 
-# Read once, on import: the draft's CUDA graph fills its own metadata.
-DSA_METADATA_IN_GRAPH = envs.SGLANG_NSA_METADATA_IN_GRAPH.get()
+# Read once, on import: the draft's CUDA graph fills its own metadata. Not with the plan
+# stream: on it, target verify's inputs are written where the draft's graph still reads.
+DSA_METADATA_IN_GRAPH = (
+    envs.SGLANG_NSA_METADATA_IN_GRAPH.get()
+    and not envs.SGLANG_ENABLE_OVERLAP_PLAN_STREAM.get()
+)
 
 
 class InGraphDispatch(DeepseekSparseAttnMultiStepBackend):
