@@ -14,7 +14,11 @@ _is_broken = False
 
 @triton.jit
 def _schedule_kernel(
-    seq_lens, bs, schedule, NUM_SMS: tl.constexpr, REMAINDER: tl.constexpr
+    seq_lens,
+    bs,
+    schedule,
+    NUM_SMS: tl.constexpr,
+    REMAINDER: tl.constexpr,
 ):
     """DeepGEMM's plan: segments of 256 tokens, each SM as many; where an SM begins."""
     seqs = tl.arange(0, 128)
