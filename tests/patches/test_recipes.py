@@ -21,9 +21,9 @@ def test_what_others_have_routes_beside_comes_first() -> None:
         "fused-decode",
         "in-graph",
         "target-verify",
+        "verify-in-graph",
         "cuda-decode",
         "no-wide-table",
-        "verify-in-graph",
     ]
 
 
@@ -45,7 +45,12 @@ def test_what_is_applied_unasked_in_each_family() -> None:
         "in-graph",
         "target-verify",
     ]
-    assert usual["0.5.23"] == ["fan-out", "fresh-plans", "in-graph"]
+    assert usual["0.5.23"] == [
+        "fan-out",
+        "fresh-plans",
+        "in-graph",
+        "verify-in-graph",
+    ]
     assert "own precompute since 0.5.7" in left_out(all_patches(), pins()["0.5.23"])
 
 
