@@ -130,6 +130,15 @@ WHOLE_ROWS = Rename(
     when=_always,
 )
 
+LOG_ROUTE = Once(
+    AddDefinitions(
+        file=DSA_BACKEND,
+        after="_to_2d_context_lens",
+        payload=SHARED / "nsa_backend.py",
+        names=("log_metadata_route",),
+    )
+)
+
 # The draft steps' backends on one set of buffers, which is filled once for all.
 SHARED_STEPS: tuple[Step, ...] = (
     # What lets the steps share one set of buffers, and what one of them does alone.
@@ -157,14 +166,7 @@ SHARED_STEPS: tuple[Step, ...] = (
         for file in OWN_KERNELS
         for symbol in ("_fused_dsa_decode_metadata_kernel", "fused_dsa_decode_metadata")
     ),
-    Once(
-        AddDefinitions(
-            file=DSA_BACKEND,
-            after="_to_2d_context_lens",
-            payload=SHARED / "nsa_backend.py",
-            names=("log_metadata_route",),
-        )
-    ),
+    LOG_ROUTE,
     *(Once(Where(step, unless=HOST_FREE, of=DSA_BACKEND)) for step in KERNEL),
     Where(
         Once(Where(_kernels(DRAFT_KERNEL, WHOLE_ROWS), when=HOST_FREE, of=DSA_BACKEND)),

@@ -10,19 +10,24 @@ import libcst as cst
 from patcher.recipe import Patch
 from patcher.steps import (
     Adapt,
-    AddDefinitions,
     AddMethods,
     Drop,
     HasGlobal,
-    Once,
     PrependToBody,
     RequireKnown,
     Where,
 )
 from patcher.steps.cst.workspace import Step
-from patches import HERE, SHARED
+from patches import HERE
 from patches.shared.anchors import DSA_BACKEND, INIT_STATE
-from patches.shared.dsa import BACKEND, HAS_KPOOL, OUT_GRAPH, OWN_KERNELS, read_gate
+from patches.shared.dsa import (
+    BACKEND,
+    HAS_KPOOL,
+    LOG_ROUTE,
+    OUT_GRAPH,
+    OWN_KERNELS,
+    read_gate,
+)
 from patches.verify_in_graph.about import ABOUT
 
 PAYLOAD = HERE / "verify_in_graph" / "payload" / "dsa_backend.py"
@@ -102,14 +107,7 @@ PATCH = Patch(
             file=BASE_BACKEND, symbol="AttentionBackend.shared_read_ends", may_lack=True
         ),
         *read_gate(ABOUT.gate, PAYLOAD, "DSA_VERIFY_METADATA_IN_GRAPH"),
-        Once(
-            AddDefinitions(
-                file=DSA_BACKEND,
-                after="_to_2d_context_lens",
-                payload=SHARED / "nsa_backend.py",
-                names=("log_metadata_route",),
-            )
-        ),
+        LOG_ROUTE,
         *(
             PrependToBody(
                 file=DSA_BACKEND,
