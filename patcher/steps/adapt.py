@@ -19,6 +19,11 @@ class When(Protocol):
     def __call__(self, module: cst.Module) -> bool: ...
 
 
+def always(module: cst.Module) -> bool:
+    """Whatever the target is: the recipe asks for it by family."""
+    return True
+
+
 @dataclass(frozen=True)
 class HasGlobal:
     """The target binds this name at its top level."""
@@ -76,7 +81,7 @@ class Rename:
 
     old: str
     new: str
-    when: When
+    when: When = always
 
     def transformer(self) -> cst.CSTTransformer:
         """The rewrite of the payload."""
@@ -89,10 +94,7 @@ class Respell:
 
     old: str
     new: str
-
-    def when(self, module: cst.Module) -> bool:
-        """Always: a recipe asks for it by family."""
-        return True
+    when: When = always
 
     def transformer(self) -> cst.CSTTransformer:
         """The rewrite of the payload."""
@@ -104,7 +106,7 @@ class Drop:
     """The statement is left out wherever the payload has it."""
 
     statement: str
-    when: When
+    when: When = always
 
     def transformer(self) -> cst.CSTTransformer:
         """The rewrite of the payload."""
@@ -118,7 +120,7 @@ class AddParameter:
     function: str
     parameter: str
     after: str
-    when: When
+    when: When = always
 
     def transformer(self) -> cst.CSTTransformer:
         """The rewrite of the payload."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import libcst as cst
-
 from patcher.steps import (
     Adapt,
     AddDefinitions,
@@ -51,10 +49,6 @@ HAS_KPOOL = HasStatement(
 )
 # From 0.5.22 on.
 RESOLVES = HasGlobal("resolve_num_sms")
-
-
-def _always(module: cst.Module) -> bool:
-    return True
 
 
 def _unless(when: When) -> When:
@@ -127,7 +121,6 @@ DRAFT_KERNEL = "triton_draft_metadata_kernel.py"
 WHOLE_ROWS = Rename(
     old="tl.minimum(tl.load(seq_lens + row).to(tl.int32), max_cols)",
     new="max_cols",
-    when=_always,
 )
 
 LOG_ROUTE = Once(

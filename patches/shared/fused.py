@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import libcst as cst
-
 from patcher.steps import (
     Adapt,
     AddDefinitions,
@@ -60,10 +58,6 @@ WITHOUT_SCHEDULE: tuple[Adapt, ...] = tuple(
 )
 
 
-def _always(module: cst.Module) -> bool:
-    return True
-
-
 def kernels(payload: Path) -> AddModule:
     """The step that adds what a patch calls to the one kernel module."""
     return AddModule(file=KERNELS, payload=payload / "triton_metadata_kernel.py")
@@ -71,15 +65,14 @@ def kernels(payload: Path) -> AddModule:
 
 # From 0.5.7 on the backends keep DeepGEMM's schedule, and the kernel makes it too.
 _TAKES_SCHEDULE: tuple[Adapt, ...] = (
-    Rename(old="list(range(16))", new="list(range(17))", when=_always),
+    Rename(old="list(range(16))", new="list(range(17))"),
     # The first programs make the schedule, the last one the sums.
     Rename(
         old="tl.program_id(0) == 0",
         new="tl.program_id(0) == tl.num_programs(0) - 1",
-        when=_always,
     ),
     *(
-        AddParameter(function=function, parameter=new, after=after, when=_always)
+        AddParameter(function=function, parameter=new, after=after)
         for function, new, after in (
             ("_metadata_kernel", "schedule", "real_page_table"),
             ("_metadata_kernel", "NUM_SMS: tl.constexpr", "MAX_SEQS"),
@@ -88,7 +81,7 @@ _TAKES_SCHEDULE: tuple[Adapt, ...] = (
         )
     ),
     *(
-        Rename(old=f"({items})", new=f"({items}, {more})", when=_always)
+        Rename(old=f"({items})", new=f"({items}, {more})")
         for items, more in (
             ("m.nsa_cache_seqlens_int32, m.nsa_cu_seqlens_k, *tables[1:]", "schedule"),
             (
@@ -110,7 +103,6 @@ def scheduling_kernels(file: str, *adapt: Adapt) -> tuple[Step, ...]:
         Rename(
             old=f"tl.load(seq_lens + {token}, mask={mask}, other=0)",
             new=f"_seen_by({token}, bs, seq_lens, DRAFT_TOKENS)",
-            when=_always,
         )
         for token, mask in (
             ("start + seqs", "start + seqs < bs"),
@@ -133,7 +125,6 @@ def scheduling_kernels(file: str, *adapt: Adapt) -> tuple[Step, ...]:
                     function="_schedule_kernel",
                     parameter="DRAFT_TOKENS: tl.constexpr = 0",
                     after="REMAINDER",
-                    when=_always,
                 ),
                 *each_token,
             ),

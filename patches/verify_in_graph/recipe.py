@@ -48,12 +48,8 @@ NO_KPOOL = Drop(
 )
 
 
-def _always(module: cst.Module) -> bool:
-    return True
-
-
 NO_EVENT = tuple(
-    Drop(statement=statement, when=_always)
+    Drop(statement=statement)
     for statement in (
         "from sglang.srt.model_executor.runner_utils.shared_read_event "
         "import make_external_event",
@@ -62,7 +58,6 @@ NO_EVENT = tuple(
 )
 NO_GLUE = Drop(
     statement="can_verify &= not envs.SGLANG_ENABLE_METADATA_GLUE_GRAPH.get()",
-    when=_always,
 )
 
 

@@ -1,8 +1,9 @@
 """Runs beside the installed sglang: starts an engine and asks it, JSON line by JSON line.
 
-Answers requests of stdin until its end: start, generate, load, memory. Copied alone to a folder of its own before it runs, so that nothing of this project can
-be imported by the engine. Answers go to the first stdout; what the engine prints goes to
-stderr. Needs the standard library and sglang.
+Answers requests of stdin until its end: start, generate, load, memory. Copied alone to a
+folder of its own before it runs, so that nothing of this project can be imported by the
+engine. Answers go to the first stdout; what the engine prints goes to stderr. Needs the
+standard library and sglang.
 """
 
 from __future__ import annotations
