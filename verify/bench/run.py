@@ -100,7 +100,8 @@ class Workers:
 
         Raises WorkerDied where the original's cannot be started.
         """
-        self.progress(f"starting {len(self._sessions)} workers")
+        cpu = "" if self.device == "cuda" else " on a CPU: slow, and times mean nothing"
+        self.progress(f"starting {len(self._sessions)} workers{cpu}")
         with threads(len(self._sessions)) as pool:
             list(pool.map(_started, self._sessions.values()))
         original = self._session(self.sides[0])
