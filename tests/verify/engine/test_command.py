@@ -44,7 +44,9 @@ def go(
 @pytest.fixture(autouse=True)
 def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stand-in engine reads no model."""
-    monkeypatch.setattr("verify.engine.tiny.write", lambda folder, *_: folder)
+    monkeypatch.setattr(
+        "verify.engine.tiny.checkpoint.write", lambda folder, *_: folder
+    )
 
 
 def test_the_same_tokens_in_less_time(go: Go, tmp_path: Path) -> None:

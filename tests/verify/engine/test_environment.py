@@ -12,6 +12,7 @@ import pytest
 from patcher.results import Exit, Refusal
 from tests.verify.engine import kit
 from verify.engine import environment, sides
+from verify.engine.tiny.arguments import GIB
 
 
 def look(site: Path, monkeypatch: pytest.MonkeyPatch) -> environment.Environment:
@@ -81,6 +82,33 @@ def test_an_interpreter_that_does_not_start(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="does not start") as refused:
         environment.look(str(tmp_path / "python"), kit.RELEASE)
     assert refused.value.code == Exit.UNAVAILABLE
+
+
+def with_free(free: int) -> environment.Environment:
+    return environment.Environment(
+        python="python3", version="3.12", torch="2.99", gpu="H200", package=Path(),
+        release=kit.RELEASE, gpu_free=free * GIB, gpu_total=140 * GIB,
+    )  # fmt: skip
+
+
+def test_engines_beside_each_other_are_counted() -> None:
+    with_free(80).require_memory(40 * GIB, 2)
+    with pytest.raises(Refusal) as refused:
+        with_free(100).require_memory(40 * GIB, 3)
+    assert refused.value.code == Exit.UNAVAILABLE
+    (reason,) = refused.value.reasons
+    assert reason.file == "H200"
+    assert "3 engines beside each other would take 120.0 GiB" in reason.what
+    assert "40.0 each; 100.0 of 140.0 GiB are free" in reason.what
+    assert "without --beside" in reason.hint
+
+
+def test_one_engine_is_not_told_to_stand_alone() -> None:
+    with pytest.raises(Refusal) as refused:
+        with_free(39).require_memory(40 * GIB, 1)
+    (reason,) = refused.value.reasons
+    assert "an engine would take 40.0 GiB" in reason.what
+    assert "--beside" not in reason.hint
 
 
 def test_an_installed_file_of_neither_side_is_refused(tmp_path: Path) -> None:

@@ -45,13 +45,13 @@ def soak(minutes: float, interrupted: int = 0) -> tuple[Soaking, list[Asked]]:
     options = EngineOptions(
         Path(), "tiny", prompts=("3k", "120k"), bs=("4",), soak=minutes
     )
-    servers = [Asked(interrupted), Asked(0)]
+    asked, servers = request.read(options), [Asked(interrupted), Asked(0)]
     names = ("original", "patched")
     engines = [
-        Up(EngineSide(name, {}, {}), turn, None, server)  # type: ignore[arg-type]
+        Up(asked, EngineSide(name, {}, {}), turn, None, server)  # type: ignore[arg-type]
         for turn, (name, server) in enumerate(zip(names, servers, strict=True))
     ]
-    return Soaking(engines, request.read(options), 3, one_after_the_other), servers
+    return Soaking(engines, asked, 3, one_after_the_other), servers
 
 
 def test_the_load_changes_from_round_to_round_and_is_the_same_for_all() -> None:

@@ -43,7 +43,7 @@ class Soaking:
 
     def rounds(self) -> Iterator[None]:
         """After every round. SIGINT or SIGTERM ends it with its round. Raises `Refusal`."""
-        began, wanted = time.monotonic(), self.asked.soak * 60
+        began, wanted = time.monotonic(), self.asked.options.soak * 60
         with self._until_signal():
             while self.found.seconds < wanted and not self.stopped:
                 self._round(self._load(self.found.rounds))
@@ -75,11 +75,11 @@ class Soaking:
     def _load(self, number: int) -> dict[str, Any]:
         waiting = (2 * self.bs, self.bs, 4 * self.bs, 1, 2 * self.bs)[number % 5]
         return {
-            "seed": self.asked.seed + 1 + number,
+            "seed": self.asked.options.seed + 1 + number,
             "count": max(6, 2 * waiting),
             "longest": max(1, self.prompt // (1, 32, 4)[number % 3]),
             "vocabulary": self.asked.vocabulary,
-            "new_tokens": SHORT_TOKENS + self.asked.new_tokens,
+            "new_tokens": SHORT_TOKENS + self.asked.options.new_tokens,
             "at_once": waiting,
         }
 
