@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import sys
 import threading
 import time
@@ -12,6 +13,24 @@ from verify.outcome import Case
 
 EVERY = 10.0
 """Seconds between two lines in a pipe."""
+
+
+def say(line: str) -> None:
+    """A line of what is going on, on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+class Stopwatch:
+    """When a command began, and how long ago that is."""
+
+    def __init__(self) -> None:
+        now = datetime.datetime.now(datetime.timezone.utc)
+        self.started = now.isoformat(timespec="seconds")
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
 
 
 class Progress:

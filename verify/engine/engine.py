@@ -9,6 +9,7 @@ from pathlib import Path
 
 from patcher.cli.outputs import STDOUT, Output
 from patcher.results import Exit
+from verify.cli.progress import Stopwatch
 from verify.engine import environment, request, sides
 from verify.engine.environment import Environment
 from verify.engine.report import build, show
@@ -18,20 +19,16 @@ from verify.engine.run import beside, turns
 from verify.engine.run.up import Gathered
 from verify.engine.sides import Sides
 from verify.engine.tiny import checkpoint
+from verify.report.console import terminal
 
 
 def work(options: EngineOptions) -> Exit:
     """Measure, write, print. Raises `Refusal`."""
-    from rich.console import Console
-
     report = bench(options)
     aside = options.json == STDOUT
     if aside:
         Output(STDOUT).write(dump(report))
-    shown = (sys.stderr if aside else sys.stdout).isatty()
-    show.console(
-        report, Console(stderr=aside) if shown else Console(stderr=aside, width=200)
-    )
+    show.console(report, terminal(beside=aside, width=200))
     return Exit(report.exit_code)
 
 
@@ -40,7 +37,7 @@ def bench(options: EngineOptions) -> EngineReport:
 
     Raises `Refusal`.
     """
-    clock = build.Stopwatch()
+    clock = Stopwatch()
     asked = request.read(options)
     found = sides.resolve(options.tree, options.quick, options.without)
     here = environment.look(options.python or sys.executable, found.release)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from patcher.results import Exit, Reason, Refusal
+from patcher.results import Exit, Reason, Refusal, misused
 from verify.bench.points import PointError, numbers
 from verify.engine.compare import Workload
 from verify.engine.tiny import arguments as of_tiny
@@ -116,19 +116,19 @@ def read(options: EngineOptions) -> Asked:
         batches = numbers(options.bs, "--bs") or BATCHES
         prompts = _prompts(options.prompts, max(batches))
     except PointError as error:
-        raise _usage("", str(error)) from None
+        raise misused("", str(error)) from None
     if options.new_tokens < 1:
-        raise _usage("--new-tokens", "must be positive")
+        raise misused("--new-tokens", "must be positive")
     for name, value in (
         ("--rounds", options.rounds), ("--load", options.load), ("--soak", options.soak),
     ):  # fmt: skip
         if value < 0:
-            raise _usage(name, "must be positive")
+            raise misused(name, "must be positive")
     layers = _layers(options.model)
     config = CONFIG if layers else _config(Path(options.model))
     cells = tuple(_cells(steps, prompts, batches, options.load))
     if all(cell.load for cell in cells):
-        raise _usage("--prompt", "no --bs is as small as it asks for")
+        raise misused("--prompt", "no --bs is as small as it asks for")
     options = replace(
         options,
         rounds=options.rounds or REPETITIONS,
@@ -172,7 +172,7 @@ def _layers(model: str) -> int:
     if not colon:
         return LAYERS
     if not count.isdecimal() or int(count) < LAYERS:
-        raise _usage("--engine", f"{model!r}: tiny has {LAYERS} layers or more")
+        raise misused("--engine", f"{model!r}: tiny has {LAYERS} layers or more")
     return int(count)
 
 
@@ -191,7 +191,7 @@ def _engine_arg(text: str) -> tuple[str, Any]:
     """`name=value`; the value is JSON, or a text as it stands."""
     name, equals, written = text.partition("=")
     if not equals or not name:
-        raise _usage("--engine-arg", f"{text!r} is not NAME=VALUE")
+        raise misused("--engine-arg", f"{text!r} is not NAME=VALUE")
     value: Any = written
     with contextlib.suppress(ValueError):
         value = json.loads(written)
@@ -208,7 +208,3 @@ def _config(model: Path) -> Mapping[str, Any]:
         reason = Reason(str(model), "", what, hint)
         raise Refusal(reason, code=Exit.USAGE) from None
     return dict(config)
-
-
-def _usage(option: str, what: str) -> Refusal:
-    return Refusal(Reason(option, "", what, "see --help"), code=Exit.USAGE)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
 import shlex
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 
@@ -14,6 +12,7 @@ from patcher import __version__
 from patcher.results import SCHEMA_VERSION, Exit
 from verify.bench.report.model import Estimate
 from verify.bench.stats import Interval, median, ratio_apart, speed, spread
+from verify.cli.progress import Stopwatch
 from verify.engine import compare
 from verify.engine.compare import Run, Soaked, Workload
 from verify.engine.environment import Environment
@@ -36,19 +35,6 @@ _QUEUED = (
     "A cell has more requests than max_running_requests: its milliseconds a verify step "
     "are of fewer steps than the engine took, and too many."
 )
-
-
-class Stopwatch:
-    """When a run began, and how long ago that is."""
-
-    def __init__(self) -> None:
-        now = datetime.datetime.now(datetime.timezone.utc)
-        self.started = now.isoformat(timespec="seconds")
-        self._began = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self._began
 
 
 def build(

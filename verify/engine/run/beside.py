@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from verify.cli.progress import say
 from verify.engine.compare import Run, Workload
 from verify.engine.environment import Environment
 from verify.engine.request import Asked, EngineOptions
 from verify.engine.run import soak
-from verify.engine.run.up import Gathered, Up, process, progress
+from verify.engine.run.up import Gathered, Up, process
 from verify.engine.sides import Package, Sides
 
 
@@ -33,7 +34,7 @@ def measure(
         packages.append(Package(here.package, folder / str(i), found.paths))
         packages[i].lay(side)
     for steps in asked.steps:
-        progress(f"{steps} steps, {len(packages)} sides beside each other")
+        say(f"{steps} steps, {len(packages)} sides beside each other")
         with contextlib.ExitStack() as stack:
             engines = [
                 stack.enter_context(process(asked, side, i, packages[i], here.python))
@@ -87,5 +88,5 @@ def _cell(engines: Sequence[Up], options: EngineOptions, cell: Workload) -> list
             up.attempt(lambda up: up.profile(runs[up.turn], cell))
     kept = [runs[up.turn] for up in engines if up.turn in runs]
     for run in kept:
-        progress(f"  {run.side}: {run.brief(cell)}")
+        say(f"  {run.side}: {run.brief(cell)}")
     return kept

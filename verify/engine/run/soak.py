@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any
 
+from verify.cli.progress import say
 from verify.engine.compare import Footprint, Json, Soaked, SoakedSide, difference
 from verify.engine.request import Asked
-from verify.engine.run.up import SHORT_TOKENS, Up, progress
+from verify.engine.run.up import SHORT_TOKENS, Up
 from verify.engine.sides import ORIGINAL
 
 SHOWN = 20
@@ -52,13 +53,13 @@ class Soaking:
                 if last or self.found.seconds - self._looked >= EVERY:
                     self._looked = self.found.seconds
                     self.at_once(self.engines, self._look)
-                    progress(f"  {self.found.brief}")
+                    say(f"  {self.found.brief}")
                 yield
 
     @contextlib.contextmanager
     def _until_signal(self) -> Iterator[None]:
         def end(number: int, frame: FrameType | None) -> None:
-            progress("  the soak ends with this round; a second signal ends it now")
+            say("  the soak ends with this round; a second signal ends it now")
             self.stopped = True
             restore()
 

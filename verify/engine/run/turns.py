@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from verify.cli.progress import say
 from verify.engine.compare import Workload
 from verify.engine.environment import Environment
 from verify.engine.request import Asked
-from verify.engine.run.up import Gathered, Up, process, progress
+from verify.engine.run.up import Gathered, Up, process
 from verify.engine.sides import Package, Sides
 
 
@@ -24,7 +25,7 @@ def measure(
     for steps in asked.steps:
         for turn, side in enumerate(found.turns):
             package.lay(side)
-            progress(f"{steps} steps, {turn + 1} of {len(found.turns)}, {side.name}")
+            say(f"{steps} steps, {turn + 1} of {len(found.turns)}, {side.name}")
             with process(asked, side, turn, package, here.python) as up:
 
                 def whole(up: Up, steps: int = steps) -> None:
@@ -52,4 +53,4 @@ def _cell(up: Up, cell: Workload, measured: Gathered) -> None:
         if up.asked.options.gpu_time:
             up.profile(run, cell)
     measured.runs[cell].append(run)
-    progress(f"  {run.brief(cell)}")
+    say(f"  {run.brief(cell)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from patcher.results import Exit, Reason, Refusal
+from verify.cli.progress import say
 from verify.engine.compare import Run, Soaked, Workload, step_ms
 from verify.engine.report.model import Start
 from verify.engine.request import Asked
@@ -59,13 +59,13 @@ class Up:
         except ServerFailed as failure:
             self.no_memory = _out_of_memory(self.server.printed)
             self.failed = self.no_memory or str(failure)
-            progress(f"  {self.side.name} failed: {self.failed}")
+            say(f"  {self.side.name} failed: {self.failed}")
             if self.side.name == ORIGINAL:
                 what = f"the engine of the originals failed: {self.failed}"
                 reason = Reason("", "", what, lines=failure.lines)
                 raise Refusal(reason, code=Exit.UNAVAILABLE) from None
             for line in failure.lines:
-                progress(f"    {line}")
+                say(f"    {line}")
 
     def start(self, model: str, steps: int) -> None:
         """Starts the engine. Raises ServerFailed, and `Refusal` if it is another sglang."""
@@ -74,7 +74,7 @@ class Up:
         if Path(about["folder"]).resolve() != (self.package.home / "sglang").resolve():
             what = "another sglang comes first on the interpreter's path"
             raise Refusal(Reason(about["folder"], "", what), code=Exit.UNAVAILABLE)
-        progress(f"  {self.side.name}: up in {self.seconds:.0f} s")
+        say(f"  {self.side.name}: up in {self.seconds:.0f} s")
 
     def told(self, steps: int) -> Start:
         """The start as it is reported."""
@@ -148,8 +148,3 @@ def _out_of_memory(lines: Iterable[str]) -> str:
     """What an engine printed when it found no memory; empty: it did not."""
     found = (_FULL.search(line) for line in lines)
     return next((f"out of GPU memory{match[1] or ''}" for match in found if match), "")
-
-
-def progress(line: str) -> None:
-    """A line of what is going on, for a person."""
-    print(line, file=sys.stderr, flush=True)
