@@ -29,11 +29,10 @@ class Session:
 
         from verify.worker.play import (
             draft_runner,
-            drivers,
-            dsa_runner,
+            driver,
             verify_runner,
         )
-        from verify.worker.tree import compiled, family, standins, stubs
+        from verify.worker.tree import compiled, family, runner, standins, stubs
         from verify.worker.tree.isolate import (
             FORWARD_BATCH,
             Installed,
@@ -50,7 +49,7 @@ class Session:
         if config.get("runtime") == "installed":
             answers = {**stubs.single_process(), **draft_runner.overrides()}
             installed = Installed(snapshot, {}, answers, blocked, on_cpu)
-            drivers.REBIND.append(installed.rebind)
+            driver.REBIND.append(installed.rebind)
             self.finder: Isolated = installed
         else:
             # Never run here, and slow to load.
@@ -61,12 +60,12 @@ class Session:
             if on_cpu:
                 modules[compiled.MODULE] = compiled.for_host()
             # The parts that releases moved are in other modules, so all are answered.
-            answers = family.merged(answers, dsa_runner.overrides())
+            answers = family.merged(answers, runner.overrides())
             if family.is_dsa(snapshot):
                 answers = family.merged(answers, family.overrides(lambda: self.topk))
                 answers = family.merged(answers, verify_runner.overrides())
                 modules.update(family.modules())
-                dsa_runner.complete(modules[FORWARD_BATCH])
+                runner.complete(modules[FORWARD_BATCH])
             self.finder = Isolated(snapshot, modules, answers, blocked, on_cpu)
         if self.device != "cpu":
             # Some of it is put off, and imports what is blocked.
@@ -113,7 +112,7 @@ class Session:
 
     def _play(self, request: p.Play) -> p.Played | p.NotApplicable:
         from verify.worker import scenario as scenarios
-        from verify.worker.play.drivers import NoSuchPath
+        from verify.worker.play.driver import NoSuchPath
         from verify.worker.play.play import play
 
         scenario = scenarios.parse(request["scenario"])
@@ -135,7 +134,7 @@ class Session:
     def _measure(self, request: p.Measure) -> p.Counted | p.NotApplicable:
         from verify.worker import scenario as scenarios
         from verify.worker.observe.measure import measure
-        from verify.worker.play.drivers import NoSuchPath
+        from verify.worker.play.driver import NoSuchPath
 
         scenario = scenarios.parse(request["scenario"])
         self.topk = scenario.topk

@@ -20,7 +20,8 @@ from verify.worker.bench.kernels import own
 from verify.worker.bench.messages import Digests, PointShape, Prepare, Prepared
 from verify.worker.bench.outputs import digests
 from verify.worker.observe.evidence import EVIDENCE
-from verify.worker.play.drivers import BACKEND, NoSuchPath
+from verify.worker.play.driver import NoSuchPath
+from verify.worker.play.nsa import BACKEND
 from verify.worker.protocol import NotApplicable as Absent
 from verify.worker.tree.isolate import Isolated
 

@@ -9,27 +9,22 @@ verify.worker.play.graphs.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import torch
 
 from verify.worker.observe.evidence import EVIDENCE
 from verify.worker.observe.observe import metadata_tensors
 from verify.worker.play import graphs
-from verify.worker.play.drivers import (
-    Around,
-    MultiStep,
-    NoSuchPath,
-    plainly,
-    real_module,
-)
+from verify.worker.play.driver import Around, NoSuchPath, plainly, real_module
+from verify.worker.play.nsa import MultiStep
 from verify.worker.scenario import Replay
 from verify.worker.tree import fakes
+from verify.worker.tree.runner import CUDA_GRAPH_RUNNER, on_stream
 from verify.worker.tree.stubs import Record, nothing
 
 RUNNER = "sglang.srt.speculative.eagle_draft_cuda_graph_runner"
-CUDA_GRAPH_RUNNER = "sglang.srt.model_executor.cuda_graph_runner"
 
 
 class Captures:
@@ -38,19 +33,6 @@ class Captures:
     @staticmethod
     def capture(runner: Any) -> None:
         on_stream(runner, lambda: _capture_all(runner))
-
-
-def on_stream(runner: Any, capture: Callable[[], None]) -> None:
-    """Captures on a stream of the runner's own, where there are streams."""
-    if torch.device(runner.model_runner.device).type != "cuda":
-        runner.stream = None
-        capture()
-        return
-    runner.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    runner.stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(runner.stream):
-        capture()
-    torch.cuda.current_stream().wait_stream(runner.stream)
 
 
 def _capture_all(runner: Any) -> None:
@@ -178,16 +160,14 @@ class DraftRunner(MultiStep):
             "seq_lens_cpu": batch.seq_lens_cpu,
             "req_pool_indices": batch.req_pool_indices,
         }
-        call = self.multi.init_forward_metadata_replay_cuda_graph
+        name = "init_forward_metadata_replay_cuda_graph"
+        call = getattr(self.multi, name)
 
         def wrapped(*args: Any, **kwargs: Any) -> None:
             around(lambda: call(*args, **kwargs))
 
-        self.multi.init_forward_metadata_replay_cuda_graph = wrapped
-        try:
+        with mock.patch.object(self.multi, name, wrapped):
             self.runner.replay(batch)
-        finally:
-            del self.multi.init_forward_metadata_replay_cuda_graph
         return int(getattr(self.runner, "bs", 0) or self.padded_bs(replay.raw_bs))
 
     def inputs(self) -> dict[str, torch.Tensor]:

@@ -3,24 +3,31 @@
 The release's own code is run from its constructor to the end of a replay: which static
 inputs the graph reads, how they are filled and padded, where the graph calls
 `init_forward_metadata_in_graph`, and whether metadata is prepared before it. Its base
-class, and what captures for it, are answered by `verify.worker.play.dsa_runner`.
+class, and what captures for it, are answered by `verify.worker.tree.runner`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
+from unittest import mock
 
 import torch
 
 from verify.worker.observe.evidence import EVIDENCE
-from verify.worker.play import dsa_runner, graphs
-from verify.worker.play.draft_runner import on_stream
-from verify.worker.play.drivers import Around, NoSuchPath, plainly, real_module
+from verify.worker.play import graphs
+from verify.worker.play.driver import Around, NoSuchPath, plainly, real_module
 from verify.worker.play.dsa import DsaBase
-from verify.worker.play.dsa_runner import ForwardBatch, LiveConsumer, ShapeKey
+from verify.worker.play.dsa_runner import LiveConsumer
 from verify.worker.scenario import Replay, Scenario
 from verify.worker.tree import fakes
+from verify.worker.tree.runner import (
+    DecodeCudaGraphRunner,
+    ForwardBatch,
+    ShapeKey,
+    no,
+    on_stream,
+)
 from verify.worker.tree.stubs import Record
 
 _SRT = "sglang.srt"
@@ -28,11 +35,7 @@ _RUNNERS = f"{_SRT}.model_executor"
 RUNNER = f"{_RUNNERS}.runner.decode_cuda_graph_runner"
 
 
-def _no(*args: Any, **kwargs: Any) -> None:
-    return None
-
-
-class BaseRunner(dsa_runner.DecodeCudaGraphRunner):
+class BaseRunner(DecodeCudaGraphRunner):
     """BaseCudaGraphRunner, as far as the runner leans on it."""
 
     def __init__(self, model_runner: Any) -> None:
@@ -44,7 +47,7 @@ class BaseRunner(dsa_runner.DecodeCudaGraphRunner):
         self.attn_tp_size = 1
         self.enable_pdmux = False
         self.return_hidden_states_mode, self.enable_return_hidden_states = 0, False
-        self.tbo_plugin = Record(capture_one_batch_size=_no, replay_prepare=_no)
+        self.tbo_plugin = Record(capture_one_batch_size=no, replay_prepare=no)
 
 
 @dataclasses.dataclass
@@ -96,10 +99,10 @@ def overrides() -> dict[str, dict[str, Any]]:
             "LogitsProcessorOutput": LogitsProcessorOutput
         },
         f"{_SRT}.speculative.eagle_info": {"EagleVerifyInput": Record},
-        f"{_SRT}.dllm.config": {"DllmConfig": Record(from_server_args=_no)},
+        f"{_SRT}.dllm.config": {"DllmConfig": Record(from_server_args=no)},
         f"{_SRT}.layers.attention.graph_variants": {
-            "create_attention_graph_variants": _no,
-            "create_dsv41_candidate_graph_variants": _no,
+            "create_attention_graph_variants": no,
+            "create_dsv41_candidate_graph_variants": no,
         },
     }
 
@@ -120,9 +123,9 @@ def complete(model_runner: Any, scenario: Scenario, backend: Any) -> None:
         decode_num_tokens_per_req=lambda **_: draft,
         graph_shared_output=Record(get_logits_buffer=logits),
         ngram_embedding_manager=Record(enabled=False),
-        kv_index_translator=Record(bind_runner_slots=_no),
-        get_pp_proxy_topk_size=_no,
-        get_pp_proxy_residual_num_blocks=_no,
+        kv_index_translator=Record(bind_runner_slots=no),
+        get_pp_proxy_topk_size=no,
+        get_pp_proxy_residual_num_blocks=no,
         get_pp_proxy_dspark_hidden_size=lambda: 0,
         get_aux_hidden_states_width=lambda: 0,
         attn_tp_sequence_sharded=lambda tokens: False,
@@ -247,11 +250,8 @@ class VerifyRunner(DsaBase):
         def wrapped(forward_batch: Any) -> None:
             around(lambda: call(forward_batch))
 
-        backend.init_forward_metadata_out_graph = wrapped
-        try:
+        with mock.patch.object(backend, "init_forward_metadata_out_graph", wrapped):
             self.runner.load_batch(batch)
-        finally:
-            del backend.init_forward_metadata_out_graph
         batch.mark_forward_metadata_ready()
         with graphs.only_the_device(self.backends, self.device):
             self.runner.execute(batch)
