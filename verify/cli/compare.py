@@ -47,12 +47,13 @@ def app(
             raise misused(str(files[0]), what, f"see {NAME} --help")
         from verify.bench.report import compare
         from verify.report.console import terminal
+        from verify.report.model import dump
 
         found = compare.compare(files)
     beside = json == outputs.STDOUT
     compare.render(found, terminal(beside=beside, width=200))
     if json:
-        outputs.Output(json).write(found.model_dump_json(indent=1) + "\n")
+        outputs.Output(json).write(dump(found))
     slower = found.slower_by(max_slowdown) if max_slowdown is not None else []
     for row in slower:
         outputs.complain(f"slower than allowed: {row.side} at {row.point}")

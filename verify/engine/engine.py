@@ -13,13 +13,14 @@ from verify.cli.progress import Stopwatch
 from verify.engine import environment, request, sides
 from verify.engine.environment import Environment
 from verify.engine.report import build, show
-from verify.engine.report.model import EngineReport, dump
+from verify.engine.report.model import EngineReport
 from verify.engine.request import TINY, Asked, EngineOptions
 from verify.engine.run import beside, turns
 from verify.engine.run.up import Gathered
 from verify.engine.sides import Sides
 from verify.engine.tiny import checkpoint
 from verify.report.console import terminal
+from verify.report.model import dump
 
 
 def work(options: EngineOptions) -> Exit:

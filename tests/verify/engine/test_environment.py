@@ -182,3 +182,13 @@ def test_a_file_that_a_patch_brings_is_not_there_on_the_original(
     assert (package.home / new).exists()
     package.lay(sides.EngineSide("original", {new: None}, {}))
     assert not (package.home / new).exists()
+
+
+def test_the_variables_of_a_server_win(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = sides.Package(kit.site(tmp_path / "site") / "sglang", tmp_path / "p", [])
+    side = sides.EngineSide("original", {}, {})
+    assert package.environment(side, {"HOW": "ours"})["HOW"] == "ours"
+    monkeypatch.setenv("HOW", "theirs")
+    assert package.environment(side, {"HOW": "ours"})["HOW"] == "theirs"

@@ -10,7 +10,8 @@ from types import FrameType
 from typing import Any
 
 from verify.cli.progress import say
-from verify.engine.compare import Footprint, Json, Soaked, SoakedSide, difference
+from verify.engine.compare import Json, Soaked, SoakedSide, difference
+from verify.engine.report.model import Memory
 from verify.engine.request import Asked
 from verify.engine.run.up import SHORT_TOKENS, Up
 from verify.engine.sides import ORIGINAL
@@ -137,5 +138,5 @@ class Soaking:
     def _look(self, up: Up) -> None:
         memory = up.server.memory()
         self.found.sides[up.side.name].memory.append(
-            Footprint(self.found.seconds, memory["host_mb"], memory["gpu_mb"])
+            Memory(seconds=self.found.seconds, **memory)
         )
