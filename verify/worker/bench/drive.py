@@ -21,10 +21,10 @@ from verify.worker.play.driver import Driver, NoSuchPath
 from verify.worker.play.dsa import DsaBase, DsaMultiStep
 from verify.worker.play.dsa_runner import DsaRunner
 from verify.worker.play.nsa import Base, MultiStep
-from verify.worker.play.verify_runner import LogitsProcessorOutput, VerifyRunner
+from verify.worker.play.verify_runner import VerifyRunner
 from verify.worker.tree import fakes, family
 from verify.worker.tree.isolate import FORWARD_BATCH
-from verify.worker.tree.runner import ShapeKey
+from verify.worker.tree.runner import LogitsProcessorOutput, ShapeKey
 from verify.worker.tree.stubs import Record
 
 _MODES = {"target_verify": "TARGET_VERIFY", "draft_extend": "DRAFT_EXTEND"}

@@ -3,7 +3,7 @@
 The consumer stands where the draft model's attention would: inside the captured
 graph it copies every metadata tensor of every step backend into tensors of its own.
 What it copied is the evidence of what a step would have read. Graphs: see
-verify.worker.play.graphs.
+verify.worker.tree.graphs.
 """
 
 from __future__ import annotations
@@ -16,57 +16,13 @@ import torch
 
 from verify.worker.observe.evidence import EVIDENCE
 from verify.worker.observe.observe import metadata_tensors
-from verify.worker.play import graphs
 from verify.worker.play.driver import Around, NoSuchPath, plainly, real_module
 from verify.worker.play.nsa import MultiStep
 from verify.worker.scenario import Replay
-from verify.worker.tree import fakes
-from verify.worker.tree.runner import CUDA_GRAPH_RUNNER, on_stream
-from verify.worker.tree.stubs import Record, nothing
+from verify.worker.tree import fakes, graphs, runner
+from verify.worker.tree.stubs import Record
 
 RUNNER = "sglang.srt.speculative.eagle_draft_cuda_graph_runner"
-
-
-class Captures:
-    """The outer loop of CudaGraphRunner.capture, without its progress and memory log."""
-
-    @staticmethod
-    def capture(runner: Any) -> None:
-        on_stream(runner, lambda: _capture_all(runner))
-
-
-def _capture_all(runner: Any) -> None:
-    for bs in reversed(runner.capture_bs):
-        runner.graphs[bs], runner.output_buffers[bs] = runner.capture_one_batch_size(
-            bs, None
-        )
-
-
-class OnCpu:
-    """`torch`, for a runner that puts its inputs on `torch.device("cuda")` (0.5.4)."""
-
-    def device(self, *args: Any) -> torch.device:
-        return torch.device("cpu")
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(torch, name)
-
-
-_pool: list[Any] = [None]
-
-
-def overrides() -> dict[str, dict[str, Any]]:
-    """Real answers for what the runner imports from CudaGraphRunner's module."""
-    return {
-        CUDA_GRAPH_RUNNER: {
-            "CudaGraphRunner": Captures,
-            "CUDA_GRAPH_CAPTURE_FAILED_MSG": "",
-            "model_capture_mode": nothing,
-            "get_batch_sizes_to_capture": lambda runner: (list(runner.capture), []),
-            "get_global_graph_memory_pool": lambda: _pool[0],
-            "set_global_graph_memory_pool": lambda pool: _pool.__setitem__(0, pool),
-        }
-    }
 
 
 class Consumer:
@@ -110,12 +66,12 @@ class DraftRunner(MultiStep):
             raise NoSuchPath("this tree has no EAGLEDraftCudaGraphRunner")
         graphs.use(self.guards, self.device)
         if torch.device(self.device).type == "cpu":
-            module.torch = OnCpu()
+            module.torch = runner.OnCpu()
         self.model_runner.capture = self.scenario.capture
         self.model_runner.draft_attn_backend = self.multi
 
     def init_state(self) -> None:
-        _pool[0] = None
+        runner.POOL[0] = None
         self.consumer = self.make_consumer()
         worker = Record(
             model_runner=self.model_runner,

@@ -1,7 +1,4 @@
-"""Drive family C's EAGLEDraftCudaGraphRunner: the tree's capture, padding and replay.
-
-What it stands on is answered by `verify.worker.tree.runner`.
-"""
+"""Drive family C's EAGLEDraftCudaGraphRunner: the tree's capture, padding and replay."""
 
 from __future__ import annotations
 

@@ -138,6 +138,51 @@ def model_runner(scenario: Scenario, pools: Pools) -> Any:
     )
 
 
+def complete(model_runner: Any, scenario: Scenario, backend: Any) -> None:
+    """What DecodeCudaGraphRunner asks of a model runner beside what others do."""
+    draft = scenario.draft
+
+    def logits(vocabulary: int, rows: int) -> torch.Tensor:
+        return torch.zeros(rows, 1, device=model_runner.device)
+
+    vars(model_runner).update(
+        attn_backend=backend,
+        capture=scenario.capture,
+        is_draft_worker=False,
+        enable_pdmux=False,
+        decode_num_tokens_per_bs=lambda **_: draft,
+        decode_num_tokens_per_req=lambda **_: draft,
+        graph_shared_output=Record(get_logits_buffer=logits),
+        ngram_embedding_manager=Record(enabled=False),
+        kv_index_translator=Record(bind_runner_slots=_no),
+        get_pp_proxy_topk_size=_no,
+        get_pp_proxy_residual_num_blocks=_no,
+        get_pp_proxy_dspark_hidden_size=lambda: 0,
+        get_aux_hidden_states_width=lambda: 0,
+        attn_tp_sequence_sharded=lambda tokens: False,
+        capture_head_hooks=[],
+        capture_tail_hooks=[],
+        lora_manager=None,
+        canary_manager=None,
+        device_timer=None,
+        hisparse_coordinator=None,
+    )
+    model_runner.server_args.enable_mamba_extra_buffer = lambda: False
+    vars(model_runner.spec_algorithm).update(
+        is_speculative=lambda: True,
+        is_none=lambda: False,
+        is_ngram=lambda: False,
+        is_dflash=lambda: False,
+        is_dflash_family=lambda: False,
+        is_dspark=lambda: False,
+        supports_ragged_verify=lambda: False,
+    )
+
+
+def _no(*args: Any, **kwargs: Any) -> None:
+    return None
+
+
 def eagle_batch(scenario: Scenario, pools: Pools, replay: Replay, mode: Any) -> Any:
     """The unpadded ForwardBatch of one draft replay; drafts' payloads are arbitrary."""
     bs, device = replay.raw_bs, pools.device

@@ -1,22 +1,20 @@
-"""What family C's graph runners stand on: base class, batch, graphs, for a single rank.
+"""What a tree's graph runners stand on: base classes, batches, graphs, for a single rank.
 
-From 0.5.14 on these are upstream's own modules, which need a whole runtime; here their
-few calls are answered by an outer loop and a graph.
+These are upstream's own modules, which need a whole runtime; here their few calls are
+answered by an outer loop and a graph.
 """
 
 from __future__ import annotations
 
 import bisect
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 
-from verify.worker.tree import fakes, family
+from verify.worker.tree import fakes, family, graphs
 from verify.worker.tree.stubs import Record, nothing
-
-_SRT = "sglang.srt"
-CUDA_GRAPH_RUNNER = f"{_SRT}.model_executor.cuda_graph_runner"
 
 
 def on_stream(runner: Any, capture: Callable[[], None]) -> None:
@@ -30,6 +28,35 @@ def on_stream(runner: Any, capture: Callable[[], None]) -> None:
     with torch.cuda.stream(runner.stream):
         capture()
     torch.cuda.current_stream().wait_stream(runner.stream)
+
+
+class Captures:
+    """The outer loop of CudaGraphRunner.capture, without its progress and memory log."""
+
+    @staticmethod
+    def capture(runner: Any) -> None:
+        on_stream(runner, lambda: _capture_all(runner))
+
+
+def _capture_all(runner: Any) -> None:
+    for bs in reversed(runner.capture_bs):
+        runner.graphs[bs], runner.output_buffers[bs] = runner.capture_one_batch_size(
+            bs, None
+        )
+
+
+class OnCpu:
+    """`torch`, for a runner that puts its inputs on `torch.device("cuda")` (0.5.4)."""
+
+    def device(self, *args: Any) -> torch.device:
+        return torch.device("cpu")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+
+POOL: list[Any] = [None]
+"""The memory pool that graphs share."""
 
 
 class ShapeKey(NamedTuple):
@@ -116,70 +143,34 @@ class EagleDraftInput(Record):
         return torch.float32
 
 
-def _copy_all(targets: list[torch.Tensor], sources: list[torch.Tensor]) -> None:
-    for target, source in zip(targets, sources, strict=True):
-        target.copy_(source)
+class BaseRunner(DecodeCudaGraphRunner):
+    """BaseCudaGraphRunner, as far as the runner leans on it."""
+
+    def __init__(self, model_runner: Any) -> None:
+        self.model_runner = model_runner
+        self.device = model_runner.device
+        on_cuda = torch.device(self.device).type == "cuda"
+        self.device_module: Any = torch.cuda if on_cuda else graphs.HostModule
+        self.tp_size = self.dp_size = self.pp_size = self.num_dp_ranks = 1
+        self.attn_tp_size = 1
+        self.enable_pdmux = False
+        self.return_hidden_states_mode, self.enable_return_hidden_states = 0, False
+        self.tbo_plugin = Record(capture_one_batch_size=_no, replay_prepare=_no)
 
 
-def no(*args: Any, **kwargs: Any) -> None:
-    """What a single rank has to do for others."""
+@dataclasses.dataclass
+class LogitsProcessorOutput:
+    """What a model returns."""
+
+    next_token_logits: Any = None
+    full_logits: Any = None
+    hidden_states: Any = None
+    last_hidden_states: Any = None
+    customized_info: Any = None
 
 
-def overrides() -> dict[str, dict[str, Any]]:
-    """Real answers for what the runner imports."""
-    sizes: dict[str, Any] = {
-        "get_batch_sizes_to_capture": lambda runner: (list(runner.capture), [])
-    }
-    dp = {
-        "set_dp_buffer_len": no,
-        "set_is_extend_in_batch": no,
-        "deployment_attn_dp_size": lambda: 1,
-    }
-    return {
-        CUDA_GRAPH_RUNNER: {
-            "DeepEPCudaGraphRunnerAdapter": Record,
-            "set_is_extend_in_batch": no,
-        },
-        f"{_SRT}.model_executor.runner": {
-            **sizes,
-            "DecodeCudaGraphRunner": DecodeCudaGraphRunner,
-            "DeepEPCudaGraphRunnerAdapter": Record,
-            "ShapeKey": ShapeKey,
-            "_grouped_foreach_copy_": _copy_all,
-            "model_capture_mode": nothing,
-        },
-        f"{_SRT}.model_executor.runner.flashinfer_autotune": {
-            "maybe_flashinfer_autotune_speculative_draft": no
-        },
-        f"{_SRT}.model_executor.runner_backend.utils": {
-            "resolve_decode_backend": lambda runner: Graphs()
-        },
-        f"{_SRT}.model_executor.runner_backend_utils": {
-            "CUDA_GRAPH_CAPTURE_FAILED_MSG": ""
-        },
-        f"{_SRT}.model_executor.forward_context": {
-            "ForwardContext": Record,
-            "forward_context": nothing,
-        },
-        f"{_SRT}.model_executor.input_buffers": {"ForwardInputBuffers": InputBuffers},
-        f"{_SRT}.layers.dp_attention": dp,
-        f"{_SRT}.sampling.sampling_batch_info": {"SamplingBatchInfo": Record},
-        f"{_SRT}.sampling.sampling_params": {"TOP_K_ALL": 1 << 30},
-        f"{_SRT}.speculative.eagle_info": {"EagleDraftInput": EagleDraftInput},
-        f"{_SRT}.speculative.eagle_utils": {
-            "get_draft_recurrent_hidden_state_spec": lambda runner: (
-                fakes.HIDDEN,
-                torch.float32,
-            )
-        },
-        f"{_SRT}.speculative.spec_utils": {
-            "resolve_num_tokens_per_req": lambda **_: 1,
-            "maybe_detect_nan": no,
-            "maybe_detect_oob": no,
-        },
-        f"{_SRT}.utils.async_probe": {"maybe_detect_nan": no, "maybe_detect_oob": no},
-        f"{_SRT}.utils.device_timer": {"device_timer_ctx": nothing},
-    }
+def _no(*args: Any, **kwargs: Any) -> None:
+    return None
 
 
 def complete(forward_batch_info: Any) -> None:
