@@ -18,11 +18,11 @@ from verify.cases.run import Job, Ran, Setup, run
 from verify.cli.options import RUNTIMES
 from verify.cli.progress import Progress, Stopwatch, say
 from verify.outcome import Case
-from verify.record import record
 from verify.report import console
 from verify.report.build import Context, build
 from verify.report.junit import refused
 from verify.report.model import Report
+from verify.report.record import record
 from verify.report.write import write
 from verify.sides import probe
 from verify.sides.snapshot import snapshot

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from patcher.results import Exit, Reason, Refusal
 from verify.engine import probe
-from verify.engine.tiny.arguments import GIB
 
 PROBE_TIMEOUT = 180.0
+GIB = 1 << 30
 _PACKAGES = {
     "sgl_kernel": "sglang's kernel package (sgl-kernel, sglang-kernel from 0.5.11 on)",
     "deep_gemm": "DeepGEMM (sgl-deep-gemm; up to 0.5.10 a part of sgl-kernel)",

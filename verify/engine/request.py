@@ -59,8 +59,8 @@ class EngineOptions:
 class Asked:
     """The options, read: what to ask of every engine.
 
-    options: what was left out of them is filled in. given: engine arguments, the same for all cells. layers: of `tiny`, the target's; 0: it
-    is another model.
+    options: with rounds, and beside each other where a soak needs it. given: engine
+    arguments, the same for all cells. layers: of `tiny`, the target's; 0: another model.
     """
 
     options: EngineOptions

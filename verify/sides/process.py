@@ -128,7 +128,7 @@ class Worker:
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
-        except (BrokenPipeError, OSError):
+        except OSError:
             raise WorkerDied(self._died()) from None
 
     def receive(self) -> Any:

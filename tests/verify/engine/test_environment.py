@@ -12,7 +12,6 @@ import pytest
 from patcher.results import Exit, Refusal
 from tests.verify.engine import kit
 from verify.engine import environment, sides
-from verify.engine.tiny.arguments import GIB
 
 
 def look(site: Path, monkeypatch: pytest.MonkeyPatch) -> environment.Environment:
@@ -87,14 +86,14 @@ def test_an_interpreter_that_does_not_start(tmp_path: Path) -> None:
 def with_free(free: int) -> environment.Environment:
     return environment.Environment(
         python="python3", version="3.12", torch="2.99", gpu="H200", package=Path(),
-        release=kit.RELEASE, gpu_free=free * GIB, gpu_total=140 * GIB,
+        release=kit.RELEASE, gpu_free=free * environment.GIB, gpu_total=140 * environment.GIB,
     )  # fmt: skip
 
 
 def test_engines_beside_each_other_are_counted() -> None:
-    with_free(80).require_memory(40 * GIB, 2)
+    with_free(80).require_memory(40 * environment.GIB, 2)
     with pytest.raises(Refusal) as refused:
-        with_free(100).require_memory(40 * GIB, 3)
+        with_free(100).require_memory(40 * environment.GIB, 3)
     assert refused.value.code == Exit.UNAVAILABLE
     (reason,) = refused.value.reasons
     assert reason.file == "H200"
@@ -105,7 +104,7 @@ def test_engines_beside_each_other_are_counted() -> None:
 
 def test_one_engine_is_not_told_to_stand_alone() -> None:
     with pytest.raises(Refusal) as refused:
-        with_free(39).require_memory(40 * GIB, 1)
+        with_free(39).require_memory(40 * environment.GIB, 1)
     (reason,) = refused.value.reasons
     assert "an engine would take 40.0 GiB" in reason.what
     assert "--beside" not in reason.hint

@@ -14,15 +14,15 @@ from typing import Any
 from verify.engine.compare import Workload
 from verify.engine.tiny.config import CONFIG, INDEX_DIM, RANK, ROPE
 
-GIB = 1 << 30
+_GIB = 1 << 30
 CHUNKS = (16384, 8192, 4096, 2048, 1024, 512)
-WORKSPACE = 4 * GIB
+WORKSPACE = 4 * _GIB
 """What a prefill may take beside weights and KV; its chunk is chosen so."""
 SPARE = 1024
 """Tokens of KV that a request may need beyond its own, for drafts and whole pages."""
 
-_AT_REST = 2 * GIB + GIB // 2
-_LAYER = GIB // 8
+_AT_REST = 2 * _GIB + _GIB // 2
+_LAYER = _GIB // 8
 _CHUNK_TOKEN = 400_000
 _SCALE = 4
 _KV_TOKEN = RANK + RANK // 128 * _SCALE + 2 * ROPE + INDEX_DIM + _SCALE

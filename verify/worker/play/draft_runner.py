@@ -50,6 +50,14 @@ class Consumer:
         for path, (source, copy) in self.pairs[bs].items():
             copy.copy_(self.readable(path, source))
 
+    def copies(self) -> dict[str, torch.Tensor]:
+        """All that it copied last, by batch size and path."""
+        return {
+            f"bs{bs}.{path}": copy
+            for bs, pairs in sorted(self.pairs.items())
+            for path, (_, copy) in pairs.items()
+        }
+
     def readable(self, path: str, source: torch.Tensor) -> torch.Tensor:
         """What of a tensor a step may read: all of it."""
         return source
@@ -135,8 +143,4 @@ class DraftRunner(MultiStep):
         return found if on_host is None else {**found, "runner.seq_lens_cpu": on_host}
 
     def seen(self) -> dict[str, torch.Tensor]:
-        return {
-            f"bs{bs}.{path}": copy
-            for bs, pairs in sorted(self.consumer.pairs.items())
-            for path, (_, copy) in pairs.items()
-        }
+        return self.consumer.copies()

@@ -45,6 +45,13 @@ class LiveConsumer(Consumer):
             number.copy_(consumers.attend(backend, forward_batch))
         return out if self.old else (*out, None)
 
+    def copies(self) -> dict[str, torch.Tensor]:
+        return super().copies() | {
+            f"bs{bs}.{path}": number
+            for bs, numbers in sorted(self.attention.items())
+            for path, number in numbers.items()
+        }
+
     def readable(self, path: str, source: torch.Tensor) -> torch.Tensor:
         step, _, field = path.partition(".")
         metadata = self.backends[int(step.removeprefix("step"))].forward_metadata
@@ -105,13 +112,6 @@ class DsaRunner(DraftRunner):
         with mock.patch.object(self.multi, "init_forward_metadata_out_graph", wrapped):
             run(batch)
         return int(self.runner.bs)
-
-    def seen(self) -> dict[str, torch.Tensor]:
-        return super().seen() | {
-            f"bs{bs}.{path}": number
-            for bs, numbers in sorted(self.consumer.attention.items())
-            for path, number in numbers.items()
-        }
 
     def prepare(self, call: Callable[[Any], None], forward_batch: Any) -> None:
         """The metadata of one replay, before its graph runs."""

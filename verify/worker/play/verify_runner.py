@@ -88,7 +88,7 @@ class VerifyRunner(DsaBase):
                     self.capture_one_shape(bs, forward)
 
         self.runner_class = Runner
-        fakes.complete(self.model_runner, self.scenario, self.backends[0])
+        fakes.make_target(self.model_runner, self.scenario, self.backends[0])
 
     def make_consumer(self) -> Any:
         """What stands for the target model."""
@@ -138,8 +138,5 @@ class VerifyRunner(DsaBase):
         return {"req_to_token": self.pools.req_to_token}
 
     def seen(self) -> dict[str, torch.Tensor]:
-        return {
-            f"bs{bs}.{path}": copy
-            for bs, pairs in sorted(self.consumer.pairs.items())
-            for path, (_, copy) in pairs.items()
-        }
+        found: dict[str, torch.Tensor] = self.consumer.copies()
+        return found

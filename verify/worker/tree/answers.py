@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from verify.worker.tree import fakes, family, runner, standins
-from verify.worker.tree.stubs import Record, nothing
+from verify.worker.tree.stubs import Record, const, nothing
 
 Answers = dict[str, dict[str, Any]]
 
@@ -63,11 +63,7 @@ def _env_bool(name: str, default: str = "false") -> bool:
     return os.environ.get(name, default).lower() in ("true", "1")
 
 
-def _const(value: Any) -> Callable[..., Any]:
-    return lambda *args, **kwargs: value
-
-
-_NOTHING = _const(None)
+_NOTHING = const(None)
 
 
 def _sizes(runner: Any, *_: Any, **__: Any) -> tuple[list[int], list[int]]:
@@ -78,12 +74,12 @@ def _single_process() -> Answers:
     """Answers that a real sglang takes from its distributed set-up, here for one rank."""
     return {
         "sglang.srt.layers.dp_attention": {
-            "get_attention_tp_size": _const(1),
+            "get_attention_tp_size": const(1),
             "DpPaddingMode": PaddingMode,
             "set_dp_buffer_len": _NOTHING,
         },
         "sglang.srt.utils": {
-            name: _const(False)
+            name: const(False)
             for name in (
                 "require_attn_tp_gather",
                 "require_gathered_buffer",
@@ -97,40 +93,40 @@ def _single_process() -> Answers:
 def _runtime(index_topk: Callable[[], int]) -> Answers:
     """What any release asks."""
     questions = {
-        "is_cuda": _const(True),
-        "is_hip": _const(False),
-        "is_npu": _const(False),
-        "is_cpu": _const(False),
-        "is_xpu": _const(False),
-        "is_blackwell": _const(False),
-        "get_device_sm": _const(90),
+        "is_cuda": const(True),
+        "is_hip": const(False),
+        "is_npu": const(False),
+        "is_cpu": const(False),
+        "is_xpu": const(False),
+        "is_blackwell": const(False),
+        "get_device_sm": const(90),
         "get_bool_env_var": _env_bool,
         "ceil_div": lambda a, b: -(-a // b),
         "ceil_align": lambda a, b: -(-a // b) * b,
-        "require_attn_tp_gather": _const(False),
-        "require_gathered_buffer": _const(False),
-        "require_mlp_sync": _const(False),
-        "require_mlp_tp_gather": _const(False),
+        "require_attn_tp_gather": const(False),
+        "require_gathered_buffer": const(False),
+        "require_mlp_sync": const(False),
+        "require_mlp_tp_gather": const(False),
     }
     server_args = Record(enable_nsa_prefill_context_parallel=False)
     return {
         "sglang.srt.utils": questions,
         "sglang.srt.utils.common": questions,
         "sglang.srt.configs.model_config": {
-            "is_deepseek_nsa": _const(True),
+            "is_deepseek_nsa": const(True),
             "get_nsa_index_topk": lambda *a, **k: index_topk(),
         },
         "sglang.srt.layers.dp_attention": {
-            "get_attention_tp_size": _const(1),
-            "get_attention_tp_rank": _const(0),
-            "get_attention_cp_size": _const(1),
-            "get_attention_cp_rank": _const(0),
+            "get_attention_tp_size": const(1),
+            "get_attention_tp_rank": const(0),
+            "get_attention_cp_size": const(1),
+            "get_attention_cp_rank": const(0),
             "DpPaddingMode": PaddingMode,
         },
         "sglang.srt.layers.attention.utils": {
             "seqlens_expand_triton": standins.seqlens_expand,
         },
-        "sglang.srt.server_args": {"get_global_server_args": _const(server_args)},
+        "sglang.srt.server_args": {"get_global_server_args": const(server_args)},
         "sglang.srt.speculative.eagle_info": {"EagleDraftInput": Record},
         "sglang.kernel_api_logging": {"debug_kernel_api": lambda f: f},
     }
@@ -138,7 +134,7 @@ def _runtime(index_topk: Callable[[], int]) -> Answers:
 
 def _dsa_runtime(index_topk: Callable[[], int]) -> Answers:
     """What family C asks beside it."""
-    no = _const(False)
+    no = const(False)
     one = Record(
         attn_tp_size=1,
         attn_tp_rank=0,
@@ -164,9 +160,9 @@ def _dsa_runtime(index_topk: Callable[[], int]) -> Answers:
             "TorchMemorySaverAdapter": Record(create=lambda **k: region)
         },
         "sglang.srt.configs.model_config": {
-            "is_deepseek_dsa": _const(True),
+            "is_deepseek_dsa": const(True),
             "get_dsa_index_topk": lambda *a, **k: index_topk(),
-            "get_dsa_index_kpool": _const(1),
+            "get_dsa_index_kpool": const(1),
         },
         "sglang.srt.runtime_context": {
             "get_exec": family.asked("get_exec"),
@@ -238,7 +234,7 @@ def _dsa_draft() -> Answers:
         f"{_SRT}.layers.dp_attention": {
             "set_dp_buffer_len": _NOTHING,
             "set_is_extend_in_batch": _NOTHING,
-            "deployment_attn_dp_size": _const(1),
+            "deployment_attn_dp_size": const(1),
         },
         f"{_SRT}.sampling.sampling_batch_info": {"SamplingBatchInfo": Record},
         f"{_SRT}.sampling.sampling_params": {"TOP_K_ALL": 1 << 30},

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 
 from verify.worker.tree import fakes, family, graphs
-from verify.worker.tree.stubs import Record, nothing
+from verify.worker.tree.stubs import Record, const, nothing
 
 
 def on_stream(runner: Any, capture: Callable[[], None]) -> None:
@@ -155,7 +155,8 @@ class BaseRunner(DecodeCudaGraphRunner):
         self.attn_tp_size = 1
         self.enable_pdmux = False
         self.return_hidden_states_mode, self.enable_return_hidden_states = 0, False
-        self.tbo_plugin = Record(capture_one_batch_size=_no, replay_prepare=_no)
+        no = const(None)
+        self.tbo_plugin = Record(capture_one_batch_size=no, replay_prepare=no)
 
 
 @dataclasses.dataclass
@@ -167,10 +168,6 @@ class LogitsProcessorOutput:
     hidden_states: Any = None
     last_hidden_states: Any = None
     customized_info: Any = None
-
-
-def _no(*args: Any, **kwargs: Any) -> None:
-    return None
 
 
 def complete(forward_batch_info: Any) -> None:

@@ -113,6 +113,11 @@ class Record:
         """Likewise."""
 
 
+def const(value: Any) -> Callable[..., Any]:
+    """A function that gives this, whatever it is asked."""
+    return lambda *args, **kwargs: value
+
+
 @contextmanager
 def nothing(*args: Any, **kwargs: Any) -> Iterator[None]:
     """A context manager that does nothing."""
