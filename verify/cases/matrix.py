@@ -71,8 +71,10 @@ def jobs(route: Route, mode: str, device: str) -> list[Job]:
 def scenarios(route: Route, mode: str, device: str) -> tuple[Scenario, ...]:
     """The scenarios of one route in one mode."""
     found = _short(route, mode, device)
-    long = device == "cuda" and not route.few
-    return tuple(found + _long(mode) if long else found)
+    if device == "cuda" and not route.few:
+        found += _long(mode)
+    # With pages of one token there is one table, and nothing to leave out.
+    return tuple(s for s in found if s.page_size > 1 or not route.drops)
 
 
 def _short(route: Route, mode: str, device: str) -> list[Scenario]:
@@ -80,8 +82,7 @@ def _short(route: Route, mode: str, device: str) -> list[Scenario]:
     if route.few:
         return _sample(mode, route.few)
     if route.dsa:
-        # With pages of one token there is one table, and nothing to leave out.
-        found = [s for s in _dsa(mode) if s.page_size > 1 or not route.drops]
+        found = _dsa(mode)
         return found[:2] if route.brief else found
     falls_back = bool(route.blocked)
     few = route.brief or (device == "cpu" and (route.kernels or falls_back))

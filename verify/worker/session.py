@@ -63,7 +63,7 @@ class Session:
             # Some of it is put off, and imports what is blocked.
             torch.cuda.init()  # type: ignore[no-untyped-call]
         if self.finder.standins:
-            self.finder.kernels = standins.importable(self.device)
+            self.finder.kernels = standins.importable(self.device, snapshot)
             family.through(self.finder.standins, self.finder.kernels)
         self.finder.install()
         self.observer: Any = None

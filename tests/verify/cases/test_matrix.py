@@ -7,16 +7,29 @@ import pytest
 from patches import all_about
 from verify.cases.matrix import CUDA_CONTEXT, matrix, scenarios
 from verify.routes import DECODE, Route, available
+from verify.routes import ROUTES as EVERY
 from verify.worker.scenario import IMPLS
 
 ROUTES = available([about.name for about in all_about()])
 PAIRS = [(route, mode) for route in ROUTES for mode in route.modes]
-IDS = [f"{route.label}-{mode}" for route, mode in PAIRS]
+# The others are samples of what one of these meets.
+IN_FULL = [(route, mode) for route, mode in PAIRS if not route.few]
 
 
-@pytest.mark.parametrize(("route", "mode"), PAIRS, ids=IDS)
-def test_what_only_cuda_runs_is_said(route: Route, mode: str) -> None:
-    (contexts, *words) = matrix(ROUTES, "cpu").reduced
+def _name(pair: tuple[Route, str]) -> str:
+    return f"{pair[0].label}-{pair[1]}"
+
+
+@pytest.fixture(scope="module")
+def reduced() -> tuple[str, ...]:
+    return matrix(ROUTES, "cpu").reduced
+
+
+@pytest.mark.parametrize(("route", "mode"), PAIRS, ids=map(_name, PAIRS))
+def test_what_only_cuda_runs_is_said(
+    route: Route, mode: str, reduced: tuple[str, ...]
+) -> None:
+    (contexts, *words) = reduced
     assert f"CUDA runs {CUDA_CONTEXT:,}" in contexts
     only_cuda = set(scenarios(route, mode, "cuda")) - set(scenarios(route, mode, "cpu"))
     lacks = any(scenario.context != CUDA_CONTEXT for scenario in only_cuda)
@@ -30,11 +43,20 @@ def test_cuda_lacks_nothing() -> None:
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-@pytest.mark.parametrize(("route", "mode"), PAIRS, ids=IDS)
+def test_a_table_that_is_left_out_is_not_the_only_one(device: str) -> None:
+    """With pages of one token there is no other: the route cannot run."""
+    left_out = [route for route in EVERY if route.drops]
+    found = [
+        s for r in left_out for mode in r.modes for s in scenarios(r, mode, device)
+    ]
+    assert found
+    assert {s.page_size for s in found} == {64}
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize(("route", "mode"), IN_FULL, ids=map(_name, IN_FULL))
 def test_every_route_meets_the_edges(route: Route, mode: str, device: str) -> None:
     found = scenarios(route, mode, device)
-    if route.few:
-        pytest.skip("a sample of what another route meets in full")
     alone = route.modes == ("decode@runner",) or device == "cuda"
     every = mode == "decode" or (mode == "decode@runner" and alone)
     every = every and not route.brief

@@ -47,6 +47,14 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sys.modules.update({n: m for n, m in before.items() if n not in sys.modules})
 
 
+def backend(tmp_path: Path, dimensions: int) -> None:
+    """A tree that gives DeepGEMM lengths of so many dimensions."""
+    name = "dsa_backend" if dimensions == 2 else "nsa_backend"
+    file = tmp_path / "snapshot/sglang/srt/layers/attention" / f"{name}.py"
+    file.parent.mkdir(parents=True)
+    file.write_text("def _to_2d_context_lens(lens, bs): ...\n" * (dimensions - 1))
+
+
 def install(package: Path, **modules: str) -> None:
     package.mkdir()
     for name, text in {"__init__": "", **modules}.items():
@@ -54,18 +62,19 @@ def install(package: Path, **modules: str) -> None:
 
 
 def isolated(tmp_path: Path) -> Isolated:
-    finder = Isolated(tmp_path / "snapshot", standins.modules(), {})
-    finder.kernels = standins.importable(ELSEWHERE)
+    snapshot = tmp_path / "snapshot"
+    finder = Isolated(snapshot, standins.modules(), {})
+    finder.kernels = standins.importable(ELSEWHERE, snapshot)
     finder.install()
     return finder
 
 
-def test_on_a_cpu_none_is_real() -> None:
-    assert standins.importable("cpu") == {}
+def test_on_a_cpu_none_is_real(tmp_path: Path) -> None:
+    assert standins.importable("cpu", tmp_path) == {}
 
 
 def test_what_is_not_installed_is_not_mentioned(site: Path) -> None:
-    assert standins.importable(ELSEWHERE) == {}
+    assert standins.importable(ELSEWHERE, site) == {}
 
 
 def test_one_that_is_there_and_breaks_says_why(site: Path) -> None:
@@ -73,7 +82,7 @@ def test_one_that_is_there_and_breaks_says_why(site: Path) -> None:
     (site / "flash_mla.py").write_text(
         "def get_mla_decoding_metadata(*a, **k): raise RuntimeError('no kernel image')"
     )
-    assert standins.importable(ELSEWHERE) == {
+    assert standins.importable(ELSEWHERE, site) == {
         "deep_gemm": "installed, but OSError: libcudart.so.12",
         "flash_mla": "installed, but RuntimeError: no kernel image",
     }
@@ -89,6 +98,7 @@ def test_one_goes_before_its_stand_in(
         late="VALUE = 3",
         later="VALUE = 4",
     )
+    backend(tmp_path, dimensions)
     finder = isolated(tmp_path)
     schedule = importlib.import_module("deep_gemm").get_paged_mqa_logits_metadata
     assert schedule(torch.ones([1] * dimensions), 64, 132) == 3
@@ -96,6 +106,22 @@ def test_one_goes_before_its_stand_in(
     plan = importlib.import_module("sgl_kernel.flash_mla").get_mla_metadata
     assert plan is standins.get_mla_metadata
     assert (finder.asked, finder.stood_in) == (["deep_gemm"], ["sgl_kernel.flash_mla"])
+
+
+@pytest.mark.parametrize("dimensions", [1, 2])
+def test_one_of_another_release_gives_way_to_its_stand_in(
+    site: Path, tmp_path: Path, dimensions: int
+) -> None:
+    install(
+        site / "deep_gemm",
+        __init__=SCHEDULE.format(dimensions=3 - dimensions),
+        late="VALUE = 3",
+    )
+    backend(tmp_path, dimensions)
+    finder = isolated(tmp_path)
+    schedule = importlib.import_module("deep_gemm").get_paged_mqa_logits_metadata
+    assert schedule is standins.get_paged_mqa_logits_metadata
+    assert finder.kernels == {"deep_gemm": "installed, but RuntimeError: lengths"}
 
 
 def test_what_lies_around_a_kernel_stays_a_placeholder(

@@ -12,6 +12,7 @@ import importlib
 import sys
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -128,19 +129,20 @@ def module(name: str, **members: Any) -> ModuleType:
 PLANNED_WORDS = 5
 
 
-def importable(device: str) -> dict[str, ModuleType | str]:
+def importable(device: str, snapshot: Path) -> dict[str, ModuleType | str]:
     """On CUDA: the kernel packages that are installed and work, one by one.
 
     Each is the module, which whoever asks for it by name still has to be handed, or why one
-    that is there is not: it may not fit the driver, Python or torch, or find no compiler.
-    What lies around a kernel in its package stays a placeholder.
+    that is there is not: it may not fit the driver, Python, torch or the snapshot's tree,
+    or find no compiler. What lies around a kernel in its package stays a placeholder.
     """
+    in_rows = _asks_in_rows(snapshot)
     found: dict[str, ModuleType | str] = {}
     for name, tried in _TRIED.items() if device != "cpu" else ():
         top = name.partition(".")[0]
         try:
             found[name] = module = importlib.import_module(name)
-            tried(module, device)
+            tried(module, device, in_rows)
         except Exception as error:
             found.pop(name, None)
             if getattr(error, "name", None) not in (name, top):
@@ -150,17 +152,20 @@ def importable(device: str) -> dict[str, ModuleType | str]:
     return found
 
 
-def _schedule(package: ModuleType, device: str) -> None:
-    lengths = torch.ones(1, 1, dtype=torch.int32, device=device)
+def _asks_in_rows(snapshot: Path) -> bool:
+    """Whether the tree gives DeepGEMM lengths as [tokens, 1]: from 0.5.12 on."""
+    backends = snapshot.glob("sglang/srt/layers/attention/[nd]sa_backend.py")
+    return any(b"def _to_2d_context_lens(" in file.read_bytes() for file in backends)
+
+
+def _schedule(package: ModuleType, device: str, in_rows: bool) -> None:
+    lengths = torch.ones(1, dtype=torch.int32, device=device)
     ask = package.get_paged_mqa_logits_metadata
-    try:
-        ask(lengths, 64, package.get_num_sms())
-    except Exception:  # older ones want one dimension
-        ask(lengths[0], 64, package.get_num_sms())
+    ask(lengths.view(-1, 1) if in_rows else lengths, 64, package.get_num_sms())
 
 
-def _plan(name: str, **more: Any) -> Callable[[ModuleType, str], None]:
-    def tried(package: ModuleType, device: str) -> None:
+def _plan(name: str, **more: Any) -> Callable[[ModuleType, str, bool], None]:
+    def tried(package: ModuleType, device: str, in_rows: bool) -> None:
         plan = _planned(getattr(package, name))
         plan(
             torch.ones(1, dtype=torch.int32, device=device), 64, 1, 64, True, 64, **more
@@ -182,7 +187,7 @@ def _planned(plan: Callable[..., Any]) -> Callable[..., Any]:
     return planned
 
 
-_TRIED: dict[str, Callable[[ModuleType, str], None]] = {
+_TRIED: dict[str, Callable[[ModuleType, str, bool], None]] = {
     "deep_gemm": _schedule,
     "sgl_kernel.flash_mla": _plan("get_mla_metadata"),
     "flash_mla": _plan("get_mla_decoding_metadata", use_legacy=True),
