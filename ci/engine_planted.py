@@ -17,9 +17,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from verify.engine import compare, environment, request, server, sides, tiny
+from verify.engine import compare, environment, request, sides
 from verify.engine.compare import Workload
 from verify.engine.request import EngineOptions
+from verify.engine.run import server
+from verify.engine.tiny import checkpoint
 
 PLANT = Path(__file__).with_name("engine_plant.py")
 NONE = ""
@@ -91,7 +93,7 @@ def run(options: EngineOptions) -> Iterator[Json]:
     with tempfile.TemporaryDirectory(prefix="nsa-planted-") as name:
         folder = Path(name)
         flag = folder / "bug"
-        model = str(tiny.write(folder / "tiny", options.seed))
+        model = str(checkpoint.write(folder / "tiny", options.seed))
         package = sides.Package(here.package, folder / "package", found.paths)
         package.lay(side)
         variables = package.environment(side, asked.environment)
@@ -105,8 +107,8 @@ def run(options: EngineOptions) -> Iterator[Json]:
                         continue
                     flag.write_text(bug)
                     answer = engine.generate(
-                        seed=asked.seed, lengths=cell.lengths,
-                        vocabulary=asked.vocabulary, new_tokens=asked.new_tokens,
+                        seed=options.seed, lengths=cell.lengths,
+                        vocabulary=asked.vocabulary, new_tokens=options.new_tokens,
                     )["requests"]  # fmt: skip
                     flag.write_text(NONE)
                     said = said or answer

@@ -66,6 +66,11 @@ def require_known(
         raise Refusal(*reasons, code=Exit.USAGE)
 
 
+def misused(option: str, what: str, hint: str = "see --help") -> Refusal:
+    """The refusal of an option that makes no sense as it is given."""
+    return Refusal(Reason(option, "", what, hint), code=Exit.USAGE)
+
+
 class Interrupted(BaseException):
     """A signal ended the command; its text says what was done, and what was not."""
 

@@ -87,7 +87,7 @@ class Route(RouteData):
         return lacks + [f"unwanted: {found}" for found in dict.fromkeys(unwanted)]
 
     def driver(self, mode: str) -> str:
-        """The driver for a scenario's mode (verify.worker.play.drivers)."""
+        """The driver for a scenario's mode (verify.worker.play.play)."""
         if self.pair:
             return "pair"
         return _DRIVERS.get(mode, "base")

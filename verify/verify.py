@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import datetime
 import importlib.util
 import shutil
-import sys
 import tempfile
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from patcher.cli.outputs import STDOUT, Output
 from patcher.record import dump
-from patcher.results import Exit, Reason, Refusal, require_known
+from patcher.results import Exit, Reason, Refusal, misused, require_known
 from verify import routes
 from verify.cases import launches
 from verify.cases.matrix import Matrix, matrix
 from verify.cases.run import Job, Ran, Setup, run
-from verify.cli.options import DEVICES, RUNTIMES
-from verify.cli.progress import Progress
+from verify.cli.options import RUNTIMES
+from verify.cli.progress import Progress, Stopwatch, say
 from verify.outcome import Case
-from verify.record import record
 from verify.report import console
 from verify.report.build import Context, build
 from verify.report.junit import refused
 from verify.report.model import Report
+from verify.report.record import record
 from verify.report.write import write
+from verify.sides import probe
 from verify.sides.snapshot import snapshot
 from verify.sides.source import Pair, resolve
 from verify.worker.scenario import ScenarioError, parse
@@ -66,33 +63,21 @@ def work(options: Options) -> Exit:
             Output(file).write(refused(refusal))
         raise
     beside = STDOUT in (options.json, options.junit, options.record)
-    console.render(report, _console(beside=beside))
+    console.render(report, console.terminal(beside=beside, width=120))
     write(report, options.report, options.json, options.junit)
     if options.record is not None:
         Output(options.record).write(dump(record(report)))
     return Exit(report.exit_code)
 
 
-def _console(*, beside: bool) -> Any:
-    """As wide as a terminal; in a pipe wide enough that nothing is cut.
-
-    beside: on stderr, for stdout has a report.
-    """
-    from rich.console import Console
-
-    if sys.stdout.isatty():
-        return Console(stderr=beside)
-    return Console(width=120, stderr=beside)
-
-
 def verify(options: Options) -> Report:
     """Run what the options ask for. Raises `Refusal`."""
     _check(options)
-    device = _device(options)
+    device = probe.device(options.device, options.python)
     if options.sanitize:
         _can_sanitize(device)
-    began, started = time.monotonic(), datetime.datetime.now(datetime.timezone.utc)
-    pair = resolve(options.tree, options.baseline, _progress)
+    clock = Stopwatch()
+    pair = resolve(options.tree, options.baseline, say)
     asked = _routes(options, pair)
     chosen = tuple(r for r in asked if device != "cpu" or _compiles(r))
     if not chosen:
@@ -130,8 +115,8 @@ def verify(options: Options) -> Report:
         setup=setup,
         arguments=options.arguments,
         reduced=plan.reduced,
-        started=started.isoformat(timespec="seconds"),
-        seconds=time.monotonic() - began,
+        started=clock.started,
+        seconds=clock.seconds,
         contract=contract,
     )
     return build(context, ran, counters)
@@ -175,7 +160,7 @@ def _plan(
     try:
         wanted = [parse(text) for text in options.scenarios]
     except ScenarioError as error:
-        raise _usage("--scenario", str(error)) from None
+        raise misused("--scenario", str(error)) from None
     jobs = [
         Job(route, scenario)
         for route in chosen
@@ -183,7 +168,7 @@ def _plan(
         if scenario.kind in route.modes
     ]
     if not jobs:
-        raise _usage("--scenario", "no chosen route runs a scenario of this mode")
+        raise misused("--scenario", "no chosen route runs a scenario of this mode")
     return Matrix(tuple(jobs), ("all but the scenarios asked for",))
 
 
@@ -236,12 +221,11 @@ def _needs_compiler() -> None:
 
 
 def _check(options: Options) -> None:
-    require_known([options.device], DEVICES, "device", "--device")
     require_known([options.runtime], RUNTIMES, "runtime", "--runtime")
     if options.cases < 0:
-        raise _usage("--cases", "must not be negative")
+        raise misused("--cases", "must not be negative")
     if options.timeout <= 0:
-        raise _usage("--timeout", "must be positive")
+        raise misused("--timeout", "must be positive")
     if options.cases:
         _needs("hypothesis", "pip install 'nsa-opt[dev]'")
 
@@ -252,20 +236,6 @@ def _needs(package: str, hint: str) -> None:
         raise Refusal(Reason("", "", what, hint), code=Exit.UNAVAILABLE)
 
 
-def _device(options: Options) -> str:
-    """cpu or cuda, as the workers' own interpreter can do it."""
-    from verify.sides.probe import has_cuda, require_interpreter
-
-    if options.device == "cpu":
-        require_interpreter(options.python)
-        return "cpu"
-    found = has_cuda(options.python)
-    if options.device == "cuda" and not found:
-        what = "--device cuda: torch sees no CUDA device"
-        raise Refusal(Reason("", "", what, "use --device cpu"), code=Exit.UNAVAILABLE)
-    return "cuda" if found else "cpu"
-
-
 def _can_sanitize(device: str) -> None:
     if device != "cuda":
         what = "--sanitize needs a CUDA device"
@@ -273,11 +243,3 @@ def _can_sanitize(device: str) -> None:
     from verify.cases.sanitize import find
 
     find()
-
-
-def _usage(option: str, what: str) -> Refusal:
-    return Refusal(Reason(option, "", what, "see --help"), code=Exit.USAGE)
-
-
-def _progress(line: str) -> None:
-    print(line, file=sys.stderr)

@@ -13,13 +13,18 @@ import torch
 from verify.sides import process
 from verify.sides.launch import ForkServer, fork_server, spawn
 from verify.sides.process import Worker, WorkerDied
+from verify.worker.protocol import Config
 
 
 def worker(forks: ForkServer | None, tmp_path: Path, device: str = "cpu") -> Worker:
     file = tmp_path / "sglang/srt/model_executor/forward_batch_info.py"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("class ForwardMode: pass\n")
-    return Worker("candidate", tmp_path, device=device, forks=forks)
+    config = Config(
+        snapshot=str(tmp_path), device=device, env={}, blocked=[], runtime="isolated",
+        guarded=True,
+    )  # fmt: skip
+    return Worker("candidate", config, forks=forks)
 
 
 def parent(pid: int) -> int:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Container, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import cast
-
-from verify.worker.bench.messages import PointShape
+from typing import Any
 
 MODES = ("decode", "target_verify", "draft_extend")
 IMPLS = ("fa3", "flashmla_kv")
@@ -53,9 +51,9 @@ class Point:
         wanted = math.ceil(2 * cache_bytes / (self.bs * self.length * 4))
         return max(4, min(wanted, _POOL_ROWS // self.bs, _MOST_SETS))
 
-    def shape(self, sets: int) -> PointShape:
-        """As the worker takes it (verify.worker.bench.inputs.Point)."""
-        return cast(PointShape, {**asdict(self), "sets": sets})
+    def shape(self, sets: int) -> dict[str, Any]:
+        """As the worker takes it (verify.worker.bench.inputs.Place)."""
+        return {**asdict(self), "sets": sets}
 
     def __str__(self) -> str:
         steps = f" N={self.steps}" if self.mode == "decode" else ""

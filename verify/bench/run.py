@@ -18,7 +18,7 @@ from verify.bench.sides import ORIGINAL, Side, of_point
 from verify.outcome import Broken
 from verify.sides.process import Worker, WorkerDied, threads
 from verify.worker.bench.messages import Prepare, Prepared, Profiled, Rates
-from verify.worker.protocol import Hello, UsedModules
+from verify.worker.protocol import Config, Hello, UsedModules
 
 MAX_DEATHS = 2
 
@@ -78,14 +78,16 @@ class Workers:
         self._sessions: dict[Any, Worker] = {}
         for side in sides:
             if side.process not in self._sessions:
-                self._sessions[side.process] = Worker(
-                    side.name,
-                    side.snapshot,
+                config = Config(
+                    snapshot=str(side.snapshot),
                     device=device,
-                    env=side.env,
-                    blocked=side.blocked,
-                    python=python,
-                    timeout=300.0,
+                    env=dict(side.env),
+                    blocked=list(side.blocked),
+                    runtime="isolated",
+                    guarded=True,
+                )
+                self._sessions[side.process] = Worker(
+                    side.name, config, python=python, timeout=300.0
                 )
 
     def __enter__(self) -> Workers:

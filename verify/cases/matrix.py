@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Any
 
+from verify.cases.pairwise import pairwise
 from verify.cases.run import POISONS, Job
 from verify.routes import Route
 from verify.worker.scenario import IMPLS, KV, PREFILL, Scenario, of_kind
@@ -143,41 +143,6 @@ def _reduced(routes: tuple[Route, ...], device: str) -> list[str]:
     ]
 
 
-def pairwise(
-    factors: Mapping[str, Sequence[Any]], rows: int = 0
-) -> list[dict[str, Any]]:
-    """Settings in which every two values of two factors meet, as far as `rows` go.
-
-    The first factor takes its values in turn, so each of them is there after as many
-    rows. Greedy: each row takes what meets most pairs that have not met yet.
-    """
-    names = list(factors)
-    missing = {
-        ((a, x), (b, y))
-        for a, b in combinations(names, 2)
-        for x in factors[a]
-        for y in factors[b]
-    }
-    found: list[dict[str, Any]] = []
-    while len(found) < rows if rows else missing:
-        first = factors[names[0]]
-        row = {names[0]: first[len(found) % len(first)]}
-        for name in names[1:]:
-            turn = len(found) % len(factors[name])
-            values = [*factors[name][turn:], *factors[name][:turn]]
-            row[name] = max(
-                values,
-                key=lambda v: sum(
-                    ((a, x), (name, v)) in missing for a, x in row.items()
-                ),
-            )
-        missing -= set(combinations(row.items(), 2))
-        found.append(row)
-        if not rows and len(found) > 200:
-            raise AssertionError("settings that never meet")
-    return found
-
-
 def _decode() -> list[Scenario]:
     found = [
         Scenario("decode", capture=(1, 3, 8), script="tour6", **row)
@@ -187,15 +152,13 @@ def _decode() -> list[Scenario]:
         *found,
         Scenario("decode", 2, 64, "fa3", 64, 64, (1, 32, 128), script="tour6"),
         Scenario("decode", 3, 64, "flashmla_kv", 32, 32, (2, 64, 160), script="tour5"),
-        Scenario(
-            "decode", 4, 64, "flashmla_kv", 64, 64, (1, 4, 8), script="recapture6"
-        ),
+        Scenario("decode", 4, 64, "flashmla_kv", 64, 64, (1, 4, 8), script="recapture6"),
         Scenario("decode", 2, 1, "fa3", 32, 32, (1, 4, 8), script="recapture6"),
         Scenario("decode", 2, 64, "fa3", 32, 64, (1, 5), 2500, 64, script="tour7"),
         Scenario("decode", 2, 64, "fa3", 64, 32, (7,), 4096, 2048, script="tour7"),
         Scenario("decode", 2, 32, "fa3", 32, 32, (1, 8), 200, 50, script="tour7"),
         _BLOCKS,
-    ]
+    ]  # fmt: skip
 
 
 # More rows than a kernel's block has, on CUDA any kernel's: sums are carried from block
@@ -205,16 +168,10 @@ _BLOCKS = Scenario("decode", 1, 1, "fa3", 32, 64, (1030,), 80, 64, script="tour1
 
 def _decode_few(route: Route) -> list[Scenario]:
     steps = range(1, 9) if route.best or route.brief else (1, 3, 4, 8)
+    rows = pairwise({"steps": steps, **_SETTINGS}, len(steps))
     found = [
-        Scenario(
-            "decode",
-            capture=(1, 3),
-            script="tour5" if number < 3 else "tour3",
-            **row,
-        )
-        for number, row in enumerate(
-            pairwise({"steps": steps, **_SETTINGS}, len(steps))
-        )
+        Scenario("decode", capture=(1, 3), script=f"tour{5 if i < 3 else 3}", **row)
+        for i, row in enumerate(rows)
     ]
     # Every other route of this kernel would show the same.
     many = replace(
@@ -229,25 +186,19 @@ def _decode_few(route: Route) -> list[Scenario]:
         Scenario("decode", 2, 1, "fa3", 32, 32, (1, 40), 256, 64, script="tour2"),
         Scenario("decode", 4, 64, "flashmla_kv", 64, 64, (1, 3), script="recapture4"),
         Scenario("decode", 2, 64, "fa3", 64, 64, (1, 5), 2500, 64, script="tour5"),
-        Scenario(
-            "decode", 2, 32, "flashmla_kv", 32, 64, (1, 8), 200, 50, script="tour5"
-        ),
+        Scenario("decode", 2, 32, "flashmla_kv", 32, 64, (1, 8), 200, 50, script="tour5"),
         *blocks,
-    ]
+    ]  # fmt: skip
 
 
 def _runner(*, brief: bool) -> list[Scenario]:
     steps = (1, 6) if brief else range(1, 9)
     rows = pairwise({"steps": steps, **_SETTINGS}, len(steps))
     found = [
-        Scenario(
-            "decode",
-            capture=(1, 4),
-            script="tour5" if number < 4 else "tour3",
-            driver="runner",
-            **row,
+        of_kind(
+            "decode@runner", capture=(1, 4), script=f"tour{5 if i < 4 else 3}", **row
         )
-        for number, row in enumerate(rows)
+        for i, row in enumerate(rows)
     ]
     if not brief:
         found += [
@@ -257,13 +208,9 @@ def _runner(*, brief: bool) -> list[Scenario]:
         ]  # fmt: skip
     return [
         *found,
-        of_kind(
-            "decode@runner", 3, 64, "flashmla_kv", 64, 64, (1, 4), script="recapture6"
-        ),
-        of_kind(
-            "decode@runner", 2, 64, "fa3", 32, 64, (1, 5), 2500, 64, script="tour7"
-        ),
-    ]
+        of_kind("decode@runner", 3, 64, "flashmla_kv", 64, 64, (1, 4), script="recapture6"),
+        of_kind("decode@runner", 2, 64, "fa3", 32, 64, (1, 5), 2500, 64, script="tour7"),
+    ]  # fmt: skip
 
 
 def _expanded(mode: str, few: bool) -> list[Scenario]:
@@ -274,19 +221,9 @@ def _expanded(mode: str, few: bool) -> list[Scenario]:
     if not few:
         found += [
             Scenario(mode, 1, 64, "fa3", 32, 32, (1, 32, 128), script="tour6"),
-            Scenario(
-                mode,
-                1,
-                64,
-                "flashmla_kv",
-                32,
-                64,
-                (2, 64, 160),
-                draft=3,
-                script="tour4",
-            ),
+            Scenario(mode, 1, 64, "flashmla_kv", 32, 64, (2, 64, 160), draft=3, script="tour4"),
             Scenario(mode, 1, 1, "fa3", 64, 32, (7,), 4096, 2048, script="tour7"),
-        ]
+        ]  # fmt: skip
     return [
         *found,
         Scenario(mode, 1, 64, "flashmla_kv", 64, 64, (1, 3), script="recapture4"),

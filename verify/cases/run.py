@@ -20,6 +20,7 @@ from verify.outcome import Broken, Case, NotRun
 from verify.routes import OFF, Route
 from verify.sides.launch import ForkServer, fork_server
 from verify.sides.process import About, Worker, threads
+from verify.worker.protocol import Config
 from verify.worker.scenario import Scenario
 
 POISONS = (1, 0)  # see verify.worker.observe.observe: 0 keeps what a capture wrote
@@ -56,17 +57,20 @@ class Setup:
         blocked: tuple[str, ...] = (),
     ) -> Worker:
         wrapper = self.wrapper if side == "candidate" else ()
-        return Worker(
-            side,
-            self.baseline if side == "baseline" else self.candidate,
+        config = Config(
+            snapshot=str(self.baseline if side == "baseline" else self.candidate),
             device=self.device,
             env=env,
-            blocked=blocked,
-            python=self.python,
+            blocked=list(blocked),
             runtime=self.runtime,
+            guarded=self.guarded,
+        )
+        return Worker(
+            side,
+            config,
+            python=self.python,
             timeout=self.timeout,
             wrapper=wrapper,
-            guarded=self.guarded,
             forks=None if wrapper else self.forks,
         )
 

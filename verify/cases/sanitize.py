@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from patcher.results import Exit, Reason, Refusal
+from patcher.results import Exit, Reason, Refusal, misused
 from verify.cases.run import Job, Ran, Setup, Table, play_all
 from verify.outcome import Broken, Case, Difference, Different, Identical
 from verify.routes import Route
@@ -75,7 +75,7 @@ def run(
         }
         if not logs:
             what = "no chosen route launches a kernel of its own"
-            raise Refusal(Reason("--sanitize", "", what, "see --help"), code=Exit.USAGE)
+            raise misused("--sanitize", what)
         workers = max(len(TOOLS), os.cpu_count() or 1)
         bare = replace(setup, workers=workers, guarded=False)
 

@@ -10,7 +10,7 @@ import typer
 
 from patcher.cli import common, outputs
 from patcher.cli import options as shared
-from patcher.results import Exit, Reason, Refusal, require_known
+from patcher.results import Exit, Refusal, misused, require_known
 from verify.cli import options
 
 HELP = """Time the replay of a patched sglang tree against its originals, in one run.
@@ -186,11 +186,13 @@ def app(
 
             return server.work(
                 EngineOptions(
-                    tree, engine, tuple(steps or ()), tuple(prompt or ()),
-                    tuple(bs or ()), new_tokens, tuple(engine_arg or ()), rounds, seed,
-                    str(python) if python else None, json, report,
-                    context.obj.arguments, load, quick, beside, soak,
-                    tuple(without or ()), gpu_time,
+                    tree=tree, model=engine, steps=tuple(steps or ()),
+                    prompts=tuple(prompt or ()), bs=tuple(bs or ()),
+                    new_tokens=new_tokens, engine_args=tuple(engine_arg or ()),
+                    rounds=rounds, seed=seed, python=str(python) if python else None,
+                    json=json, report=report, arguments=context.obj.arguments,
+                    load=load, quick=quick, beside=beside, soak=soak,
+                    without=tuple(without or ()), gpu_time=gpu_time,
                 )
             )  # fmt: skip
         alone = {
@@ -239,7 +241,7 @@ def app(
 
 
 def _misused(what: str) -> Refusal:
-    return Refusal(Reason("", "", what, "see bench-nsa-opt --help"), code=Exit.USAGE)
+    return misused("", what, "see bench-nsa-opt --help")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,7 @@ import typer
 
 from patcher.cli import common, outputs
 from patcher.cli import options as shared
-from patcher.results import Exit, Reason, Refusal
+from patcher.results import Exit, misused
 
 NAME = "bench-nsa-opt compare"
 HELP = """Set bench reports beside each other: what became of each ratio over time.
@@ -45,19 +44,16 @@ def app(
     with common.refusals_in(json):
         if len(files) < 2:
             what = "one report alone compares with nothing"
-            hint = f"see {NAME} --help"
-            raise Refusal(Reason(str(files[0]), "", what, hint), code=Exit.USAGE)
-        from rich.console import Console
-
+            raise misused(str(files[0]), what, f"see {NAME} --help")
         from verify.bench.report import compare
+        from verify.report.console import terminal
+        from verify.report.model import dump
 
         found = compare.compare(files)
     beside = json == outputs.STDOUT
-    stream = sys.stderr if beside else sys.stdout
-    width = outputs.columns(stream)
-    compare.render(found, Console(stderr=beside, width=width or 200))
+    compare.render(found, terminal(beside=beside, width=200))
     if json:
-        outputs.Output(json).write(found.model_dump_json(indent=1) + "\n")
+        outputs.Output(json).write(dump(found))
     slower = found.slower_by(max_slowdown) if max_slowdown is not None else []
     for row in slower:
         outputs.complain(f"slower than allowed: {row.side} at {row.point}")

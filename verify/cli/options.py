@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-DEVICES = ("auto", "cpu", "cuda")
 RUNTIMES = ("isolated", "installed")
 
 
@@ -20,6 +19,8 @@ def route_names() -> list[str]:
 
 def devices() -> list[str]:
     """What the shell may complete after `--device`."""
+    from verify.sides.probe import DEVICES
+
     return list(DEVICES)
 
 

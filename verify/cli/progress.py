@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import datetime
 import sys
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 
 from patcher.cli import outputs
 from verify.outcome import Case
 
 EVERY = 10.0
 """Seconds between two lines in a pipe."""
+
+
+def say(line: str) -> None:
+    """A line of what is going on, on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+class Stopwatch:
+    """When a command began, and how long ago that is."""
+
+    def __init__(self) -> None:
+        now = datetime.datetime.now(datetime.timezone.utc)
+        self.started = now.isoformat(timespec="seconds")
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
 
 
 class Progress:
@@ -65,12 +83,7 @@ class Progress:
             self._lines.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._over.set()
         if self._shown:
             self._bar.stop()

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from verify.engine.report.model import Memory
+
 Json = dict[str, Any]
 
 
@@ -56,15 +58,6 @@ class Run:
         return f"{cell.name}: {verify} verify steps, {times} ms each{gpu}"
 
 
-@dataclass(frozen=True)
-class Footprint:
-    """What an engine's processes had at a moment of a soak; None: not known."""
-
-    seconds: float
-    host_mb: float
-    gpu_mb: float | None
-
-
 @dataclass
 class SoakedSide:
     """One side in a soak: requests that differ, and those that prove nothing.
@@ -76,7 +69,7 @@ class SoakedSide:
     differing: int = 0
     varied: int = 0
     differences: list[str] = field(default_factory=list)
-    memory: list[Footprint] = field(default_factory=list)
+    memory: list[Memory] = field(default_factory=list)
 
 
 @dataclass

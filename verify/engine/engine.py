@@ -9,27 +9,27 @@ from pathlib import Path
 
 from patcher.cli.outputs import STDOUT, Output
 from patcher.results import Exit
-from verify.engine import environment, memory, request, sides, tiny
+from verify.cli.progress import Stopwatch
+from verify.engine import environment, request, sides
+from verify.engine.environment import Environment
 from verify.engine.report import build, show
-from verify.engine.report.model import EngineReport, dump
+from verify.engine.report.model import EngineReport
 from verify.engine.request import TINY, Asked, EngineOptions
 from verify.engine.run import beside, turns
 from verify.engine.run.up import Gathered
 from verify.engine.sides import Sides
+from verify.engine.tiny import checkpoint
+from verify.report.console import terminal
+from verify.report.model import dump
 
 
 def work(options: EngineOptions) -> Exit:
     """Measure, write, print. Raises `Refusal`."""
-    from rich.console import Console
-
     report = bench(options)
     aside = options.json == STDOUT
     if aside:
         Output(STDOUT).write(dump(report))
-    shown = (sys.stderr if aside else sys.stdout).isatty()
-    show.console(
-        report, Console(stderr=aside) if shown else Console(stderr=aside, width=200)
-    )
+    show.console(report, terminal(beside=aside, width=200))
     return Exit(report.exit_code)
 
 
@@ -38,30 +38,26 @@ def bench(options: EngineOptions) -> EngineReport:
 
     Raises `Refusal`.
     """
-    clock = build.Stopwatch()
+    clock = Stopwatch()
     asked = request.read(options)
     found = sides.resolve(options.tree, options.quick, options.without)
     here = environment.look(options.python or sys.executable, found.release)
     sides.check(here.package, found)
-    engines = len(found.sides) if asked.beside else 1
-    memory.check(asked.needs, engines, here.gpu_free, here.gpu_total, here.gpu)
+    here.require_memory(asked.needs, len(found.sides) if asked.options.beside else 1)
     show.reserve(options.report, options.json)
     with tempfile.TemporaryDirectory(prefix="nsa-engine-") as name:
-        folder = Path(name)
-        model = options.model
-        if layers := request.layers(model):
-            model = str(tiny.write(folder / TINY, options.seed, layers))
-        for measured in measure(
-            asked, found, here.package, folder / "package", here.python, model
-        ):
-            report = build.build(options, asked, found, here, measured, clock)
+        folder, model = Path(name), options.model
+        if asked.layers:
+            model = str(checkpoint.write(folder / TINY, options.seed, asked.layers))
+        for measured in measure(asked, found, here, folder / "package", model):
+            report = build.build(asked, found, here, measured, clock)
             show.write(report, options.report, options.json)
     return report
 
 
 def measure(
-    asked: Asked, found: Sides, installed: Path, folder: Path, python: str, model: str
+    asked: Asked, found: Sides, here: Environment, folder: Path, model: str
 ) -> Iterator[Gathered]:
     """Every side at every cell; what there is so far, again and again. Raises `Refusal`."""
-    how = beside.measure if asked.beside else turns.measure
-    return how(asked, found, installed, folder, python, model)
+    how = beside.measure if asked.options.beside else turns.measure
+    return how(asked, found, here, folder, model)

@@ -12,6 +12,7 @@ from patcher.results import Exit, Reason, Refusal
 from verify.engine import probe
 
 PROBE_TIMEOUT = 180.0
+GIB = 1 << 30
 _PACKAGES = {
     "sgl_kernel": "sglang's kernel package (sgl-kernel, sglang-kernel from 0.5.11 on)",
     "deep_gemm": "DeepGEMM (sgl-deep-gemm; up to 0.5.10 a part of sgl-kernel)",
@@ -33,6 +34,21 @@ class Environment:
     release: str
     gpu_free: int
     gpu_total: int
+
+    def require_memory(self, each: int, engines: int) -> None:
+        """Raises `Refusal` if so many engines of `each` bytes are more than is free."""
+        free, total = self.gpu_free / GIB, self.gpu_total / GIB
+        if each * engines <= self.gpu_free:
+            return
+        many = "an engine" if engines == 1 else f"{engines} engines beside each other"
+        what = (
+            f"{many} would take {each * engines / GIB:.1f} GiB of GPU memory, "
+            f"{each / GIB:.1f} each; {free:.1f} of {total:.1f} GiB are free"
+        )
+        hint = "end what else runs on the GPU, or fewer or shorter requests (--bs, --prompt)"
+        if engines > 1:
+            hint += ", or without --beside"
+        raise Refusal(Reason(self.gpu, "", what, hint), code=Exit.UNAVAILABLE)
 
 
 def look(python: str, release: str) -> Environment:

@@ -5,23 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from patcher.results import Exit, Reason, Refusal
+from patcher.results import Exit, Reason, Refusal, misused
 from verify.bench.points import PointError, numbers
-from verify.engine import memory, tiny
 from verify.engine.compare import Workload
+from verify.engine.tiny import arguments as of_tiny
+from verify.engine.tiny.config import CONFIG, LAYERS
 
 TINY = "tiny"
 STEPS, PROMPTS, BATCHES = (3,), (3000,), (1,)
 NEW_TOKENS = 128
 REPETITIONS = 3
 PORT, PORTS_APART = 30000, 500
-
-SPARE = 1024
-"""Tokens of KV that a request may need beyond its own, for drafts and whole pages."""
 
 Arguments = dict[str, Any]
 
@@ -59,29 +57,32 @@ class EngineOptions:
 
 @dataclass(frozen=True)
 class Asked:
-    """What to ask of every engine. given: engine arguments, the same for all cells.
+    """The options, read: what to ask of every engine.
 
-    tokens_only: of sides that are beside each other nothing is timed. soak: minutes.
-    needs: bytes of GPU memory that an engine takes at most; 0: not known. environment:
-    variables that its process gets, unless they are set.
+    options: with rounds, and beside each other where a soak needs it. given: engine
+    arguments, the same for all cells. layers: of `tiny`, the target's; 0: another model.
     """
 
+    options: EngineOptions
     cells: tuple[Workload, ...]
-    new_tokens: int
-    repetitions: int
-    seed: int
-    vocabulary: int
     given: Mapping[str, Any]
-    beside: bool = False
-    tokens_only: bool = False
-    soak: float = 0.0
-    gpu_time: bool = False
-    needs: int = 0
-    environment: Mapping[str, str] = field(default_factory=dict)
+    layers: int
+    vocabulary: int
 
     @property
     def steps(self) -> tuple[int, ...]:
         return tuple(dict.fromkeys(cell.steps for cell in self.cells))
+
+    @property
+    def needs(self) -> int:
+        """Bytes of GPU memory that an engine takes at most; 0: not known."""
+        longest = max(cell.prompt for cell in self.cells)
+        return of_tiny.needed(self.given, self.layers, longest) if self.layers else 0
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Variables that an engine's process gets, unless they are set."""
+        return of_tiny.ALLOCATOR if self.layers else {}
 
     def arguments(self, model: str, steps: int, turn: int = 0) -> Arguments:
         """All that `sglang.Engine` is given at a number of draft steps.
@@ -94,7 +95,7 @@ class Asked:
             "speculative_num_draft_tokens": steps + 1,
             **self.given,
         }
-        if self.beside:
+        if self.options.beside:
             # sglang looks for a free one for NCCL and opens it later: two may find the same.
             port, apart = made.get("port", PORT), PORTS_APART * turn
             made["nccl_port"] = made.get("nccl_port", port + steps) + apart
@@ -115,40 +116,32 @@ def read(options: EngineOptions) -> Asked:
         batches = numbers(options.bs, "--bs") or BATCHES
         prompts = _prompts(options.prompts, max(batches))
     except PointError as error:
-        raise _usage("", str(error)) from None
+        raise misused("", str(error)) from None
     if options.new_tokens < 1:
-        raise _usage("--new-tokens", "must be positive")
+        raise misused("--new-tokens", "must be positive")
     for name, value in (
         ("--rounds", options.rounds), ("--load", options.load), ("--soak", options.soak),
     ):  # fmt: skip
         if value < 0:
-            raise _usage(name, "must be positive")
-    beside = options.beside or bool(options.soak)
-    deep = layers(options.model)
-    config = tiny.CONFIG if deep else _config(Path(options.model))
+            raise misused(name, "must be positive")
+    layers = _layers(options.model)
+    config = CONFIG if layers else _config(Path(options.model))
     cells = tuple(_cells(steps, prompts, batches, options.load))
     if all(cell.load for cell in cells):
-        raise _usage("--prompt", "no --bs is as small as it asks for")
+        raise misused("--prompt", "no --bs is as small as it asks for")
+    options = replace(
+        options,
+        rounds=options.rounds or REPETITIONS,
+        beside=options.beside or bool(options.soak),
+    )
+    idles = options.beside and not options.quick
     given = {
         **_usual(options.seed),
-        **(_for_tiny(cells, options.new_tokens) if deep else {}),
-        **({"sleep_on_idle": True} if beside and not options.quick else {}),
+        **(of_tiny.arguments(cells, options.new_tokens) if layers else {}),
+        **({"sleep_on_idle": True} if idles else {}),
         **dict(map(_engine_arg, options.engine_args)),
     }
-    return Asked(
-        cells=cells,
-        new_tokens=options.new_tokens,
-        repetitions=options.rounds or REPETITIONS,
-        seed=options.seed,
-        vocabulary=int(config["vocab_size"]),
-        given=given,
-        beside=beside,
-        tokens_only=options.quick,
-        soak=options.soak,
-        gpu_time=options.gpu_time,
-        needs=memory.needed(given, deep, _longest(cells)) if deep else 0,
-        environment=memory.ALLOCATOR if deep else {},
-    )
+    return Asked(options, cells, given, layers, int(config["vocab_size"]))
 
 
 def _prompts(texts: Sequence[str], most: int) -> dict[int, int]:
@@ -171,15 +164,15 @@ def _cells(
             yield Workload(s, max(prompts), max(batches), load)
 
 
-def layers(model: str) -> int:
+def _layers(model: str) -> int:
     """Of `tiny` or `tiny:LAYERS`, the target's; 0 for another model. Raises `Refusal`."""
     name, colon, count = model.partition(":")
     if name != TINY:
         return 0
     if not colon:
-        return tiny.LAYERS
-    if not count.isdecimal() or int(count) < tiny.LAYERS:
-        raise _usage("--engine", f"{model!r}: tiny has {tiny.LAYERS} layers or more")
+        return LAYERS
+    if not count.isdecimal() or int(count) < LAYERS:
+        raise misused("--engine", f"{model!r}: tiny has {LAYERS} layers or more")
     return int(count)
 
 
@@ -194,42 +187,11 @@ def _usual(seed: int) -> Arguments:
     }
 
 
-def _for_tiny(cells: Sequence[Workload], new_tokens: int) -> Arguments:
-    """fp8 KV as in production; nothing that needs more packages than the model does.
-
-    Memory for what is asked and no more, so that engines fit beside each other. Graphs of
-    the batch sizes that are asked: each takes its time, and others are padded to them.
-    """
-    sizes = sorted({1, *(cell.bs for cell in cells)})
-    chunk = memory.chunk(_longest(cells))
-    # Of a load as many run as there is room for: it needs some for its longest.
-    lengths = [[cell.prompt] if cell.load else cell.lengths for cell in cells]
-    pool = chunk + max(sum(n + new_tokens + SPARE for n in each) for each in lengths)
-    return {
-        "kv_cache_dtype": "fp8_e4m3",
-        "max_running_requests": sizes[-1],
-        "cuda_graph_bs": sizes,
-        "max_total_tokens": pool - pool % 64,
-        "mem_fraction_static": 0.9,  # of what is free, and others beside it take some
-        "context_length": tiny.CONFIG["max_position_embeddings"],
-        "chunked_prefill_size": chunk,
-        "sampling_backend": "pytorch",
-        "grammar_backend": "none",
-        "moe_runner_backend": "triton",
-        "disable_shared_experts_fusion": True,
-        "device": "cuda",
-    }
-
-
-def _longest(cells: Sequence[Workload]) -> int:
-    return max(cell.prompt for cell in cells)
-
-
 def _engine_arg(text: str) -> tuple[str, Any]:
     """`name=value`; the value is JSON, or a text as it stands."""
     name, equals, written = text.partition("=")
     if not equals or not name:
-        raise _usage("--engine-arg", f"{text!r} is not NAME=VALUE")
+        raise misused("--engine-arg", f"{text!r} is not NAME=VALUE")
     value: Any = written
     with contextlib.suppress(ValueError):
         value = json.loads(written)
@@ -246,7 +208,3 @@ def _config(model: Path) -> Mapping[str, Any]:
         reason = Reason(str(model), "", what, hint)
         raise Refusal(reason, code=Exit.USAGE) from None
     return dict(config)
-
-
-def _usage(option: str, what: str) -> Refusal:
-    return Refusal(Reason(option, "", what, "see --help"), code=Exit.USAGE)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from patcher import __version__
 from patcher.results import SCHEMA_VERSION, Exit
 from verify.cases.run import POISONS, Ran, Setup
-from verify.outcome import Broken, Case, Difference, Different, Identical, NotRun
+from verify.outcome import Broken, Case, Different, Identical, NotRun
 from verify.report import model as r
-from verify.report.findings import Finding, findings
+from verify.report.failures import command, failures
 from verify.sides.source import Pair, Source
 from verify.worker.protocol import STANDINS
 
-PICTURED = 12  # failures with pictures
-PICTURES = 4  # of each
+_VERDICTS: dict[Exit, r.Verdict] = {
+    Exit.DONE: "identical",
+    Exit.DIFFERS: "different",
+}
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,11 @@ def build(
     context: Context, ran: Ran[Case], counters: Iterable[r.Counters] = ()
 ) -> r.Report:
     """The report of a run. Nothing compared is never a pass."""
-    totals = _totals(ran.results, context.seconds)
+    cells = list(_cells(ran.results))
+    totals = _totals(ran.results, cells, context.seconds)
     code = _exit(ran.results, totals)
     device = _device(context.setup, ran)
-    verdict: r.Verdict = {
-        Exit.DONE: "identical",
-        Exit.DIFFERS: "different",
-    }.get(code, "unverified")  # type: ignore[assignment]
-    cells = list(_cells(ran.results))
+    verdict = _VERDICTS.get(code, "unverified")
     return r.Report(
         schema_version=SCHEMA_VERSION,
         tool=f"nsa-opt {__version__}",
@@ -61,18 +59,13 @@ def build(
         seed=context.setup.seed,
         poisons=list(POISONS),
         matrix=cells,
-        failures=_failures(context, ran),
+        failures=failures(ran.results, context.arguments),
         counters=list(counters),
         not_run=[*_not_run(context, device), *_reasons(cells)],
         standins=list(_standins(ran)),
         notes=list(_notes(context, cells)),
         totals=totals,
     )
-
-
-def command(arguments: Iterable[str]) -> str:
-    """The command line, quoted for a shell."""
-    return shlex.join(["verify-nsa-opt", *arguments])
 
 
 def _exit(cases: tuple[Case, ...], totals: r.Totals) -> Exit:
@@ -116,15 +109,12 @@ def _amount(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
-def _totals(cases: tuple[Case, ...], seconds: float) -> r.Totals:
+def _totals(cases: tuple[Case, ...], cells: list[r.Cell], seconds: float) -> r.Totals:
     same = [c.outcome for c in cases if isinstance(c.outcome, Identical)]
+    summed = ("identical", "different", "broken", "not_run", "replays")
     return r.Totals(
         cases=len(cases),
-        identical=len(same),
-        different=sum(isinstance(c.outcome, Different) for c in cases),
-        broken=sum(isinstance(c.outcome, Broken) for c in cases),
-        not_run=sum(isinstance(c.outcome, NotRun) for c in cases),
-        replays=sum(o.replays for o in same),
+        **{name: sum(getattr(cell, name) for cell in cells) for name in summed},
         buffers=sum(o.buffers for o in same),
         bytes=sum(o.bytes for o in same),
         seconds=round(seconds, 1),
@@ -187,91 +177,6 @@ def _cells(cases: tuple[Case, ...]) -> Iterable[r.Cell]:
             reasons=list(reasons),
             notes=list(dict.fromkeys(note for o in same for note in o.notes)),
         )
-
-
-def _failures(context: Context, ran: Ran[Case]) -> list[r.Failure]:
-    """Every finding; pictures only for the first, which are the ones looked at."""
-    return [
-        _failure(finding, context, pictures=PICTURES if number < PICTURED else 0)
-        for number, finding in enumerate(findings(ran.results))
-    ]
-
-
-def _failure(finding: Finding, context: Context, pictures: int) -> r.Failure:
-    case, outcome = finding.case, finding.case.outcome
-    found: list[r.Found] = []
-    kind, side, batch = "different", "candidate", ""
-    if isinstance(outcome, Different):
-        differences = outcome.differences
-        found = [_found(d, drawn=n < pictures) for n, d in enumerate(differences)]
-        batch = differences[0].batch
-    elif isinstance(outcome, Broken):
-        kind, side = outcome.kind, outcome.side
-    return r.Failure(
-        route=case.route,
-        mode=case.mode,
-        scenario=case.scenario,
-        seed=case.seed,
-        poisons=finding.poisons,
-        kind=kind,
-        side=side,
-        cases=len(finding.cases),
-        scenarios=finding.scenarios,
-        backends=finding.backends,
-        places=finding.places,
-        batch=batch,
-        line=finding.line(),
-        detail=finding.detail(),
-        reproduce=reproduce(context.arguments, case),
-        found=found,
-    )
-
-
-def reproduce(arguments: tuple[str, ...], case: Case) -> str:
-    """The command that runs just this scenario again.
-
-    Of the arguments given, those that say what is compared and where are kept.
-    """
-    keep = ("--baseline", "--device", "--python", "--runtime", "--timeout")
-    kept: list[str] = []
-    rest = list(arguments)
-    while rest:
-        item = rest.pop(0)
-        if not item.startswith("-"):
-            kept.append(item)
-        elif item.partition("=")[0] in keep:
-            kept += [item] if "=" in item else [item, rest.pop(0)]
-        elif "=" not in item and item != "--sanitize" and rest:
-            rest.pop(0)
-    route = case.route.partition(" ")[0]
-    return command(
-        [*kept, "--route", route, "--scenario", case.scenario, "--seed", str(case.seed)]
-    )
-
-
-def _found(d: Difference, drawn: bool) -> r.Found:
-    grid = None
-    if drawn and d.spread is not None:
-        cells = [list(row) for row in d.spread.cells]
-        shape = list(d.spread.shape)
-        rows, columns = (1, *shape)[-2:]
-        full = -(-rows // len(cells)) * -(-columns // len(cells[0]))
-        grid = r.Grid(shape=shape, cells=cells, full=full)
-    return r.Found(
-        what=d.what,
-        owner=d.owner,
-        field=d.field,
-        replay=d.replay,
-        bs=d.bs,
-        index=list(d.index),
-        old=d.old,
-        new=d.new,
-        count=d.count,
-        total=d.total,
-        note=d.note,
-        line=d.line(),
-        grid=grid,
-    )
 
 
 def _not_run(context: Context, device: r.Device) -> Iterable[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,18 @@ if TYPE_CHECKING:
 SHOWN = 12
 LINES = 6  # below each
 WIDE = 85  # columns of a terminal that the whole matrix fits
+
+
+def terminal(*, beside: bool, width: int) -> Console:
+    """As wide as the terminal; in a pipe of a width at which nothing is cut.
+
+    beside: on stderr, for stdout has the report.
+    """
+    from rich.console import Console
+
+    stream = sys.stderr if beside else sys.stdout
+    shown = stream is not None and stream.isatty()
+    return Console(stderr=beside, width=None if shown else width)
 
 
 def render(report: Report, console: Console) -> None:

@@ -167,6 +167,6 @@ class Report(Model):
     totals: Totals
 
 
-def schema() -> dict[str, object]:
-    """The JSON schema that ships as report.schema.json."""
-    return Report.model_json_schema()
+def dump(report: Model) -> str:
+    """A report as JSON, with a final newline."""
+    return report.model_dump_json(indent=1) + "\n"

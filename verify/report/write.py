@@ -10,7 +10,7 @@ from patcher.cli.outputs import STDOUT, Output
 from verify.report.github import step_summary, summarise, workflow_commands
 from verify.report.html import html
 from verify.report.junit import junit
-from verify.report.model import Report
+from verify.report.model import Report, dump
 
 
 def write(
@@ -19,11 +19,11 @@ def write(
     """`folder` gets all of them; on GitHub there are annotations and a summary too."""
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / "report.json", json(report))
+        _write(folder / "report.json", dump(report))
         _write(folder / "junit.xml", junit(report))
         _write(folder / "report.html", html(report))
     if json_file is not None:
-        _write(json_file, json(report))
+        _write(json_file, dump(report))
     if junit_file is not None:
         _write(junit_file, junit(report))
     if os.environ.get("GITHUB_ACTIONS"):
@@ -31,11 +31,6 @@ def write(
         stream = sys.stderr if STDOUT in (json_file, junit_file) else sys.stdout
         stream.write(workflow_commands(report))
     summarise(step_summary(report))
-
-
-def json(report: Report) -> str:
-    """The report as JSON, with a final newline."""
-    return report.model_dump_json(indent=1) + "\n"
 
 
 def _write(path: Path, text: str) -> None:

@@ -7,15 +7,29 @@ import importlib.util
 import subprocess
 import sys
 
-from patcher.results import Exit, Reason, Refusal
+from patcher.results import Exit, Reason, Refusal, require_known
+
+DEVICES = ("auto", "cpu", "cuda")
 
 _ASK = "import torch; print(int(torch.cuda.is_available()))"
-
 
 _FIND = """
 from importlib.util import find_spec
 print(*(n for n in ("torch", "triton", "numpy") if find_spec(n)))
 """
+
+
+def device(wanted: str, python: str | None) -> str:
+    """cpu or cuda, as the workers' own interpreter can do it. Raises Refusal."""
+    require_known([wanted], DEVICES, "device", "--device")
+    if wanted == "cpu":
+        require_interpreter(python)
+        return "cpu"
+    found = has_cuda(python)
+    if wanted == "cuda" and not found:
+        what = "--device cuda: torch sees no CUDA device"
+        raise Refusal(Reason("", "", what, "use --device cpu"), code=Exit.UNAVAILABLE)
+    return "cuda" if found else "cpu"
 
 
 def require_interpreter(python: str | None) -> None:

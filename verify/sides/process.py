@@ -18,7 +18,6 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from verify.outcome import Broken
@@ -63,9 +62,9 @@ class About:
 class Worker:
     """The parent's handle on a worker process: one side, one set of gates.
 
-    side: "baseline" or "candidate". snapshot: folder with the tree's modules. env: gates
-    by name, None for one that is not set. python: the interpreter to run. forks: where the
-    process is forked, if not started by itself.
+    side: "baseline" or "candidate". config: what the process is told first. python: the
+    interpreter to run. wrapper: a command to run it under. forks: where the process is
+    forked, if not started by itself.
 
     Raises WorkerDied from whatever asks the process something.
     """
@@ -73,29 +72,17 @@ class Worker:
     def __init__(
         self,
         side: str,
-        snapshot: Path,
+        config: Config,
         *,
-        device: str = "cpu",
-        env: Mapping[str, str | None] | None = None,
-        blocked: tuple[str, ...] = (),
         python: str | None = None,
-        runtime: str = "isolated",
         timeout: float = 120.0,
         wrapper: tuple[str, ...] = (),
-        guarded: bool = True,
         forks: ForkServer | None = None,
     ) -> None:
         self.side = side
-        self._forks = forks
+        self.config = config
         self.timeout = timeout
-        self.config = Config(
-            snapshot=str(snapshot),
-            device=device,
-            env=dict(env or {}),
-            blocked=list(blocked),
-            runtime=runtime,
-            guarded=guarded,
-        )
+        self._forks = forks
         self._command = [*wrapper, python or sys.executable, "-m", "verify.worker"]
         self._process: Process | None = None
         self._unusable: Broken | None = None
@@ -107,12 +94,7 @@ class Worker:
     def __enter__(self) -> Worker:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def start(self) -> Hello:
@@ -146,7 +128,7 @@ class Worker:
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
-        except (BrokenPipeError, OSError):
+        except OSError:
             raise WorkerDied(self._died()) from None
 
     def receive(self) -> Any:
@@ -182,16 +164,14 @@ class Worker:
         try:
             process.wait(START_TIMEOUT)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            _end(process)
             process.wait()
 
     def interrupt(self) -> None:
         """From another thread: whoever waits for the worker is told that it died."""
         self._unusable = Broken("killed", self.side, "interrupted")
-        process = self._process
-        if process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+        if self._process is not None:
+            _end(self._process)
 
     def close(self) -> None:
         self._kill()
@@ -206,9 +186,8 @@ class Worker:
     def _launch(self) -> None:
         process = None
         if self._forks is not None:
-            with contextlib.suppress(
-                OSError
-            ):  # then it starts by itself, or says why not
+            # Else it starts by itself, or says why not.
+            with contextlib.suppress(OSError):
                 process, replies = self._forks.fork(self.folder)
         if process is None:
             process, replies = spawn(self._command, self.folder, self.config["env"])
@@ -279,7 +258,7 @@ class Worker:
         try:
             code = process.wait(10)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            _end(process)
             code = process.wait()
         _close(process)
         return ended(self.side, code, self.stderr.strip())
@@ -288,8 +267,7 @@ class Worker:
         process, self._process = self._process, None
         if process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _end(process)
         process.wait()
         _close(process)
 
@@ -305,6 +283,12 @@ def threads(count: int) -> Iterator[ThreadPoolExecutor]:
             for worker in list(_live):
                 worker.interrupt()
             raise
+
+
+def _end(process: Process) -> None:
+    """By force, with all that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _close(process: Process) -> None:

@@ -27,13 +27,8 @@ class Session:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         import torch
 
-        from verify.worker.play import (
-            draft_runner,
-            drivers,
-            dsa_runner,
-            verify_runner,
-        )
-        from verify.worker.tree import compiled, family, standins, stubs
+        from verify.worker.play import driver
+        from verify.worker.tree import answers, compiled, family, runner, standins
         from verify.worker.tree.isolate import (
             FORWARD_BATCH,
             Installed,
@@ -48,26 +43,22 @@ class Session:
         self.topk = 2048
         blocked, on_cpu = config.get("blocked", ()), self.device == "cpu"
         if config.get("runtime") == "installed":
-            answers = {**stubs.single_process(), **draft_runner.overrides()}
-            installed = Installed(snapshot, {}, answers, blocked, on_cpu)
-            drivers.REBIND.append(installed.rebind)
+            installed = Installed(snapshot, {}, answers.installed(), blocked, on_cpu)
+            driver.REBIND.append(installed.rebind)
             self.finder: Isolated = installed
         else:
             # Never run here, and slow to load.
             setattr(torch, "compile", _not_compiled)  # noqa: B010
-            answers = {**stubs.overrides(lambda: self.topk), **draft_runner.overrides()}
             modules = standins.modules()
             modules[FORWARD_BATCH] = forward_batch_info(snapshot)
             if on_cpu:
                 modules[compiled.MODULE] = compiled.for_host()
-            # The parts that releases moved are in other modules, so all are answered.
-            answers = family.merged(answers, dsa_runner.overrides())
-            if family.is_dsa(snapshot):
-                answers = family.merged(answers, family.overrides(lambda: self.topk))
-                answers = family.merged(answers, verify_runner.overrides())
+            dsa = family.is_dsa(snapshot)
+            if dsa:
                 modules.update(family.modules())
-                dsa_runner.complete(modules[FORWARD_BATCH])
-            self.finder = Isolated(snapshot, modules, answers, blocked, on_cpu)
+                runner.complete(modules[FORWARD_BATCH])
+            found = answers.isolated(lambda: self.topk, dsa=dsa)
+            self.finder = Isolated(snapshot, modules, found, blocked, on_cpu)
         if self.device != "cpu":
             # Some of it is put off, and imports what is blocked.
             torch.cuda.init()  # type: ignore[no-untyped-call]
@@ -113,7 +104,7 @@ class Session:
 
     def _play(self, request: p.Play) -> p.Played | p.NotApplicable:
         from verify.worker import scenario as scenarios
-        from verify.worker.play.drivers import NoSuchPath
+        from verify.worker.play.driver import NoSuchPath
         from verify.worker.play.play import play
 
         scenario = scenarios.parse(request["scenario"])
@@ -135,7 +126,7 @@ class Session:
     def _measure(self, request: p.Measure) -> p.Counted | p.NotApplicable:
         from verify.worker import scenario as scenarios
         from verify.worker.observe.measure import measure
-        from verify.worker.play.drivers import NoSuchPath
+        from verify.worker.play.driver import NoSuchPath
 
         scenario = scenarios.parse(request["scenario"])
         self.topk = scenario.topk

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from tests.patcher.disk.faults import CASES, ERRORS, KINDS, UNKNOWN, Case
+from tests.patcher.disk.faults import CASES, Case
+from tests.patcher.disk.faulty_os import ERRORS, KINDS, UNKNOWN
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

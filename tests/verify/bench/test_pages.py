@@ -17,9 +17,10 @@ from verify.bench.__main__ import main
 from verify.bench.points import Curve
 from verify.bench.report.figures import FLOOR, figures
 from verify.bench.report.html import html
-from verify.bench.report.model import BenchReport, dump, dump_compact, read
+from verify.bench.report.model import BenchReport, dump_compact, read
 from verify.bench.report.plots import draw
 from verify.bench.report.write import write
+from verify.report.model import dump
 
 
 def several(device: str = "cuda") -> BenchReport:

@@ -7,7 +7,7 @@ from itertools import combinations, product
 import pytest
 
 from patches import all_about
-from verify.cases.matrix import pairwise
+from verify.cases.pairwise import pairwise
 from verify.cases.run import MAX_DEATHS, Deaths, Job
 from verify.outcome import Broken
 from verify.routes import DECODE, DEFAULTS, EXPANDED, GATES, Route, available

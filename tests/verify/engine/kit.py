@@ -7,6 +7,7 @@ in that file what a patch would do to tokens, counts and time (a clock of its ow
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 from patcher.disk.manifest import AppliedPatch, Manifest, PatchedFile
@@ -17,6 +18,10 @@ BACKEND = "sglang/srt/layers/attention/nsa_backend.py"
 GATE = "SGLANG_NSA_METADATA_IN_GRAPH"
 ORIGINAL = "STEP = 0.004\n"
 PATCHED = "STEP = 0.002\n"
+QUICK = ("--rounds", "1", "--new-tokens", "12", "--prompt", "20")
+
+Go = Callable[..., tuple[int, str, str]]
+"""Runs the command: exit code, stdout, stderr."""
 
 ENGINE = f"""
 import asyncio, gzip, json, os, sys, time

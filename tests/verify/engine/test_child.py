@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.verify.engine import kit
-from verify.engine import child
-from verify.engine.server import Server, ServerFailed
+from verify.engine.run import child
+from verify.engine.run.server import Server, ServerFailed
 
 ASK = {"seed": 0, "lengths": [5, 6], "vocabulary": 100, "new_tokens": 4}
 
@@ -174,8 +174,8 @@ def test_an_engine_that_dies_leaves_its_last_words(tmp_path: Path) -> None:
 def test_an_engine_that_hangs_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("verify.engine.server.ANSWER_TIMEOUT", 0.2)
-    monkeypatch.setattr("verify.engine.server.END_TIMEOUT", 0.2)
+    monkeypatch.setattr("verify.engine.run.server.ANSWER_TIMEOUT", 0.2)
+    monkeypatch.setattr("verify.engine.run.server.END_TIMEOUT", 0.2)
     with server(tmp_path, f"{kit.ORIGINAL}HANGS = 60\n") as asked:
         asked.start({})
         with pytest.raises(ServerFailed, match=r"no answer within 0\.2 s"):

@@ -83,6 +83,33 @@ def test_an_interpreter_that_does_not_start(tmp_path: Path) -> None:
     assert refused.value.code == Exit.UNAVAILABLE
 
 
+def with_free(free: int) -> environment.Environment:
+    return environment.Environment(
+        python="python3", version="3.12", torch="2.99", gpu="H200", package=Path(),
+        release=kit.RELEASE, gpu_free=free * environment.GIB, gpu_total=140 * environment.GIB,
+    )  # fmt: skip
+
+
+def test_engines_beside_each_other_are_counted() -> None:
+    with_free(80).require_memory(40 * environment.GIB, 2)
+    with pytest.raises(Refusal) as refused:
+        with_free(100).require_memory(40 * environment.GIB, 3)
+    assert refused.value.code == Exit.UNAVAILABLE
+    (reason,) = refused.value.reasons
+    assert reason.file == "H200"
+    assert "3 engines beside each other would take 120.0 GiB" in reason.what
+    assert "40.0 each; 100.0 of 140.0 GiB are free" in reason.what
+    assert "without --beside" in reason.hint
+
+
+def test_one_engine_is_not_told_to_stand_alone() -> None:
+    with pytest.raises(Refusal) as refused:
+        with_free(39).require_memory(40 * environment.GIB, 1)
+    (reason,) = refused.value.reasons
+    assert "an engine would take 40.0 GiB" in reason.what
+    assert "--beside" not in reason.hint
+
+
 def test_an_installed_file_of_neither_side_is_refused(tmp_path: Path) -> None:
     site = kit.site(tmp_path / "site", backend="STEP = 1\n")
     with pytest.raises(Refusal, match="is neither what sglang") as refused:
@@ -154,3 +181,13 @@ def test_a_file_that_a_patch_brings_is_not_there_on_the_original(
     assert (package.home / new).exists()
     package.lay(sides.EngineSide("original", {new: None}, {}))
     assert not (package.home / new).exists()
+
+
+def test_the_variables_of_a_server_win(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = sides.Package(kit.site(tmp_path / "site") / "sglang", tmp_path / "p", [])
+    side = sides.EngineSide("original", {}, {})
+    assert package.environment(side, {"HOW": "ours"})["HOW"] == "ours"
+    monkeypatch.setenv("HOW", "theirs")
+    assert package.environment(side, {"HOW": "ours"})["HOW"] == "theirs"

@@ -1,4 +1,4 @@
-"""The loop of a soak, over engines that are not there."""
+"""A soak: its loop over engines that are not there, and the command with one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.verify.engine import kit
 from verify.engine import request
+from verify.engine.report import model
 from verify.engine.request import EngineOptions
 from verify.engine.run.soak import Soaking
 from verify.engine.run.up import Up
@@ -45,13 +47,13 @@ def soak(minutes: float, interrupted: int = 0) -> tuple[Soaking, list[Asked]]:
     options = EngineOptions(
         Path(), "tiny", prompts=("3k", "120k"), bs=("4",), soak=minutes
     )
-    servers = [Asked(interrupted), Asked(0)]
+    asked, servers = request.read(options), [Asked(interrupted), Asked(0)]
     names = ("original", "patched")
     engines = [
-        Up(EngineSide(name, {}, {}), turn, None, server)  # type: ignore[arg-type]
+        Up(asked, EngineSide(name, {}, {}), turn, None, server)  # type: ignore[arg-type]
         for turn, (name, server) in enumerate(zip(names, servers, strict=True))
     ]
-    return Soaking(engines, request.read(options), 3, one_after_the_other), servers
+    return Soaking(engines, asked, 3, one_after_the_other), servers
 
 
 def test_the_load_changes_from_round_to_round_and_is_the_same_for_all() -> None:
@@ -90,3 +92,59 @@ def test_it_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(list(run.rounds())) == 5
     assert run.found.seconds == 125
     assert [at.seconds for at in run.found.sides["original"].memory] == [25, 100, 125]
+
+
+SOAK = ("--soak", "0.02", "--bs", "2", "--quick")
+
+
+def test_a_soak_compares_request_by_request(go: kit.Go, tmp_path: Path) -> None:
+    file, folder = tmp_path / "engine.json", tmp_path / "out"
+    code, out, err = go(
+        kit.tree(tmp_path / "tree"),
+        *kit.QUICK,
+        *SOAK,
+        "--json",
+        file,
+        "--report",
+        folder,
+    )
+    assert code == 0, err
+    (soak,) = model.read(file).soaks
+    assert soak.rounds >= 1
+    assert soak.requests >= 12
+    assert 0 < soak.aborted < soak.requests
+    assert soak.seconds >= 1.2
+    for side in soak.sides:
+        assert (side.differing, side.varied) == (0, 0)
+        assert side.memory[-1].host_mb > 1
+        assert side.memory[-1].gpu_mb is None
+    assert "requests, " in out
+    assert "0 differ" in out
+    assert "A load that goes on" in (folder / "engine.html").read_text()
+
+
+def test_a_soak_finds_a_token_that_differs(go: kit.Go, tmp_path: Path) -> None:
+    file = tmp_path / "engine.json"
+    tree = kit.tree(tmp_path / "tree", f"{kit.PATCHED}LOSES = True\n")
+    code, out, _ = go(tree, *kit.QUICK, *SOAK, "--json", file)
+    assert code == 1
+    old, new = model.read(file).soaks[0].sides
+    assert old.differing == 0
+    assert new.differing > 0
+    assert "3 steps, soak, patched: round 1, request " in out
+    assert "differs: none instead of" in out
+
+
+def test_a_request_of_a_soak_to_which_the_original_varies_proves_nothing(
+    go: kit.Go, tmp_path: Path
+) -> None:
+    varies, file = f"{kit.ORIGINAL}VARIES = True\n", tmp_path / "engine.json"
+    code, out, _ = go(
+        kit.tree(tmp_path / "tree", original=varies), *kit.QUICK, *SOAK, "--json", file,
+        site=kit.site(tmp_path / "site", backend=varies),
+    )  # fmt: skip
+    assert code == 0
+    side = model.read(file).soaks[0].sides[1]
+    assert side.differing == 0
+    assert side.varied > 0
+    assert "prove nothing: the original varies there" in out

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from verify.engine import tiny
+from verify.engine.tiny import config
+from verify.engine.tiny import weights as tiny
+from verify.engine.tiny.checkpoint import write
 
 torch = pytest.importorskip("torch")
 
@@ -22,7 +24,7 @@ READ = 2048
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write(tmp_path_factory.mktemp("tiny"))
+    return write(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")
@@ -62,31 +64,31 @@ def test_the_header_accounts_for_every_byte(
 
 
 def test_shapes_are_the_configs(folder: Path, header: dict[str, Any]) -> None:
-    config = json.loads((folder / "config.json").read_text())
+    written = json.loads((folder / "config.json").read_text())
     attention = "model.layers.2.self_attn."
-    assert config == tiny.CONFIG
+    assert written == config.CONFIG
     assert header["lm_head.weight"]["shape"] == [
-        config["vocab_size"],
-        config["hidden_size"],
+        written["vocab_size"],
+        written["hidden_size"],
     ]
     assert header[f"{attention}q_b_proj.weight"]["shape"] == [
-        config["num_attention_heads"]
-        * (config["qk_nope_head_dim"] + config["qk_rope_head_dim"]),
-        config["q_lora_rank"],
+        written["num_attention_heads"]
+        * (written["qk_nope_head_dim"] + written["qk_rope_head_dim"]),
+        written["q_lora_rank"],
     ]
     assert header[f"{attention}indexer.wq_b.weight"]["shape"] == [
-        config["index_n_heads"] * config["index_head_dim"],
-        config["q_lora_rank"],
+        written["index_n_heads"] * written["index_head_dim"],
+        written["q_lora_rank"],
     ]
     experts = {
         name.split(".")[5] for name in header if ".layers.1.mlp.experts." in name
     }
-    assert len(experts) == config["n_routed_experts"]
+    assert len(experts) == written["n_routed_experts"]
 
 
 def test_the_same_seed_writes_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     name = "model.safetensors"
-    again = tiny.write(tmp_path) / name
+    again = write(tmp_path) / name
     with (folder / name).open("rb") as old, again.open("rb") as new:
         while block := old.read(1 << 24):
             assert block == new.read(1 << 24)
@@ -94,10 +96,9 @@ def test_the_same_seed_writes_the_same_bytes(folder: Path, tmp_path: Path) -> No
 
 def test_more_layers_change_nothing_but_the_work() -> None:
     def read(layers: int) -> dict[str, tuple[tuple[int, ...], bytes]]:
-        made = tiny._weights(random.Random(0), layers)
         return {
             name: (shape, b"" if rows is None else next(rows))
-            for name, shape, rows in made
+            for name, shape, rows in tiny.tensors(random.Random(0), layers)
         }
 
     deep, flat = read(4), read(2)
@@ -114,7 +115,7 @@ def test_more_layers_change_nothing_but_the_work() -> None:
 def test_no_two_tokens_tie(model: Model, layer: int, rotated: bool) -> None:
     """In fp8, as releases score them: as they are, and turned by a Hadamard transform."""
     indexer, tokens = model.layers[layer], model.embedding[:3000].float()
-    turn = hadamard(tiny.INDEX_DIM) if rotated else torch.eye(tiny.INDEX_DIM)
+    turn = hadamard(config.INDEX_DIM) if rotated else torch.eye(config.INDEX_DIM)
     q = fp8(indexer.ask(tokens[7]) @ turn)
     k = fp8(indexer.keys(tokens) @ turn)
     scores = (torch.relu(k @ q.T) * (indexer.gates @ tokens[7])).sum(-1)
@@ -189,12 +190,14 @@ class Layer:
         def one(name: str) -> Any:
             return weights(f"{prefix}self_attn.{name}.weight")
 
-        heads = tiny.INDEX_HEADS
+        heads = config.INDEX_HEADS
         self.q_a, self.kv_a = one("q_a_proj").float(), one("kv_a_proj_with_mqa").float()
-        values = one("kv_b_proj").view(tiny.HEADS, 2 * tiny.NOPE, -1)[:, tiny.NOPE :]
-        self.mix = one("o_proj").float() @ values.reshape(-1, tiny.RANK).float()
+        values = one("kv_b_proj").view(config.HEADS, 2 * config.NOPE, -1)[
+            :, config.NOPE :
+        ]
+        self.mix = one("o_proj").float() @ values.reshape(-1, config.RANK).float()
         says = len(tiny._GATES)
-        self.q = one("indexer.wq_b").view(heads, -1, tiny.RANK)
+        self.q = one("indexer.wq_b").view(heads, -1, config.RANK)
         self.gates = one("indexer.weights_proj")
         assert not self.q[says:].any()
         assert not self.gates[says:].any()
@@ -206,14 +209,14 @@ class Layer:
         return (self.q @ norm(self.q_a @ x).bfloat16().float()).bfloat16().float()
 
     def keys(self, x: Any) -> Any:
-        k = torch.nn.functional.layer_norm(x @ self.k.T, (tiny.INDEX_DIM,))
+        k = torch.nn.functional.layer_norm(x @ self.k.T, (config.INDEX_DIM,))
         return (k * self.seen).bfloat16().float()
 
     def read(self, asks: Any, seen: Any) -> Any:
         """asks: [hidden]. seen: [m, hidden], those to choose from."""
         scores = torch.relu(self.keys(seen) @ self.ask(asks).T) * (self.gates @ asks)
         chosen = scores.sum(-1).topk(min(READ, len(seen))).indices
-        latent = norm((seen[chosen] @ self.kv_a.T)[:, : tiny.RANK])
+        latent = norm((seen[chosen] @ self.kv_a.T)[:, : config.RANK])
         return self.mix @ latent.bfloat16().float().mean(0).bfloat16().float()
 
 
@@ -249,7 +252,7 @@ def test_names_are_distinct(weights: Weights) -> None:
     start = tiny.KEY
     names = weights("model.embed_tokens.weight")[:, start : start + tiny.NAME] > 0
     bits = (names * 2 ** torch.arange(tiny.NAME)).sum(-1)
-    assert len(bits.unique()) == tiny.VOCABULARY
+    assert len(bits.unique()) == config.VOCABULARY
 
 
 def test_drafts_are_accepted_now_and_then(model: Model, ids: list[int]) -> None:

@@ -8,11 +8,9 @@ from json import dumps
 from pathlib import Path
 from xml.etree import ElementTree as xml
 
-import jsonschema
 import pytest
 from rich.console import Console
 
-import verify
 from patcher.report import report as result_of
 from patcher.results import SCHEMA_VERSION, Refused
 from tests.verify.bench.kit import measured, original
@@ -27,18 +25,15 @@ from tests.verify.report.reports import (
     WRONG,
     report,
 )
-from verify.bench.report import model as bench
-from verify.engine.report import model as engine
+from tests.verify.schemas import SHIPPED, validate
 from verify.outcome import Different, NotRun, Outcome
 from verify.report import console
 from verify.report.github import workflow_commands
 from verify.report.junit import junit
-from verify.report.model import schema
-from verify.report.write import json as as_json
+from verify.report.model import Model, Report, dump
 from verify.report.write import write
 
 HOUSE = Path(__file__).parents[3]
-SHIPPED = Path(verify.__file__).parent / "report" / "report.schema.json"
 KINDS = {
     "identical": (SAME, SAME),
     "different": (SAME, DIFFERENT),
@@ -46,13 +41,15 @@ KINDS = {
 }
 
 
-def test_the_shipped_schema_is_the_model_s() -> None:
-    assert json.loads(SHIPPED.read_text()) == schema()
+@pytest.mark.parametrize("kind", SHIPPED, ids=lambda kind: kind.__name__)
+def test_the_shipped_schema_is_the_model_s(kind: type[Model]) -> None:
+    text = json.dumps(kind.model_json_schema(), indent=1) + "\n"
+    assert SHIPPED[kind].read_text(encoding="utf-8") == text
 
 
 def test_all_json_has_the_one_version() -> None:
-    found = [as_json(report(SAME)), bench.dump(bench_report([measured(original())]))]
-    found += [engine.dump(engine_report()), dumps(result_of(Refused(())))]
+    found = [dump(report(SAME)), dump(bench_report([measured(original())]))]
+    found += [dump(engine_report()), dumps(result_of(Refused(())))]
     assert {json.loads(text)["schema_version"] for text in found} == {SCHEMA_VERSION}
     shipped = [
         *HOUSE.glob("patcher/*.schema.json"),
@@ -64,8 +61,8 @@ def test_all_json_has_the_one_version() -> None:
 
 @pytest.mark.parametrize("verdict", KINDS)
 def test_json_is_valid_and_says_the_verdict(verdict: str) -> None:
-    text = as_json(report(*KINDS[verdict]))
-    jsonschema.validate(json.loads(text), json.loads(SHIPPED.read_text()))
+    text = dump(report(*KINDS[verdict]))
+    validate(text, Report)
     assert json.loads(text)["verdict"] == verdict
 
 

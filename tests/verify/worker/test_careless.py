@@ -13,8 +13,8 @@ import torch
 
 from verify.worker.observe.evidence import EVIDENCE, HostRead, HostReads
 from verify.worker.observe.guards import GuardBands
-from verify.worker.play import draft_runner, graphs
-from verify.worker.tree import standins
+from verify.worker.play import draft_runner
+from verify.worker.tree import graphs, standins
 from verify.worker.tree.stubs import Placeholder, Record
 
 

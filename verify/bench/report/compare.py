@@ -21,7 +21,6 @@ from verify.report.model import Model
 if TYPE_CHECKING:
     from rich.console import Console
 
-SCHEMA_FILE = Path(__file__).with_name("compare.schema.json")
 SAME_WITHIN = 0.03
 _STYLES = {"FASTER": "green", "SLOWER": "red", "UNSURE": "yellow"}
 

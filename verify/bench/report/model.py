@@ -10,7 +10,6 @@ from verify.bench.points import Point
 from verify.bench.stats import Speed
 from verify.report.model import Model
 
-SCHEMA_FILE = Path(__file__).with_name("bench.schema.json")
 Status = Literal["ok", "wrong", "failed", "not applicable"]
 _RAW = {
     "points": {
@@ -201,19 +200,9 @@ class BenchReport(Model):
     notes: list[str]
 
 
-def schema_text() -> str:
-    """The JSON schema that ships as bench.schema.json, of both forms."""
-    return json.dumps(BenchReport.model_json_schema(), indent=1) + "\n"
-
-
 def read(path: Path) -> BenchReport:
     """A report written before, in either form. Raises pydantic.ValidationError, OSError."""
     return BenchReport.model_validate_json(path.read_text(encoding="utf-8"))
-
-
-def dump(report: BenchReport) -> str:
-    """The full form: every round of every side, every kernel."""
-    return report.model_dump_json(indent=1) + "\n"
 
 
 def dump_compact(report: BenchReport) -> str:

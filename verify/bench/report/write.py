@@ -10,8 +10,9 @@ from patcher.results import Exit, Reason, Refusal
 from verify.bench.report import plots
 from verify.bench.report.console import heads, rows
 from verify.bench.report.html import headline, html
-from verify.bench.report.model import BenchReport, dump, dump_compact
+from verify.bench.report.model import BenchReport, dump_compact
 from verify.report.github import summarise, table
+from verify.report.model import dump
 
 
 def write(

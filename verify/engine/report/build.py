@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
 import shlex
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 
@@ -14,6 +12,7 @@ from patcher import __version__
 from patcher.results import SCHEMA_VERSION, Exit
 from verify.bench.report.model import Estimate
 from verify.bench.stats import Interval, median, ratio_apart, speed, spread
+from verify.cli.progress import Stopwatch
 from verify.engine import compare
 from verify.engine.compare import Run, Soaked, Workload
 from verify.engine.environment import Environment
@@ -26,7 +25,7 @@ from verify.engine.report.model import (
     Start,
     Status,
 )
-from verify.engine.request import Asked, EngineOptions
+from verify.engine.request import Asked
 from verify.engine.run.up import Gathered
 from verify.engine.sides import ORIGINAL, Sides
 from verify.sides.source import commit_of
@@ -38,21 +37,7 @@ _QUEUED = (
 )
 
 
-class Stopwatch:
-    """When a run began, and how long ago that is."""
-
-    def __init__(self) -> None:
-        now = datetime.datetime.now(datetime.timezone.utc)
-        self.started = now.isoformat(timespec="seconds")
-        self._began = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self._began
-
-
 def build(
-    options: EngineOptions,
     asked: Asked,
     found: Sides,
     here: Environment,
@@ -60,16 +45,16 @@ def build(
     clock: Stopwatch,
 ) -> EngineReport:
     """The report of what there is so far, its verdict and exit code."""
-    runs, starts = measured.runs, measured.starts
-    turns = found.sides if asked.beside else found.turns
+    options, runs, starts = asked.options, measured.runs, measured.starts
+    turns = found.sides if options.beside else found.turns
     expected = len(turns) * len(asked.steps)
     soaks = [_soak(soaked) for soaked in measured.soaks]
     cells = [
-        _cell(cell, runs[cell], starts, found, asked.seed)
+        _cell(cell, runs[cell], starts, found, options.seed)
         for cell in asked.cells
         if runs[cell]
     ]
-    code = exit_code(cells, starts, soaks, asked.beside)
+    code = exit_code(cells, starts, soaks, options.beside)
     summary = _summary(cells, starts, clock.seconds)
     summary += "".join(f"; {soaked.brief}" for soaked in measured.soaks)
     if len(starts) < expected:
@@ -81,7 +66,7 @@ def build(
         command=shlex.join(["bench-nsa-opt", *options.arguments]),
         started=clock.started,
         seconds=clock.seconds,
-        seed=asked.seed,
+        seed=options.seed,
         exit_code=int(code),
         summary=summary,
         machine=Host(
@@ -91,10 +76,10 @@ def build(
         commit=commit_of(options.tree),
         release=found.release,
         patches=list(found.patches),
-        beside=asked.beside,
+        beside=options.beside,
         gates={side.name: dict(side.gates) for side in found.sides},
         model=options.model,
-        new_tokens=asked.new_tokens,
+        new_tokens=options.new_tokens,
         engine_args=dict(asked.given),
         cells=cells,
         soaks=soaks,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +13,6 @@ Status = Literal[
     "identical", "other drafts", "different", "not comparable", "failed", "no memory",
     "not run",
 ]  # fmt: skip
-SCHEMA_FILE = Path(__file__).with_name("engine.schema.json")
 
 
 class Result(Model):
@@ -155,16 +153,6 @@ class EngineReport(Model):
     notes: list[str]
 
 
-def schema_text() -> str:
-    """The JSON schema that ships as engine.schema.json."""
-    return json.dumps(EngineReport.model_json_schema(), indent=1) + "\n"
-
-
 def read(path: Path) -> EngineReport:
     """A report that was written before. Raises pydantic.ValidationError, OSError."""
     return EngineReport.model_validate_json(path.read_text(encoding="utf-8"))
-
-
-def dump(report: EngineReport) -> str:
-    """The report as JSON, with a final newline."""
-    return report.model_dump_json(indent=1) + "\n"

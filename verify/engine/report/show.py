@@ -14,9 +14,9 @@ from verify.engine.report.model import (
     EngineReport,
     Result,
     SoakSide,
-    dump,
 )
 from verify.report.console import narrowed
+from verify.report.model import dump
 
 if TYPE_CHECKING:
     from rich.console import Console

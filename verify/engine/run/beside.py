@@ -12,47 +12,41 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from verify.cli.progress import say
 from verify.engine.compare import Run, Workload
-from verify.engine.request import Asked
+from verify.engine.environment import Environment
+from verify.engine.request import Asked, EngineOptions
 from verify.engine.run import soak
-from verify.engine.run.up import Gathered, Up, progress
-from verify.engine.server import Server
-from verify.engine.sides import EngineSide, Package, Sides
+from verify.engine.run.up import Gathered, Up, process
+from verify.engine.sides import Package, Sides
 
 
 def measure(
-    asked: Asked, found: Sides, installed: Path, folder: Path, python: str, model: str
+    asked: Asked, found: Sides, here: Environment, folder: Path, model: str
 ) -> Iterator[Gathered]:
     """Every side at every cell; what there is, after every cell and every soak's round.
 
     Raises `Refusal`.
     """
     measured = Gathered()
-    packages = [
-        Package(installed, folder / str(i), found.paths)
-        for i in range(len(found.sides))
-    ]
-    for side, package in zip(found.sides, packages, strict=True):
-        package.lay(side)
+    packages = []
+    for i, side in enumerate(found.sides):
+        packages.append(Package(here.package, folder / str(i), found.paths))
+        packages[i].lay(side)
     for steps in asked.steps:
-        progress(f"{steps} steps, {len(packages)} sides beside each other")
+        say(f"{steps} steps, {len(packages)} sides beside each other")
         with contextlib.ExitStack() as stack:
             engines = [
-                _up(stack, python, side, turn, package, asked)
-                for turn, (side, package) in enumerate(
-                    zip(found.sides, packages, strict=True)
-                )
+                stack.enter_context(process(asked, side, i, packages[i], here.python))
+                for i, side in enumerate(found.sides)
             ]
-            at_once(
-                engines,
-                functools.partial(Up.start, asked=asked, model=model, steps=steps),
-            )
+            at_once(engines, functools.partial(Up.start, model=model, steps=steps))
             for cell in asked.cells:
                 if cell.steps == steps:
-                    measured.runs[cell] = _cell(engines, asked, cell)
+                    measured.runs[cell] = _cell(engines, asked.options, cell)
                     yield measured
             stopped = False
-            if asked.soak:
+            if asked.options.soak:
                 soaked = soak.Soaking(engines, asked, steps, at_once)
                 measured.soaks.append(soaked.found)
                 for _ in soaked.rounds():
@@ -64,19 +58,6 @@ def measure(
             return
 
 
-def _up(
-    stack: contextlib.ExitStack,
-    python: str,
-    side: EngineSide,
-    turn: int,
-    package: Package,
-    asked: Asked,
-) -> Up:
-    environment = package.environment(side, asked.environment)
-    run = Server(python, package.place / "run", environment)
-    return Up(side, turn, package, stack.enter_context(run))
-
-
 def at_once(engines: Sequence[Up], action: Callable[[Up], None]) -> None:
     """The same of all engines, each in a thread of its own. Raises `Refusal`."""
     with ThreadPoolExecutor(len(engines)) as pool:
@@ -84,28 +65,28 @@ def at_once(engines: Sequence[Up], action: Callable[[Up], None]) -> None:
             done.result()
 
 
-def _cell(engines: Sequence[Up], asked: Asked, cell: Workload) -> list[Run]:
+def _cell(engines: Sequence[Up], options: EngineOptions, cell: Workload) -> list[Run]:
     runs: dict[int, Run] = {}
 
     def tokens(up: Up) -> None:
-        runs[up.turn] = up.warm(asked, cell)
-        for _ in range(1 if cell.load else asked.repetitions):
-            up.again(asked, runs[up.turn], cell)
+        warm(up)
+        for _ in range(1 if cell.load else options.rounds):
+            up.again(runs[up.turn], cell)
 
     def warm(up: Up) -> None:
-        runs[up.turn] = up.warm(asked, cell)
+        runs[up.turn] = up.warm(cell)
 
-    if asked.tokens_only or cell.load:
+    if options.quick or cell.load:
         at_once(engines, tokens)
     else:
         at_once(engines, warm)
-        draw = random.Random(asked.seed)
-        for _ in range(asked.repetitions):
+        draw = random.Random(options.seed)
+        for _ in range(options.rounds):
             for up in draw.sample(engines, len(engines)):
-                up.attempt(lambda up: up.time(asked, runs[up.turn], cell))
-        for up in engines if asked.gpu_time else ():
-            up.attempt(lambda up: up.profile(asked, runs[up.turn], cell))
+                up.attempt(lambda up: up.time(runs[up.turn], cell))
+        for up in engines if options.gpu_time else ():
+            up.attempt(lambda up: up.profile(runs[up.turn], cell))
     kept = [runs[up.turn] for up in engines if up.turn in runs]
     for run in kept:
-        progress(f"  {run.side}: {run.brief(cell)}")
+        say(f"  {run.side}: {run.brief(cell)}")
     return kept

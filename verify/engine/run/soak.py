@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any
 
-from verify.engine.compare import Footprint, Json, Soaked, SoakedSide, difference
+from verify.cli.progress import say
+from verify.engine.compare import Json, Soaked, SoakedSide, difference
+from verify.engine.report.model import Memory
 from verify.engine.request import Asked
-from verify.engine.run.up import SHORT_TOKENS, Up, progress
+from verify.engine.run.up import SHORT_TOKENS, Up
 from verify.engine.sides import ORIGINAL
 
 SHOWN = 20
@@ -43,7 +45,7 @@ class Soaking:
 
     def rounds(self) -> Iterator[None]:
         """After every round. SIGINT or SIGTERM ends it with its round. Raises `Refusal`."""
-        began, wanted = time.monotonic(), self.asked.soak * 60
+        began, wanted = time.monotonic(), self.asked.options.soak * 60
         with self._until_signal():
             while self.found.seconds < wanted and not self.stopped:
                 self._round(self._load(self.found.rounds))
@@ -52,13 +54,13 @@ class Soaking:
                 if last or self.found.seconds - self._looked >= EVERY:
                     self._looked = self.found.seconds
                     self.at_once(self.engines, self._look)
-                    progress(f"  {self.found.brief}")
+                    say(f"  {self.found.brief}")
                 yield
 
     @contextlib.contextmanager
     def _until_signal(self) -> Iterator[None]:
         def end(number: int, frame: FrameType | None) -> None:
-            progress("  the soak ends with this round; a second signal ends it now")
+            say("  the soak ends with this round; a second signal ends it now")
             self.stopped = True
             restore()
 
@@ -75,11 +77,11 @@ class Soaking:
     def _load(self, number: int) -> dict[str, Any]:
         waiting = (2 * self.bs, self.bs, 4 * self.bs, 1, 2 * self.bs)[number % 5]
         return {
-            "seed": self.asked.seed + 1 + number,
+            "seed": self.asked.options.seed + 1 + number,
             "count": max(6, 2 * waiting),
             "longest": max(1, self.prompt // (1, 32, 4)[number % 3]),
             "vocabulary": self.asked.vocabulary,
-            "new_tokens": SHORT_TOKENS + self.asked.new_tokens,
+            "new_tokens": SHORT_TOKENS + self.asked.options.new_tokens,
             "at_once": waiting,
         }
 
@@ -136,5 +138,5 @@ class Soaking:
     def _look(self, up: Up) -> None:
         memory = up.server.memory()
         self.found.sides[up.side.name].memory.append(
-            Footprint(self.found.seconds, memory["host_mb"], memory["gpu_mb"])
+            Memory(seconds=self.found.seconds, **memory)
         )

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import sys
+import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from patcher.results import Exit, Reason, Refusal
-from verify.engine import memory
+from verify.cli.progress import say
 from verify.engine.compare import Run, Soaked, Workload, step_ms
 from verify.engine.report.model import Start
 from verify.engine.request import Asked
-from verify.engine.server import Json, Server, ServerFailed
+from verify.engine.run.server import Json, Server, ServerFailed
 from verify.engine.sides import ORIGINAL, EngineSide, Package
 
 SHORT_TOKENS = 8
@@ -21,6 +22,7 @@ _TOLD = ("NSA metadata kernel", "falling back to loop")
 """What a line has in it by which a metadata path says that another one runs instead."""
 _ROUTE = "NSA metadata route: "
 """What a line has in it by which one says that it runs."""
+_FULL = re.compile(r"CUDA (?:error: )?out of memory(\. Tried to allocate [\d.]+ \w+)?")
 
 
 @dataclass
@@ -39,6 +41,7 @@ class Up:
     no_memory: that it found no GPU memory, in its words.
     """
 
+    asked: Asked
     side: EngineSide
     turn: int
     package: Package
@@ -54,24 +57,24 @@ class Up:
         try:
             action(self)
         except ServerFailed as failure:
-            self.no_memory = memory.out_of(self.server.printed)
+            self.no_memory = _out_of_memory(self.server.printed)
             self.failed = self.no_memory or str(failure)
-            progress(f"  {self.side.name} failed: {self.failed}")
+            say(f"  {self.side.name} failed: {self.failed}")
             if self.side.name == ORIGINAL:
                 what = f"the engine of the originals failed: {self.failed}"
                 reason = Reason("", "", what, lines=failure.lines)
                 raise Refusal(reason, code=Exit.UNAVAILABLE) from None
             for line in failure.lines:
-                progress(f"    {line}")
+                say(f"    {line}")
 
-    def start(self, asked: Asked, model: str, steps: int) -> None:
+    def start(self, model: str, steps: int) -> None:
         """Starts the engine. Raises ServerFailed, and `Refusal` if it is another sglang."""
-        about = self.server.start(asked.arguments(model, steps, self.turn))
+        about = self.server.start(self.asked.arguments(model, steps, self.turn))
         self.seconds = about["seconds"]
         if Path(about["folder"]).resolve() != (self.package.home / "sglang").resolve():
             what = "another sglang comes first on the interpreter's path"
             raise Refusal(Reason(about["folder"], "", what), code=Exit.UNAVAILABLE)
-        progress(f"  {self.side.name}: up in {self.seconds:.0f} s")
+        say(f"  {self.side.name}: up in {self.seconds:.0f} s")
 
     def told(self, steps: int) -> Start:
         """The start as it is reported."""
@@ -86,49 +89,62 @@ class Up:
             failed=self.failed, no_memory=bool(self.no_memory),
         )  # fmt: skip
 
-    def warm(self, asked: Asked, cell: Workload) -> Run:
+    def warm(self, cell: Workload) -> Run:
         """The first answer to a cell, which is not timed; all of it for a load."""
-        return Run(self.side.name, self.turn, [self._said(asked, cell)])
+        return Run(self.side.name, self.turn, [self._said(cell)])
 
-    def again(self, asked: Asked, run: Run, cell: Workload) -> None:
+    def again(self, run: Run, cell: Workload) -> None:
         """The same once more, for its tokens."""
-        run.answers.append(self._said(asked, cell))
+        run.answers.append(self._said(cell))
 
-    def _said(self, asked: Asked, cell: Workload) -> list[Json]:
+    def _said(self, cell: Workload) -> list[Json]:
         if not cell.load:
-            return list(self._generate(asked, cell)["requests"])
+            return list(self._generate(cell)["requests"])
+        options = self.asked.options
         said = self.server.load(
-            seed=asked.seed, count=cell.load, longest=cell.prompt,
-            new_tokens=SHORT_TOKENS + asked.new_tokens,
-            vocabulary=asked.vocabulary, at_once=2 * cell.bs,
+            seed=options.seed, count=cell.load, longest=cell.prompt,
+            new_tokens=SHORT_TOKENS + options.new_tokens,
+            vocabulary=self.asked.vocabulary, at_once=2 * cell.bs,
         )  # fmt: skip
         return list(said["requests"])
 
-    def time(self, asked: Asked, run: Run, cell: Workload) -> None:
+    def time(self, run: Run, cell: Workload) -> None:
         """A short and a long generation, for the tokens and the time of a step."""
-        short = self._generate(asked, cell, short=True)
-        long = self._generate(asked, cell)
+        short = self._generate(cell, short=True)
+        long = self._generate(cell)
         run.answers.append(long["requests"])
         taken = step_ms(short, long)
         if taken is not None:
             run.step_ms.append(taken)
 
-    def profile(self, asked: Asked, run: Run, cell: Workload) -> None:
+    def profile(self, run: Run, cell: Workload) -> None:
         """The same under sglang's profiler, for how long the GPU is busy in a step."""
-        short = self._generate(asked, cell, short=True, profile=True)
-        long = self._generate(asked, cell, profile=True)
+        short = self._generate(cell, short=True, profile=True)
+        long = self._generate(cell, profile=True)
         run.answers.append(long["requests"])
         run.gpu_ms = step_ms(short, long, "gpu_seconds")
 
     def _generate(
-        self, asked: Asked, cell: Workload, short: bool = False, profile: bool = False
+        self, cell: Workload, short: bool = False, profile: bool = False
     ) -> Json:
+        options = self.asked.options
         return self.server.generate(
-            seed=asked.seed, lengths=cell.lengths, vocabulary=asked.vocabulary,
-            new_tokens=SHORT_TOKENS + asked.new_tokens * (not short), profile=profile,
+            seed=options.seed, lengths=cell.lengths, vocabulary=self.asked.vocabulary,
+            new_tokens=SHORT_TOKENS + options.new_tokens * (not short), profile=profile,
         )  # fmt: skip
 
 
-def progress(line: str) -> None:
-    """A line of what is going on, for a person."""
-    print(line, file=sys.stderr, flush=True)
+@contextmanager
+def process(
+    asked: Asked, side: EngineSide, turn: int, package: Package, python: str
+) -> Iterator[Up]:
+    """The process of a side's engine, which is not started yet. Raises ServerFailed."""
+    environment = package.environment(side, asked.environment)
+    with Server(python, package.place / "run", environment) as server:
+        yield Up(asked, side, turn, package, server)
+
+
+def _out_of_memory(lines: Iterable[str]) -> str:
+    """What an engine printed when it found no memory; empty: it did not."""
+    found = (_FULL.search(line) for line in lines)
+    return next((f"out of GPU memory{match[1] or ''}" for match in found if match), "")

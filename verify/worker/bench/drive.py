@@ -17,12 +17,14 @@ import torch
 from verify.worker.bench.floor import bytes_least
 from verify.worker.bench.inputs import InputSet, Place, Pools
 from verify.worker.play.draft_runner import DraftRunner
-from verify.worker.play.drivers import Base, Driver, MultiStep, NoSuchPath
+from verify.worker.play.driver import Driver, NoSuchPath
 from verify.worker.play.dsa import DsaBase, DsaMultiStep
-from verify.worker.play.dsa_runner import DsaRunner, ShapeKey
-from verify.worker.play.verify_runner import LogitsProcessorOutput, VerifyRunner
+from verify.worker.play.dsa_runner import DsaRunner
+from verify.worker.play.nsa import Base, MultiStep
+from verify.worker.play.verify_runner import VerifyRunner
 from verify.worker.tree import fakes, family
 from verify.worker.tree.isolate import FORWARD_BATCH
+from verify.worker.tree.runner import LogitsProcessorOutput, ShapeKey
 from verify.worker.tree.stubs import Record
 
 _MODES = {"target_verify": "TARGET_VERIFY", "draft_extend": "DRAFT_EXTEND"}

@@ -13,7 +13,7 @@ All but the first three are about the point that was prepared last. Times are in
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 
 class Rates(TypedDict):
@@ -24,25 +24,14 @@ class Rates(TypedDict):
     idle_sync_us: float | None
 
 
-class PointShape(TypedDict):
-    """What verify.worker.bench.inputs.Place is made of."""
-
-    mode: str
-    steps: int
-    bs: int
-    length: int
-    page_size: int
-    impl: str
-    draft: int
-    context: int
-    sets: int
-
-
 class Prepare(TypedDict):
-    """Build and capture a point; graph: through the tree's own draft runner."""
+    """Build and capture a point; graph: through the tree's own draft runner.
+
+    point: the fields of verify.worker.bench.inputs.Place.
+    """
 
     op: Literal["bench-prepare"]
-    point: PointShape
+    point: dict[str, Any]
     seed: int
     graph: bool
 

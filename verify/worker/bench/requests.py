@@ -17,10 +17,11 @@ from verify.worker.bench import clock
 from verify.worker.bench.drive import Timed, make
 from verify.worker.bench.inputs import Place
 from verify.worker.bench.kernels import own
-from verify.worker.bench.messages import Digests, PointShape, Prepare, Prepared
+from verify.worker.bench.messages import Digests, Prepare, Prepared
 from verify.worker.bench.outputs import digests
 from verify.worker.observe.evidence import EVIDENCE
-from verify.worker.play.drivers import BACKEND, NoSuchPath
+from verify.worker.play.driver import NoSuchPath
+from verify.worker.play.nsa import BACKEND
 from verify.worker.protocol import NotApplicable as Absent
 from verify.worker.tree.isolate import Isolated
 
@@ -46,8 +47,9 @@ def handle(request: Any, device: str, finder: Isolated) -> Mapping[str, Any]:
     if op == "bench-rates":
         return clock.rates(device)
     if op == "bench-prepare":
-        _be_fair(device, finder, request["point"])
-        return _prepare(request, device)
+        point = Place(**request["point"])
+        _be_fair(device, finder, point)
+        return _prepare(request, point, device)
     state = _now[0]
     timer = clock.of(device)
     if op == "bench-round":
@@ -64,9 +66,9 @@ def handle(request: Any, device: str, finder: Isolated) -> Mapping[str, Any]:
     raise ValueError(f"unknown request {op!r}")
 
 
-def _be_fair(device: str, finder: Isolated, point: PointShape) -> None:
+def _be_fair(device: str, finder: Isolated, point: Place) -> None:
     """On a GPU the tree's own kernels, or stand-ins that launch as often as they do."""
-    kernels = point["mode"], point["impl"]
+    kernels = point.mode, point.impl
     if device == "cpu" or kernels in _fair:
         return
     EVIDENCE.rest()
@@ -83,13 +85,12 @@ def _be_fair(device: str, finder: Isolated, point: PointShape) -> None:
         fair.install_expand(importlib.import_module(BACKEND))
 
 
-def _prepare(request: Prepare, device: str) -> Prepared | Absent:
+def _prepare(request: Prepare, point: Place, device: str) -> Prepared | Absent:
     """Build and capture the point's state, then call it until everything is compiled."""
     EVIDENCE.rest()
     _now.clear()
     gc.collect()
     clock.release(device)
-    point = Place(**request["point"])
     try:
         driver = make(point, request["seed"], device, request["graph"])
     except NoSuchPath as error:

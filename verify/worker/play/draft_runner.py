@@ -3,88 +3,26 @@
 The consumer stands where the draft model's attention would: inside the captured
 graph it copies every metadata tensor of every step backend into tensors of its own.
 What it copied is the evidence of what a step would have read. Graphs: see
-verify.worker.play.graphs.
+verify.worker.tree.graphs.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import torch
 
 from verify.worker.observe.evidence import EVIDENCE
 from verify.worker.observe.observe import metadata_tensors
-from verify.worker.play import graphs
-from verify.worker.play.drivers import (
-    Around,
-    MultiStep,
-    NoSuchPath,
-    plainly,
-    real_module,
-)
+from verify.worker.play.driver import Around, NoSuchPath, plainly, real_module
+from verify.worker.play.nsa import MultiStep
 from verify.worker.scenario import Replay
-from verify.worker.tree import fakes
-from verify.worker.tree.stubs import Record, nothing
+from verify.worker.tree import fakes, graphs, runner
+from verify.worker.tree.stubs import Record
 
 RUNNER = "sglang.srt.speculative.eagle_draft_cuda_graph_runner"
-CUDA_GRAPH_RUNNER = "sglang.srt.model_executor.cuda_graph_runner"
-
-
-class Captures:
-    """The outer loop of CudaGraphRunner.capture, without its progress and memory log."""
-
-    @staticmethod
-    def capture(runner: Any) -> None:
-        on_stream(runner, lambda: _capture_all(runner))
-
-
-def on_stream(runner: Any, capture: Callable[[], None]) -> None:
-    """Captures on a stream of the runner's own, where there are streams."""
-    if torch.device(runner.model_runner.device).type != "cuda":
-        runner.stream = None
-        capture()
-        return
-    runner.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    runner.stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(runner.stream):
-        capture()
-    torch.cuda.current_stream().wait_stream(runner.stream)
-
-
-def _capture_all(runner: Any) -> None:
-    for bs in reversed(runner.capture_bs):
-        runner.graphs[bs], runner.output_buffers[bs] = runner.capture_one_batch_size(
-            bs, None
-        )
-
-
-class OnCpu:
-    """`torch`, for a runner that puts its inputs on `torch.device("cuda")` (0.5.4)."""
-
-    def device(self, *args: Any) -> torch.device:
-        return torch.device("cpu")
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(torch, name)
-
-
-_pool: list[Any] = [None]
-
-
-def overrides() -> dict[str, dict[str, Any]]:
-    """Real answers for what the runner imports from CudaGraphRunner's module."""
-    return {
-        CUDA_GRAPH_RUNNER: {
-            "CudaGraphRunner": Captures,
-            "CUDA_GRAPH_CAPTURE_FAILED_MSG": "",
-            "model_capture_mode": nothing,
-            "get_batch_sizes_to_capture": lambda runner: (list(runner.capture), []),
-            "get_global_graph_memory_pool": lambda: _pool[0],
-            "set_global_graph_memory_pool": lambda pool: _pool.__setitem__(0, pool),
-        }
-    }
 
 
 class Consumer:
@@ -112,6 +50,14 @@ class Consumer:
         for path, (source, copy) in self.pairs[bs].items():
             copy.copy_(self.readable(path, source))
 
+    def copies(self) -> dict[str, torch.Tensor]:
+        """All that it copied last, by batch size and path."""
+        return {
+            f"bs{bs}.{path}": copy
+            for bs, pairs in sorted(self.pairs.items())
+            for path, (_, copy) in pairs.items()
+        }
+
     def readable(self, path: str, source: torch.Tensor) -> torch.Tensor:
         """What of a tensor a step may read: all of it."""
         return source
@@ -128,12 +74,12 @@ class DraftRunner(MultiStep):
             raise NoSuchPath("this tree has no EAGLEDraftCudaGraphRunner")
         graphs.use(self.guards, self.device)
         if torch.device(self.device).type == "cpu":
-            module.torch = OnCpu()
+            module.torch = runner.OnCpu()
         self.model_runner.capture = self.scenario.capture
         self.model_runner.draft_attn_backend = self.multi
 
     def init_state(self) -> None:
-        _pool[0] = None
+        runner.POOL[0] = None
         self.consumer = self.make_consumer()
         worker = Record(
             model_runner=self.model_runner,
@@ -178,16 +124,14 @@ class DraftRunner(MultiStep):
             "seq_lens_cpu": batch.seq_lens_cpu,
             "req_pool_indices": batch.req_pool_indices,
         }
-        call = self.multi.init_forward_metadata_replay_cuda_graph
+        name = "init_forward_metadata_replay_cuda_graph"
+        call = getattr(self.multi, name)
 
         def wrapped(*args: Any, **kwargs: Any) -> None:
             around(lambda: call(*args, **kwargs))
 
-        self.multi.init_forward_metadata_replay_cuda_graph = wrapped
-        try:
+        with mock.patch.object(self.multi, name, wrapped):
             self.runner.replay(batch)
-        finally:
-            del self.multi.init_forward_metadata_replay_cuda_graph
         return int(getattr(self.runner, "bs", 0) or self.padded_bs(replay.raw_bs))
 
     def inputs(self) -> dict[str, torch.Tensor]:
@@ -199,8 +143,4 @@ class DraftRunner(MultiStep):
         return found if on_host is None else {**found, "runner.seq_lens_cpu": on_host}
 
     def seen(self) -> dict[str, torch.Tensor]:
-        return {
-            f"bs{bs}.{path}": copy
-            for bs, pairs in sorted(self.consumer.pairs.items())
-            for path, (_, copy) in pairs.items()
-        }
+        return self.consumer.copies()

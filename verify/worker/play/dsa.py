@@ -6,17 +6,8 @@ inside the captured function, and before each replay the former again.
 
 from __future__ import annotations
 
-from verify.worker.play.drivers import (
-    Around,
-    Base,
-    Driver,
-    Loop,
-    MultiStep,
-    Names,
-    NoSuchPath,
-    PrecomputedPair,
-    plainly,
-)
+from verify.worker.play.driver import Around, Driver, Names, NoSuchPath, plainly
+from verify.worker.play.nsa import Base, Loop, MultiStep, PrecomputedPair
 from verify.worker.scenario import Replay
 from verify.worker.tree import family
 

@@ -8,18 +8,15 @@ from verify.worker.observe import guards
 from verify.worker.observe.evidence import EVIDENCE, HostReads
 from verify.worker.observe.live import Contract
 from verify.worker.observe.observe import Observer
-from verify.worker.play import dsa, dsa_runner, scripts, verify_runner
+from verify.worker.play import dsa, dsa_runner, nsa, scripts, verify_runner
 from verify.worker.play.draft_runner import DraftRunner
-from verify.worker.play.drivers import Base, Driver, Loop, MultiStep, PrecomputedPair
+from verify.worker.play.driver import Driver
 from verify.worker.protocol import Played
 from verify.worker.scenario import Replay, Scenario, replays_text
 from verify.worker.tree import family, standins
 
 DRIVERS: dict[str, type[Driver]] = {
-    "multi": MultiStep,
-    "loop": Loop,
-    "base": Base,
-    "pair": PrecomputedPair,
+    **nsa.DRIVERS,
     "runner": DraftRunner,
     "loop-runner": DraftRunner,
 }

@@ -2,147 +2,27 @@
 
 The release's own code is run from its constructor to the end of a replay: which static
 inputs the graph reads, how they are filled and padded, where the graph calls
-`init_forward_metadata_in_graph`, and whether metadata is prepared before it. Its base
-class, and what captures for it, are answered by `verify.worker.play.dsa_runner`.
+`init_forward_metadata_in_graph`, and whether metadata is prepared before it.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
+from unittest import mock
 
 import torch
 
 from verify.worker.observe.evidence import EVIDENCE
-from verify.worker.play import dsa_runner, graphs
-from verify.worker.play.draft_runner import on_stream
-from verify.worker.play.drivers import Around, NoSuchPath, plainly, real_module
+from verify.worker.play.driver import Around, NoSuchPath, plainly, real_module
 from verify.worker.play.dsa import DsaBase
-from verify.worker.play.dsa_runner import ForwardBatch, LiveConsumer, ShapeKey
-from verify.worker.scenario import Replay, Scenario
-from verify.worker.tree import fakes
+from verify.worker.play.dsa_runner import LiveConsumer
+from verify.worker.scenario import Replay
+from verify.worker.tree import fakes, graphs
+from verify.worker.tree.runner import ForwardBatch, LogitsProcessorOutput, on_stream
 from verify.worker.tree.stubs import Record
 
-_SRT = "sglang.srt"
-_RUNNERS = f"{_SRT}.model_executor"
-RUNNER = f"{_RUNNERS}.runner.decode_cuda_graph_runner"
-
-
-def _no(*args: Any, **kwargs: Any) -> None:
-    return None
-
-
-class BaseRunner(dsa_runner.DecodeCudaGraphRunner):
-    """BaseCudaGraphRunner, as far as the runner leans on it."""
-
-    def __init__(self, model_runner: Any) -> None:
-        self.model_runner = model_runner
-        self.device = model_runner.device
-        on_cuda = torch.device(self.device).type == "cuda"
-        self.device_module: Any = torch.cuda if on_cuda else graphs.HostModule
-        self.tp_size = self.dp_size = self.pp_size = self.num_dp_ranks = 1
-        self.attn_tp_size = 1
-        self.enable_pdmux = False
-        self.return_hidden_states_mode, self.enable_return_hidden_states = 0, False
-        self.tbo_plugin = Record(capture_one_batch_size=_no, replay_prepare=_no)
-
-
-@dataclasses.dataclass
-class LogitsProcessorOutput:
-    """What a model returns."""
-
-    next_token_logits: Any = None
-    full_logits: Any = None
-    hidden_states: Any = None
-    last_hidden_states: Any = None
-    customized_info: Any = None
-
-
+RUNNER = "sglang.srt.model_executor.runner.decode_cuda_graph_runner"
 FULL = 2  # CaptureHiddenMode.FULL, as EAGLE verifies
-# What a runner sets to zero past a batch's end (from 0.5.22 on held against a list).
-ZEROED = frozenset(
-    {
-        "req_pool_indices",
-        "out_cache_loc",
-        "positions",
-        "mrope_positions",
-        "mamba_track_indices",
-        "mamba_track_mask",
-    }
-)
-
-
-def _key(size: int, **labels: Any) -> ShapeKey:
-    """Of one variant."""
-    return ShapeKey(size)
-
-
-def overrides() -> dict[str, dict[str, Any]]:
-    """Real answers for what the runner imports."""
-    return {
-        f"{_RUNNERS}.runner.base_cuda_graph_runner": {
-            "BaseCudaGraphRunner": BaseRunner,
-            "get_batch_sizes_to_capture": lambda runner, *_, **__: (
-                list(runner.capture),
-                [],
-            ),
-        },
-        f"{_RUNNERS}.runner.shape_key": {"ShapeKey": _key},
-        f"{_RUNNERS}.input_buffers": {
-            "INDEX_SEMANTIC_BUFFERS": ZEROED,
-            "share_input_buffer": lambda name, buffer: buffer,
-        },
-        f"{_SRT}.layers.logits_processor": {
-            "LogitsProcessorOutput": LogitsProcessorOutput
-        },
-        f"{_SRT}.speculative.eagle_info": {"EagleVerifyInput": Record},
-        f"{_SRT}.dllm.config": {"DllmConfig": Record(from_server_args=_no)},
-        f"{_SRT}.layers.attention.graph_variants": {
-            "create_attention_graph_variants": _no,
-            "create_dsv41_candidate_graph_variants": _no,
-        },
-    }
-
-
-def complete(model_runner: Any, scenario: Scenario, backend: Any) -> None:
-    """What this runner asks of a model runner beside what others do."""
-    draft = scenario.draft
-
-    def logits(vocabulary: int, rows: int) -> torch.Tensor:
-        return torch.zeros(rows, 1, device=model_runner.device)
-
-    vars(model_runner).update(
-        attn_backend=backend,
-        capture=scenario.capture,
-        is_draft_worker=False,
-        enable_pdmux=False,
-        decode_num_tokens_per_bs=lambda **_: draft,
-        decode_num_tokens_per_req=lambda **_: draft,
-        graph_shared_output=Record(get_logits_buffer=logits),
-        ngram_embedding_manager=Record(enabled=False),
-        kv_index_translator=Record(bind_runner_slots=_no),
-        get_pp_proxy_topk_size=_no,
-        get_pp_proxy_residual_num_blocks=_no,
-        get_pp_proxy_dspark_hidden_size=lambda: 0,
-        get_aux_hidden_states_width=lambda: 0,
-        attn_tp_sequence_sharded=lambda tokens: False,
-        capture_head_hooks=[],
-        capture_tail_hooks=[],
-        lora_manager=None,
-        canary_manager=None,
-        device_timer=None,
-        hisparse_coordinator=None,
-    )
-    model_runner.server_args.enable_mamba_extra_buffer = lambda: False
-    vars(model_runner.spec_algorithm).update(
-        is_speculative=lambda: True,
-        is_none=lambda: False,
-        is_ngram=lambda: False,
-        is_dflash=lambda: False,
-        is_dflash_family=lambda: False,
-        is_dspark=lambda: False,
-        supports_ragged_verify=lambda: False,
-    )
 
 
 def verify_batch(driver: Any, replay: Replay) -> ForwardBatch:
@@ -208,7 +88,7 @@ class VerifyRunner(DsaBase):
                     self.capture_one_shape(bs, forward)
 
         self.runner_class = Runner
-        complete(self.model_runner, self.scenario, self.backends[0])
+        fakes.make_target(self.model_runner, self.scenario, self.backends[0])
 
     def make_consumer(self) -> Any:
         """What stands for the target model."""
@@ -247,11 +127,8 @@ class VerifyRunner(DsaBase):
         def wrapped(forward_batch: Any) -> None:
             around(lambda: call(forward_batch))
 
-        backend.init_forward_metadata_out_graph = wrapped
-        try:
+        with mock.patch.object(backend, "init_forward_metadata_out_graph", wrapped):
             self.runner.load_batch(batch)
-        finally:
-            del backend.init_forward_metadata_out_graph
         batch.mark_forward_metadata_ready()
         with graphs.only_the_device(self.backends, self.device):
             self.runner.execute(batch)
@@ -261,8 +138,5 @@ class VerifyRunner(DsaBase):
         return {"req_to_token": self.pools.req_to_token}
 
     def seen(self) -> dict[str, torch.Tensor]:
-        return {
-            f"bs{bs}.{path}": copy
-            for bs, pairs in sorted(self.consumer.pairs.items())
-            for path, (_, copy) in pairs.items()
-        }
+        found: dict[str, torch.Tensor] = self.consumer.copies()
+        return found

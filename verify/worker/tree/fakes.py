@@ -9,7 +9,7 @@ import torch
 
 from verify.worker.scenario import Replay, Scenario
 from verify.worker.tree import family
-from verify.worker.tree.stubs import Record
+from verify.worker.tree.stubs import Record, const
 
 HIDDEN = 8
 FILL = 1  # what the runners put in a padded row's length
@@ -135,6 +135,47 @@ def model_runner(scenario: Scenario, pools: Pools) -> Any:
         req_to_token_pool=Record(
             req_to_token=pools.req_to_token, size=scenario.pool_rows
         ),
+    )
+
+
+def make_target(model_runner: Any, scenario: Scenario, backend: Any) -> None:
+    """What DecodeCudaGraphRunner asks of a model runner beside what others do."""
+    draft, no = const(scenario.draft), const(None)
+
+    def logits(vocabulary: int, rows: int) -> torch.Tensor:
+        return torch.zeros(rows, 1, device=model_runner.device)
+
+    vars(model_runner).update(
+        attn_backend=backend,
+        capture=scenario.capture,
+        is_draft_worker=False,
+        enable_pdmux=False,
+        decode_num_tokens_per_bs=draft,
+        decode_num_tokens_per_req=draft,
+        graph_shared_output=Record(get_logits_buffer=logits),
+        ngram_embedding_manager=Record(enabled=False),
+        kv_index_translator=Record(bind_runner_slots=no),
+        get_pp_proxy_topk_size=no,
+        get_pp_proxy_residual_num_blocks=no,
+        get_pp_proxy_dspark_hidden_size=const(0),
+        get_aux_hidden_states_width=const(0),
+        attn_tp_sequence_sharded=const(False),
+        capture_head_hooks=[],
+        capture_tail_hooks=[],
+        lora_manager=None,
+        canary_manager=None,
+        device_timer=None,
+        hisparse_coordinator=None,
+    )
+    model_runner.server_args.enable_mamba_extra_buffer = const(False)
+    vars(model_runner.spec_algorithm).update(
+        is_speculative=const(True),
+        is_none=const(False),
+        is_ngram=const(False),
+        is_dflash=const(False),
+        is_dflash_family=const(False),
+        is_dspark=const(False),
+        supports_ragged_verify=const(False),
     )
 
 

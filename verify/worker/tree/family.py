@@ -7,7 +7,7 @@ points there. Up to 0.5.16 settings come from `server_args`, later from getters 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,7 +16,7 @@ import torch
 
 from verify.worker.scenario import Scenario
 from verify.worker.tree import plain_copies, standins, tails
-from verify.worker.tree.stubs import Record, nothing
+from verify.worker.tree.stubs import Record
 
 BACKEND = "sglang.srt.layers.attention.dsa_backend"
 INTERFACE = "sglang.kernels.ops.attention.flash_mla_interface"
@@ -88,72 +88,9 @@ def server_args(scenario: Scenario) -> dict[str, Any]:
     return {**vars(_RUNTIME["get_exec"].kernel), **vars(_RUNTIME["get_spec"])}
 
 
-def _ask(name: str, otherwise: Any) -> Callable[..., Any]:
-    return lambda *args, **kwargs: _RUNTIME.get(name, otherwise)
-
-
-def overrides(index_topk: Callable[[], int]) -> dict[str, dict[str, Any]]:
-    """Answers by module, beside those of verify.worker.tree.stubs."""
-    yes, no = (lambda *a, **k: True), (lambda *a, **k: False)
-    one = Record(
-        attn_tp_size=1,
-        attn_tp_rank=0,
-        attn_cp_size=1,
-        attn_cp_rank=0,
-        attn_dcp_size=1,
-        attn_dcp_rank=0,
-        dcp_enabled=False,
-    )
-    utils = {
-        "is_gfx95_supported": no,
-        "is_sm100_supported": no,
-        "is_musa": no,
-        "is_in_ci": no,
-        "print_warning_once": lambda *a, **k: None,
-    }
-    expand = {"seqlens_expand_triton": standins.seqlens_expand}
-    region = Record(region=nothing)
-    return {
-        "sglang.srt.utils": utils,
-        "sglang.srt.utils.common": utils,
-        "sglang.srt.utils.torch_memory_saver_adapter": {
-            "TorchMemorySaverAdapter": Record(create=lambda **k: region)
-        },
-        "sglang.srt.configs.model_config": {
-            "is_deepseek_dsa": yes,
-            "get_dsa_index_topk": lambda *a, **k: index_topk(),
-            "get_dsa_index_kpool": lambda *a, **k: 1,
-        },
-        "sglang.srt.runtime_context": {
-            "get_exec": _ask("get_exec", Record()),
-            "get_spec": _ask("get_spec", Record()),
-            "get_parallel": lambda: one,
-            "get_platform": lambda: Record(is_sm100=False),
-            "get_schedule": lambda: Record(enable_mixed_chunk=False),
-            "get_disagg": lambda: Record(disaggregation_mode="null"),
-            "get_flags": lambda: Record(capture=Record(enable_torch_compile=False)),
-            "get_memory": lambda: Record(enable_hisparse=False),
-        },
-        "sglang.srt.layers.attention.utils": expand,
-        "sglang.srt.layers.attention.triton_ops.pad": expand,
-        "sglang.kernels.ops.attention.utils": expand,
-        "sglang.kernels.ops.attention.pad": expand,
-        "sglang.kernels.kernel_api_logging": {"debug_kernel_api": lambda f: f},
-        "sglang.kernels.ops.attention.flash_mla_sm120": {
-            "_validate_flashinfer_sparse_mla_backend": no
-        },
-        "sglang.srt.layers.attention.kv_shard_hooks": {
-            "get_kv_shard_pool": lambda *a, **k: None
-        },
-    }
-
-
-def merged(
-    base: Mapping[str, Mapping[str, Any]], more: Mapping[str, Mapping[str, Any]]
-) -> dict[str, dict[str, Any]]:
-    """Answers of both, `more` first where they name the same."""
-    names = dict.fromkeys([*base, *more])
-    return {name: {**base.get(name, {}), **more.get(name, {})} for name in names}
+def asked(name: str) -> Callable[..., Any]:
+    """A getter, as the release has it: what it answers is settled later."""
+    return lambda *args, **kwargs: _RUNTIME.get(name, Record())
 
 
 def plan_topk_v2(

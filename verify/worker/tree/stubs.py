@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from verify.worker.observe.evidence import EVIDENCE
-from verify.worker.tree import standins
 
 
 class Placeholder:
@@ -114,94 +113,12 @@ class Record:
         """Likewise."""
 
 
-class PaddingMode:
-    """Stands for sglang's padding mode: always the longest."""
-
-    @staticmethod
-    def get_default_mode_in_cuda_graph(*_: Any) -> PaddingMode:
-        return PaddingMode()
-
-    def is_max_len(self) -> bool:
-        return True
+def const(value: Any) -> Callable[..., Any]:
+    """A function that gives this, whatever it is asked."""
+    return lambda *args, **kwargs: value
 
 
 @contextmanager
 def nothing(*args: Any, **kwargs: Any) -> Iterator[None]:
     """A context manager that does nothing."""
     yield
-
-
-def _env_bool(name: str, default: str = "false") -> bool:
-    import os
-
-    return os.environ.get(name, default).lower() in ("true", "1")
-
-
-def _const(value: Any) -> Callable[..., Any]:
-    return lambda *args, **kwargs: value
-
-
-def single_process() -> dict[str, dict[str, Any]]:
-    """Answers that a real sglang takes from its distributed set-up, here for one rank."""
-    return {
-        "sglang.srt.layers.dp_attention": {
-            "get_attention_tp_size": _const(1),
-            "DpPaddingMode": PaddingMode,
-            "set_dp_buffer_len": _const(None),
-        },
-        "sglang.srt.model_executor.cuda_graph_runner": {
-            "DeepEPCudaGraphRunnerAdapter": Record,
-            "set_is_extend_in_batch": _const(None),
-        },
-        "sglang.srt.utils": {
-            name: _const(False)
-            for name in (
-                "require_attn_tp_gather",
-                "require_gathered_buffer",
-                "require_mlp_sync",
-                "require_mlp_tp_gather",
-            )
-        },
-    }
-
-
-def overrides(index_topk: Callable[[], int]) -> dict[str, dict[str, Any]]:
-    """Real answers, by module: one process, one H200-like CUDA rank, no extras."""
-    questions = {
-        "is_cuda": _const(True),
-        "is_hip": _const(False),
-        "is_npu": _const(False),
-        "is_cpu": _const(False),
-        "is_xpu": _const(False),
-        "is_blackwell": _const(False),
-        "get_device_sm": _const(90),
-        "get_bool_env_var": _env_bool,
-        "ceil_div": lambda a, b: -(-a // b),
-        "ceil_align": lambda a, b: -(-a // b) * b,
-        "require_attn_tp_gather": _const(False),
-        "require_gathered_buffer": _const(False),
-        "require_mlp_sync": _const(False),
-        "require_mlp_tp_gather": _const(False),
-    }
-    server_args = Record(enable_nsa_prefill_context_parallel=False)
-    return {
-        "sglang.srt.utils": questions,
-        "sglang.srt.utils.common": questions,
-        "sglang.srt.configs.model_config": {
-            "is_deepseek_nsa": _const(True),
-            "get_nsa_index_topk": lambda *a, **k: index_topk(),
-        },
-        "sglang.srt.layers.dp_attention": {
-            "get_attention_tp_size": _const(1),
-            "get_attention_tp_rank": _const(0),
-            "get_attention_cp_size": _const(1),
-            "get_attention_cp_rank": _const(0),
-            "DpPaddingMode": PaddingMode,
-        },
-        "sglang.srt.layers.attention.utils": {
-            "seqlens_expand_triton": standins.seqlens_expand,
-        },
-        "sglang.srt.server_args": {"get_global_server_args": _const(server_args)},
-        "sglang.srt.speculative.eagle_info": {"EagleDraftInput": Record},
-        "sglang.kernel_api_logging": {"debug_kernel_api": lambda f: f},
-    }

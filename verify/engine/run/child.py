@@ -71,10 +71,11 @@ class Engine:
         profile: also `gpu_seconds`, in which the GPU was busy; None if that failed.
         """
         ids = [list(one) for one in prompts(seed, tuple(lengths), vocabulary)]
-        sampling = {"temperature": 0, "max_new_tokens": new_tokens, "ignore_eos": True}
         with _profiled(self.engine, profile) as busy:
             began = time.perf_counter()
-            answers = self.engine.generate(input_ids=ids, sampling_params=sampling)
+            answers = self.engine.generate(
+                input_ids=ids, sampling_params=_greedy(new_tokens)
+            )
             seconds = time.perf_counter() - began
         return {
             "seconds": seconds, "requests": [_request(a) for a in answers], **busy,
@@ -120,10 +121,46 @@ class Engine:
         self.loads += 1
         if self.caches:
             self._forget()
-        work = self._load(seed, count, longest, vocabulary, new_tokens, at_once, only)
+        draw = random.Random(seed)
+        lengths = [int(longest ** draw.random()) for _ in range(count)]
+        counts = [draw.randint(1, new_tokens) for _ in range(count)]
+        waits = [draw.random() / 2 for _ in range(count)]
+        every = prompts(seed, tuple(lengths), vocabulary)
+        gate = asyncio.Semaphore(at_once)
+
+        async def one(i: int) -> Json:
+            wait = waits[i] if i % ABORTED == ABORTED - 1 else None
+            async with gate:
+                return await self._come_and_go(i, every[i], counts[i], wait)
+
+        async def whole() -> list[Json]:
+            return await asyncio.gather(
+                *map(one, range(count) if only is None else [only])
+            )
+
         began = time.perf_counter()
-        answers = self.engine.loop.run_until_complete(work)
+        answers = self.engine.loop.run_until_complete(whole())
         return {"seconds": time.perf_counter() - began, "requests": answers}
+
+    async def _come_and_go(
+        self, number: int, ids: list[int], new_tokens: int, wait: float | None
+    ) -> Json:
+        """One request of a load; wait: seconds after which it is aborted."""
+        # Not one of an earlier load; an abort is of all whose names begin so.
+        name = f"load-{self.loads}-{number}."
+        asked = asyncio.ensure_future(
+            self.engine.async_generate(
+                input_ids=ids, sampling_params=_greedy(new_tokens), rid=name
+            )
+        )
+        if wait is None:
+            return {**_request(await asked), "aborted": False}
+        await asyncio.wait([asked], timeout=wait)
+        self.engine.tokenizer_manager.abort_request(name)
+        said: Json = {"meta_info": {}}
+        with contextlib.suppress(Exception):  # one way to say: aborted
+            said = await asked
+        return {**_request(said), "aborted": True}
 
     def _forget(self) -> None:
         """Empties the prefix cache; refused while an aborted request is on its way out."""
@@ -133,45 +170,9 @@ class Engine:
             time.sleep(0.1)
         print("the prefix cache was not emptied", file=sys.stderr)
 
-    async def _load(
-        self,
-        seed: int,
-        count: int,
-        longest: int,
-        vocabulary: int,
-        new_tokens: int,
-        at_once: int,
-        only: int | None,
-    ) -> list[Json]:
-        draw, gate = random.Random(seed), asyncio.Semaphore(at_once)
-        lengths = [int(longest ** draw.random()) for _ in range(count)]
-        counts = [draw.randint(1, new_tokens) for _ in range(count)]
-        waits = [draw.random() / 2 for _ in range(count)]
-        every = prompts(seed, tuple(lengths), vocabulary)
 
-        async def one(i: int) -> Json:
-            sampling = {
-                "temperature": 0, "max_new_tokens": counts[i], "ignore_eos": True,
-            }  # fmt: skip
-            # Not one of an earlier load; an abort is of all whose names begin so.
-            name = f"load-{self.loads}-{i}."
-            async with gate:
-                asked = asyncio.ensure_future(
-                    self.engine.async_generate(
-                        input_ids=every[i], sampling_params=sampling, rid=name
-                    )
-                )
-                if i % ABORTED != ABORTED - 1:
-                    return {**_request(await asked), "aborted": False}
-                await asyncio.wait([asked], timeout=waits[i])
-                self.engine.tokenizer_manager.abort_request(name)
-                said: Json = {"meta_info": {}}
-                with contextlib.suppress(Exception):  # one way to say: aborted
-                    said = await asked
-                return {**_request(said), "aborted": True}
-
-        asked = range(count) if only is None else [only]
-        return list(await asyncio.gather(*map(one, asked)))
+def _greedy(new_tokens: int) -> Json:
+    return {"temperature": 0, "max_new_tokens": new_tokens, "ignore_eos": True}
 
 
 def _named(arguments: Json) -> Json:

@@ -12,10 +12,9 @@ import subprocess
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from verify.engine import child
+from verify.engine.run import child
 
 Json = dict[str, Any]
 START_TIMEOUT = 1800.0
@@ -67,12 +66,7 @@ class Server:
     def __enter__(self) -> Server:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def start(self, arguments: Mapping[str, Any]) -> Json:

@@ -24,30 +24,33 @@ Ids depend neither on how a kernel splits its work nor on what else is in the ba
 - A mean is an even number of 2,048ths, at most 512 of them nearly always, which
   bfloat16 holds; each element of the memory is one of these times `LOUD`, so the sums of
   a norm and of the logits are exact in any order.
-
-Only the standard library.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
-import json
-import math
 import random
 import struct
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-VOCABULARY = 32000
-HIDDEN = 1024
+from verify.engine.tiny.config import (
+    DENSE_WIDTH,
+    EXPERT_WIDTH,
+    EXPERTS,
+    HEADS,
+    HIDDEN,
+    INDEX_DIM,
+    INDEX_HEADS,
+    LAYERS,
+    NOPE,
+    RANK,
+    ROPE,
+    VOCABULARY,
+)
+
 KEY, VALUE = 128, 512
 MEMORY = HIDDEN - KEY - VALUE - 1
-LAYERS = 2
-EXPERTS, EXPERT_WIDTH, DENSE_WIDTH = 8, 512, 2048
-HEADS, NOPE, ROPE = 64, 128, 64
-RANK = 512
-INDEX_HEADS, INDEX_DIM = 64, 128
 UNIT = 1.265625
 """What RMSNorm leaves as it is: 641 of 1,024 elements of an embedding have it."""
 LOUD = 32.0
@@ -55,108 +58,20 @@ FEW = 8
 """Elements of the memory that the second layer adds to."""
 NAME = 16
 
-CONFIG: dict[str, Any] = {
-    "architectures": ["DeepseekV32ForCausalLM"],
-    "model_type": "deepseek_v32",
-    "vocab_size": VOCABULARY,
-    "hidden_size": HIDDEN,
-    "intermediate_size": DENSE_WIDTH,
-    "moe_intermediate_size": EXPERT_WIDTH,
-    "num_hidden_layers": LAYERS,
-    "num_nextn_predict_layers": 1,
-    "num_attention_heads": HEADS,
-    "num_key_value_heads": HEADS,
-    "n_shared_experts": 1,
-    "n_routed_experts": EXPERTS,
-    "num_experts_per_tok": 2,
-    "n_group": 1,
-    "topk_group": 1,
-    "first_k_dense_replace": 1,
-    "moe_layer_freq": 1,
-    "topk_method": "noaux_tc",
-    "scoring_func": "sigmoid",
-    "norm_topk_prob": True,
-    "routed_scaling_factor": 2.5,
-    "q_lora_rank": RANK,
-    "kv_lora_rank": RANK,
-    "qk_nope_head_dim": NOPE,
-    "qk_rope_head_dim": ROPE,
-    "v_head_dim": NOPE,
-    "index_n_heads": INDEX_HEADS,
-    "index_head_dim": INDEX_DIM,
-    "index_topk": 2048,
-    "hidden_act": "silu",
-    "rms_norm_eps": 1e-06,
-    "max_position_embeddings": 163840,
-    "rope_theta": 10000,
-    "rope_scaling": {
-        "type": "yarn",
-        "factor": 40,
-        "original_max_position_embeddings": 4096,
-        "beta_fast": 32,
-        "beta_slow": 1,
-        "mscale": 1.0,
-        "mscale_all_dim": 1.0,
-    },
-    "attention_bias": False,
-    "attention_dropout": 0.0,
-    "tie_word_embeddings": False,
-    "bos_token_id": 0,
-    "eos_token_id": 1,
-    "torch_dtype": "bfloat16",
-    "ep_size": 1,
-    "aux_loss_alpha": 0.001,
-    "seq_aux": True,
-    "pretraining_tp": 1,
-    "use_cache": True,
-    "initializer_range": 0.02,
-}
-
 Rows = Iterator[bytes]
 Weight = tuple[str, tuple[int, ...], Rows | None]
 """A name, a shape, and its rows as bfloat16; None: all zero, and a hole in the file."""
 
 
-def write(folder: Path, seed: int = 0, layers: int = LAYERS) -> Path:
-    """Write config.json and model.safetensors; returns `folder`.
-
-    layers: of the target; those beyond `LAYERS` work as hard and say nothing.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({**CONFIG, "num_hidden_layers": layers}, indent=1) + "\n"
-    (folder / "config.json").write_text(text, encoding="utf-8")
-    weights = list(_weights(random.Random(seed), layers))
-    _safetensors(folder / "model.safetensors", weights)
-    return folder
-
-
-def _safetensors(file: Path, weights: list[Weight]) -> None:
-    """The header's length, the header, the bytes; zeros are left to the file system."""
-    header: dict[str, Any] = {}
-    end = 0
-    for name, shape, _ in weights:
-        start, end = end, end + 2 * math.prod(shape)
-        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [start, end]}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with file.open("wb") as out:
-        out.write(struct.pack("<Q", len(text)) + text)
-        first = out.tell()
-        for name, _, rows in weights:
-            start, _ = header[name]["data_offsets"]
-            if rows is not None:
-                out.seek(first + start)
-                out.writelines(rows)
-        out.truncate(first + end)
-
-
-def _weights(draw: random.Random, layers: int) -> Iterator[Weight]:
+def tensors(draw: random.Random, layers: int) -> Iterator[Weight]:
+    """Every tensor of the model, in the order in which its file has them."""
     first = _Reading(draw, MEMORY)
     yield "model.embed_tokens.weight", (VOCABULARY, HIDDEN), _embeddings(draw)
     for layer in range(LAYERS):
         prefix = f"model.layers.{layer}."
         yield from _attention(prefix, _Reading(draw, FEW) if layer else first)
-        yield from _experts(prefix) if layer else _dense(prefix)
+        dense = _feed_forward(f"{prefix}mlp.", DENSE_WIDTH)
+        yield from _experts(prefix) if layer else dense
     for layer in range(LAYERS, layers):
         prefix = f"model.layers.{layer}."
         yield from _attention(prefix, first, says=False)
@@ -289,10 +204,6 @@ def _names() -> Rows:
         )
 
 
-def _dense(prefix: str) -> Iterator[Weight]:
-    yield from _feed_forward(f"{prefix}mlp.", DENSE_WIDTH)
-
-
 def _experts(prefix: str) -> Iterator[Weight]:
     yield f"{prefix}mlp.gate.weight", (EXPERTS, HIDDEN), None
     yield f"{prefix}mlp.gate.e_score_correction_bias", (EXPERTS,), None
@@ -335,13 +246,13 @@ def _signs(draw: random.Random, count: int, size: float) -> bytes:
 
 def _signed(bits: bytes, size: float) -> bytes:
     """One element a bit: `size`, or minus `size`."""
-    if size not in _BYTES:
-        plus, minus = _bf16(size), _bf16(-size)
-        _BYTES[size] = [
-            b"".join(plus if byte >> i & 1 else minus for i in range(8))
-            for byte in range(256)
-        ]
-    return b"".join(map(_BYTES[size].__getitem__, bits))
+    return b"".join(map(_signs_of_a_byte(size).__getitem__, bits))
 
 
-_BYTES: dict[float, list[bytes]] = {}
+@functools.cache
+def _signs_of_a_byte(size: float) -> list[bytes]:
+    plus, minus = _bf16(size), _bf16(-size)
+    return [
+        b"".join(plus if byte >> i & 1 else minus for i in range(8))
+        for byte in range(256)
+    ]
