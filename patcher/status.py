@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from patcher import __version__
 from patcher.about import About
@@ -14,6 +15,9 @@ from patcher.results import Exit, FileStatus, Status
 from patcher.tree.find import Tree
 from patcher.tree.outline import sha256
 from patcher.tree.pins import PINNED
+
+if TYPE_CHECKING:
+    from patcher.record import Record
 
 
 def status(tree: Tree, abouts: Sequence[About], required: Path | None = None) -> Status:
@@ -43,9 +47,16 @@ def status(tree: Tree, abouts: Sequence[About], required: Path | None = None) ->
         files=tuple(_files(state)),
         required=str(required) if required else None,
         unmet=reasons,
-        notes=tuple(_notes(state)),
+        notes=(*_notes(state), *((_proof(record),) if record else ())),
         exit=Exit.DIFFERS if reasons else Exit.DONE,
     )
+
+
+def _proof(record: Record) -> str:
+    """How much was proved, and where: the bytes alone do not say."""
+    machine = record.machine
+    where = "a CPU, the logic only" if machine.logic_only else machine.name
+    return f"the record: {record.scenarios.cases} cases on {where}, {record.command}"
 
 
 def _patches(state: State) -> list[tuple[str, str]]:

@@ -54,7 +54,7 @@ def test_links_out_of_docs_lead_to_pages_or_are_text(site: Path) -> None:
     assert 'href="contributing.html#add-a-release"' in text
     assert 'href="patches/in_graph.html"' in (site / "patches.html").read_text("utf-8")
     demo = (site / "demo.html").read_text("utf-8")
-    assert "<code>ci/demo</code> checks a release out" in demo
+    assert "<code>ci/demo</code> checks out a release" in demo
     start = (site / "index.html").read_text("utf-8")
     assert 'src="results/2026-11-20-nvidia-h200/bench/launches-decode.svg"' in start
 

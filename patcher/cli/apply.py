@@ -13,7 +13,7 @@ from patcher.cli import common, options
 from patcher.recipe import Discover
 from patcher.results import Exit, Reason, Refusal, Result, WouldApply
 
-HELP = """Put the NSA replay-metadata patches into an sglang tree: all of it or nothing.
+HELP = """Put the NSA replay-metadata patches into an sglang tree: all or nothing.
 
 TREE is a git checkout of sglang, a site-packages folder, an unpacked wheel, or the
 sglang package itself.
@@ -22,7 +22,7 @@ sglang package itself.
 Examples:
   apply-nsa-opt ~/sglang                       all patches that fit
   apply-nsa-opt ~/sglang --diff                show the change, write nothing
-  apply-nsa-opt ~/sglang --patch precompute    one patch, and what it requires
+  apply-nsa-opt ~/sglang --patch in-graph      one patch, and what it requires
   apply-nsa-opt ~/sglang --commit              and commit it
   apply-nsa-opt --list                         patches, releases, what fits what
 
@@ -43,15 +43,15 @@ def app(
         bool, typer.Option("--diff", help="Show the change as a diff; write nothing.")
     ] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Only answer: exit 1 if it would change.")
+        bool, typer.Option("--check", help="Write nothing; exit 1 if it would change.")
     ] = False,
     allow_drift: Annotated[
         bool,
-        typer.Option("--allow-drift", help="Patch a tree that is near a release."),
+        typer.Option("--allow-drift", help="Patch beside edits of your own."),
     ] = False,
     allow_dirty: Annotated[
         bool,
-        typer.Option("--allow-dirty", help="Patch files with uncommitted edits."),
+        typer.Option("--allow-dirty", help="Patch files with uncommitted edits too."),
     ] = False,
     commit: Annotated[
         bool, typer.Option("--commit", help="Commit the change with git.")
@@ -61,7 +61,7 @@ def app(
         typer.Option("--list", help="List what fits what; with TREE, what fits it."),
     ] = False,
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="With --list: the table for a README.")
+        bool, typer.Option("--markdown", help="With --list: the table in Markdown.")
     ] = False,
     json: options.Json = None,
     version: options.Version = False,

@@ -34,7 +34,7 @@ def app(
     ] = False,
     forget: Annotated[
         bool,
-        typer.Option("--forget", help="Drop what we left in files restored otherwise."),
+        typer.Option("--forget", help="Only remove what an apply left behind."),
     ] = False,
     json: options.Json = None,
     version: options.Version = False,

@@ -38,7 +38,9 @@ def app(
     tree: options.Tree,
     require: Annotated[
         Path | None,
-        typer.Option(metavar="RECORD", help="A record of verify-nsa-opt --record."),
+        typer.Option(
+            metavar="RECORD", help="Exit 1 unless these bytes are the record's."
+        ),
     ] = None,
     json: options.Json = None,
     version: options.Version = False,

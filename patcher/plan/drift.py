@@ -42,7 +42,9 @@ def judge(identity: Identity, planned: Plan, *, allowed: bool) -> tuple[str, ...
     if any(_kept(pin, change) < _NEAR for change in identity.changes):
         raise unknown(identity)
     if planned.conflicts:
-        hint = f"make it as in sglang {pin.release}, or leave out the patch"
+        hint = f"make it as in sglang {pin.release}"
+        if planned.stuck:
+            hint += f", or leave out {', '.join(planned.stuck)}"
         raise Refusal(*(replace(c, hint=c.hint or hint) for c in planned.conflicts))
     if not allowed and identity.changes:
         raise Refusal(*(_reason(pin, change) for change in identity.changes))

@@ -17,7 +17,8 @@ class Plan:
     """New bytes by file, or every reason why they must not be written.
 
     `originals` holds what the edited files were; a created file is not in it. `doubled`
-    are files that a second apply would edit again instead of refusing.
+    are files that a second apply would edit again instead of refusing; `stuck` the names of
+    the patches that a conflict stands in the way of.
     """
 
     patches: tuple[Patch, ...]
@@ -25,6 +26,7 @@ class Plan:
     edits: Mapping[str, bytes]
     conflicts: tuple[Reason, ...] = ()
     doubled: tuple[str, ...] = ()
+    stuck: tuple[str, ...] = ()
 
     @property
     def created(self) -> frozenset[str]:
@@ -47,23 +49,27 @@ def plan(originals: Mapping[str, bytes], patches: Sequence[Patch]) -> Plan:
     work = Workspace(originals)
     conflicts: list[Reason] = []
     missing: set[str] = set()
+    stuck: set[str] = set()
     for patch in patches:
         for step in patch.steps:
             try:
                 step.apply(work, patch.name)
             except Conflict as conflict:
+                stuck.add(patch.name)
                 if conflict.symbol not in missing:
                     conflicts.append(conflict.reason(step.file))
                 missing |= step.adds()
             except RecipeError:
                 if not conflicts:
                     raise  # else it lacks what an earlier step could not bring
+                stuck.add(patch.name)
     if not conflicts:
         conflicts += [conflict.reason(file) for file, conflict in unset(work)]
     edits = {} if conflicts else work.edits()
     conflicts += _uncompilable(edits)
     if conflicts:
-        return Plan(tuple(patches), {}, {}, tuple(_once(conflicts)))
+        names = tuple(patch.name for patch in patches if patch.name in stuck)
+        return Plan(tuple(patches), {}, {}, tuple(_once(conflicts)), stuck=names)
     again = work.renewed(edits)
     return Plan(
         tuple(patches),

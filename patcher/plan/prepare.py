@@ -32,8 +32,8 @@ class Prepared:
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether the tree has exactly these patches already."""
-        return self.old is not None and self.old.patches == self.new.patches
+        """Whether the tree has exactly these patches already, in these bytes."""
+        return self.old is self.new
 
 
 def prepare(
@@ -48,8 +48,6 @@ def prepare(
         require_known_patches(old, patches)
     pin = drift.require_patchable(state.identity)
     wanted = pick(pin, old.names if old else ())
-    if old is not None and old.patches == _applied(wanted):
-        return Prepared(old, old, {})
     originals = {}
     named = files_of(wanted)
     words = frozenset[str]().union(*(patch.words for patch in wanted))
@@ -60,6 +58,8 @@ def prepare(
         if data is not None:
             originals[file] = data
     planned = plan(originals, wanted)
+    if old is not None and _has(old, planned):
+        return Prepared(old, old, {})
     notes = drift.judge(state.identity, planned, allowed=allow_drift)
     if planned.doubled:
         what = "a second apply would change it again: a bug in nsa-opt"
@@ -84,8 +84,16 @@ def _mentioning(tree: Tree, words: frozenset[str]) -> frozenset[str]:
     return frozenset(found)
 
 
+def _has(old: Manifest, planned: Plan) -> bool:
+    """Whether the tree has these patches already, in the bytes of this nsa-opt."""
+    there = {file.path: file.patched for file in old.files}
+    return old.patches == _applied(planned.patches) and there == planned.edits
+
+
 def _rewritten(old: Manifest | None, new: Manifest) -> Iterator[str]:
     """A note for each patch of the tree that comes in another version now."""
+    if old is not None and old.patches == new.patches:
+        yield f"what nsa-opt {old.tool} wrote is replaced by what this one writes"
     before = {patch.name: patch.version for patch in old.patches} if old else {}
     for patch in new.patches:
         was = before.get(patch.name, patch.version)

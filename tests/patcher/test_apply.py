@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,18 @@ def test_allow_drift_patches_it_and_rollback_gives_the_edit_back(tree: Tree) -> 
     assert "every anchor is intact" in result.notes[0]
     assert isinstance(apply(tree, (), patches()), AlreadyApplied)
     rollback(tree, ["fast"], patches)
+    rollback(tree)
+    assert snapshot(tree.home) == before
+
+
+def test_what_another_nsa_opt_wrote_otherwise_is_written_again(tree: Tree) -> None:
+    before = snapshot(tree.home)
+    apply(tree, (), patches())
+    once, fast, wide = patches()
+    newer = (once, fast, replace(wide, steps=wide.steps[:1]))
+    assert isinstance(apply(tree, (), newer, dry=True), WouldApply)
+    assert isinstance(apply(tree, (), newer), Applied)
+    assert isinstance(apply(tree, (), newer), AlreadyApplied)
     rollback(tree)
     assert snapshot(tree.home) == before
 

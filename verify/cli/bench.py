@@ -110,7 +110,7 @@ def app(
         ),
     ] = False,
     curves: Annotated[
-        bool, typer.Option("--curves", help="Also along steps, batch sizes, lengths.")
+        bool, typer.Option("--curves", help="Also over steps, batch sizes, lengths.")
     ] = False,
     min_speedup: Annotated[
         float | None,
@@ -149,7 +149,7 @@ def app(
     soak: Annotated[
         float,
         typer.Option(
-            metavar="MINUTES", help="--engine: a load that goes on, beside each other."
+            metavar="MINUTES", help="--engine: all sides up, the same load for so long."
         ),
     ] = 0,
     without: Annotated[

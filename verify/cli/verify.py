@@ -17,8 +17,9 @@ from verify.cli import options
 HELP = """Prove that a patched sglang tree leaves the same NSA metadata, bit for bit.
 
 TREE is a git checkout of sglang, a site-packages folder, an unpacked wheel, or the
-sglang package itself; the current directory if left out. Its own originals (from the
-manifest of the apply) are the baseline unless --baseline says otherwise.
+sglang package itself; the current directory if left out. The baseline, what it is
+compared with, is its own originals, which apply has kept, unless --baseline names
+another tree, a release, or in-tree: the tree's own loop over step backends.
 
 \b
 Examples:
@@ -31,7 +32,7 @@ Examples:
 
 \b
 Exit codes: 0 identical, 1 not identical (or only the candidate crashes, hangs
-or takes another way), 2 usage, 3 the tree refuses, 4 the environment can't (no GPU, no
+or falls back), 2 usage, 3 the tree refuses, 4 the environment can't (no GPU, no
 torch, a baseline that died).
 """
 
@@ -46,7 +47,7 @@ def app(
         str | None,
         typer.Option(
             metavar="TREE|RELEASE|in-tree|originals",
-            help="What to compare with; see above.",
+            help="What to compare with.",
             autocompletion=options.baselines,
         ),
     ] = None,
@@ -57,24 +58,26 @@ def app(
         str,
         typer.Option(
             metavar="isolated|installed",
-            help="Stub what metadata does not need, or import the sglang there.",
+            help="Only what metadata needs, or the sglang of --python.",
             autocompletion=options.runtimes,
         ),
     ] = "isolated",
     seed: options.Seed = 0,
     cases: Annotated[
-        int, typer.Option(metavar="N", help="Draw N scenarios a route instead.")
+        int, typer.Option(metavar="N", help="N random scenarios a route instead.")
     ] = 0,
     scenario: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID", help="Only this scenario; repeatable."),
+        typer.Option(
+            metavar="ID", help="Only this one, as a report names it; repeatable."
+        ),
     ] = None,
     timeout: Annotated[
         float, typer.Option(metavar="S", help="Seconds a scenario may take.")
     ] = 120.0,
     sanitize: Annotated[
         bool,
-        typer.Option("--sanitize", help="Reduced matrix under compute-sanitizer."),
+        typer.Option("--sanitize", help="Fewer scenarios, under compute-sanitizer."),
     ] = False,
     report: options.Report = None,
     json: shared.Json = None,

@@ -224,6 +224,9 @@ def a_record_and_other_bytes(stage: Stage) -> None:
     (stage.folder / "record.json").write_text(json.dumps({**GOOD, "files": files}))
     stage.run("status tree --require record.json")
     stage.run("rollback tree")
+    on_cpu = {**GOOD["machine"], "device": "cpu", "name": "cpu", "logic_only": True}
+    text = json.dumps({**GOOD, "files": files, "machine": on_cpu})
+    (stage.folder / "record.json").write_text(text)
     stage.run("status tree --require record.json")
 
 

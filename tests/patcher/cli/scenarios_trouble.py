@@ -125,6 +125,9 @@ def patches_of_another_version(stage: Stage) -> None:
     once, fast, wide = patches()
     stage.patches = (once, fast, replace(wide, steps=wide.steps[:1]))
     stage.run("rollback tree --patch fast")
+    stage.run("apply tree --check")
+    stage.run("apply tree")
+    stage.run("apply tree")
     stage.run("rollback tree")
 
 

@@ -190,5 +190,6 @@ def test_what_was_done_before_a_signal_is_said(tree: Tree) -> None:
     tree.path(BACKEND).write_text(FILES[BACKEND])
     signals = EARLY.replace("SIGNAL", str(int(signal.SIGINT)))
     done = run("apply", str(tree.home), "--patch", "wide", signals=signals)
-    assert done.returncode == 0  # it was made whole, and nothing had to be planned
+    said = "interrupted: patched the files again that had their originals back; "
+    assert (done.returncode, done.stderr) == (130, said + "nothing else was done\n")
     assert state_of(tree).kind == "patched"
