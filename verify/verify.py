@@ -226,13 +226,8 @@ def _check(options: Options) -> None:
         raise misused("--cases", "must not be negative")
     if options.timeout <= 0:
         raise misused("--timeout", "must be positive")
-    if options.cases:
-        _needs("hypothesis", "pip install 'nsa-opt[dev]'")
-
-
-def _needs(package: str, hint: str) -> None:
-    if importlib.util.find_spec(package) is None:
-        what = f"{package} is not installed here"
+    if options.cases and importlib.util.find_spec("hypothesis") is None:
+        what, hint = "hypothesis is not installed here", "pip install 'nsa-opt[dev]'"
         raise Refusal(Reason("", "", what, hint), code=Exit.UNAVAILABLE)
 
 

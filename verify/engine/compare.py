@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from verify.engine.report.model import Memory
+from verify.engine.report.model import CellReport, Memory
 
 Json = dict[str, Any]
 
@@ -22,6 +22,11 @@ class Workload:
     prompt: int
     bs: int
     load: int = 0
+
+    @classmethod
+    def of(cls, cell: CellReport) -> Workload:
+        """The point that a report's cell is of."""
+        return cls(cell.steps, cell.prompt, cell.bs, cell.load)
 
     @property
     def lengths(self) -> list[int]:

@@ -12,7 +12,7 @@ from patcher.results import Exit
 from verify.cli.progress import Stopwatch
 from verify.engine import environment, request, sides
 from verify.engine.environment import Environment
-from verify.engine.report import build, show
+from verify.engine.report import build, console, write
 from verify.engine.report.model import EngineReport
 from verify.engine.request import TINY, Asked, EngineOptions
 from verify.engine.run import beside, turns
@@ -29,7 +29,7 @@ def work(options: EngineOptions) -> Exit:
     aside = options.json == STDOUT
     if aside:
         Output(STDOUT).write(dump(report))
-    show.console(report, terminal(beside=aside, width=200))
+    console.render(report, terminal(beside=aside, width=200))
     return Exit(report.exit_code)
 
 
@@ -44,14 +44,14 @@ def bench(options: EngineOptions) -> EngineReport:
     here = environment.look(options.python or sys.executable, found.release)
     sides.check(here.package, found)
     here.require_memory(asked.needs, len(found.sides) if asked.options.beside else 1)
-    show.reserve(options.report, options.json)
+    write.reserve(options.report, options.json)
     with tempfile.TemporaryDirectory(prefix="nsa-engine-") as name:
         folder, model = Path(name), options.model
         if asked.layers:
             model = str(checkpoint.write(folder / TINY, options.seed, asked.layers))
         for measured in measure(asked, found, here, folder / "package", model):
             report = build.build(asked, found, here, measured, clock)
-            show.write(report, options.report, options.json)
+            write.write(report, options.report, options.json)
     return report
 
 

@@ -26,7 +26,7 @@ from tests.verify.report.reports import DIFFERENT, SAME
 from tests.verify.report.reports import report as verify_report
 from verify.bench.report.html import html as bench_html
 from verify.bench.report.plots import draw
-from verify.engine.report import show
+from verify.engine.report.html import html as engine_html
 from verify.report.html import html as verify_html
 
 HERE = Path(__file__).parent
@@ -47,7 +47,7 @@ def _bench() -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "verify": lambda: verify_html(verify_report(SAME, DIFFERENT)),
     "bench": _bench,
-    "engine": lambda: show.page(engine_report()),
+    "engine": lambda: engine_html(engine_report()),
 }
 VIEWS = {"phone": (500, 900, False), "dark": (1200, 900, True)}
 
@@ -121,7 +121,7 @@ def test_an_engine_s_page_leads_with_the_one_number() -> None:
         "<h1>The same tokens, 1.46x less time a verify step: 4 steps, 1 x 120,000</h1>"
         in PAGES["engine"]()
     )
-    assert "<h1>Not the same tokens</h1>" in show.page(engine_report("different"))
+    assert "<h1>Not the same tokens</h1>" in engine_html(engine_report("different"))
 
 
 @needed

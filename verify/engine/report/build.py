@@ -137,10 +137,7 @@ def _cell(
     failed = {s.side: s for s in starts if s.failed and s.steps == cell.steps}
     ids = [request["ids"] for request in said]
     return CellReport(
-        steps=cell.steps,
-        prompt=cell.prompt,
-        bs=cell.bs,
-        load=cell.load,
+        **asdict(cell),
         ids_sha256=hashlib.sha256(json.dumps(ids).encode()).hexdigest(),
         results=[
             _result(side.name, runs, said, varies, failed.get(side.name), seed)
@@ -244,7 +241,7 @@ def _summary(
         first = _original(varying[0]).differences[0]
         parts.append(
             f"; the original differs from itself in {len(varying)} of {len(cells)} "
-            f"cells, first in {_name(varying[0])}, {first}"
+            f"cells, first in {Workload.of(varying[0]).name}, {first}"
         )
     if full := [s for s in starts if s.no_memory]:
         names = dict.fromkeys(f"{s.side} at {s.steps} steps" for s in full)
@@ -252,7 +249,3 @@ def _summary(
     counts = {v: sum(r.verdict == v for r in others) for v in _VERDICTS}
     times = ", ".join(f"{n} {v}" for v, n in counts.items() if n)
     return "".join([*parts, f"; {times or 'no times'}"])
-
-
-def _name(cell: CellReport) -> str:
-    return Workload(cell.steps, cell.prompt, cell.bs, cell.load).name

@@ -1,12 +1,9 @@
-"""What a person reads: the table, what differs, the page; and the files of a report."""
+"""What a person reads: the table, what differs, the summary."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from patcher.cli.outputs import STDOUT
-from patcher.results import Exit, Reason, Refusal
 from verify.bench.report.model import Estimate
 from verify.engine.compare import Workload
 from verify.engine.report.model import (
@@ -16,7 +13,6 @@ from verify.engine.report.model import (
     SoakSide,
 )
 from verify.report.console import narrowed
-from verify.report.model import dump
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,97 +23,13 @@ _STYLES = {
     "failed": "bold red", "no memory": "bold red", "other drafts": "yellow",
     "not comparable": "yellow",
 }  # fmt: skip
-_HEADLINES = {
-    Exit.DONE: ("The same tokens", "good"),
-    Exit.DIFFERS: ("Not the same tokens", "bad"),
-    Exit.UNAVAILABLE: ("Nothing proved", "warn"),
-}
-_JSON = "engine.json"
-_HEADS = (
+HEADS = (
     "steps", "prompt", "bs", "side", "tokens", "x original", "verdict",
     "ms a verify step", "GPU busy", "verify steps", "tokens a step",
 )  # fmt: skip
 
 
-def reserve(folder: Path | None, json_file: Path | None) -> None:
-    """Opens what will be written, before anything is started. Raises `Refusal`."""
-    try:
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-        for file in (json_file, folder / _JSON if folder else None):
-            if file is not None and file != STDOUT:
-                file.open("a").close()
-    except OSError as error:
-        raise _unwritable(error) from error
-
-
-def write(report: EngineReport, folder: Path | None, json_file: Path | None) -> None:
-    """Raises `Refusal` where a file cannot be written."""
-    text = dump(report)
-    try:
-        if json_file is not None and json_file != STDOUT:
-            json_file.write_text(text, encoding="utf-8")
-        if folder is not None:
-            (folder / _JSON).write_text(text, encoding="utf-8")
-            (folder / "engine.html").write_text(page(report), encoding="utf-8")
-    except OSError as error:
-        raise _unwritable(error) from error
-
-
-def _unwritable(error: OSError) -> Refusal:
-    what = f"cannot be written: {error.strerror or error}"
-    reason = Reason(str(error.filename or ""), "", what)
-    return Refusal(reason, code=Exit.UNAVAILABLE)
-
-
-def page(report: EngineReport) -> str:
-    """The report as one page that needs nothing else."""
-    from verify.report.page import render
-
-    machine = report.machine
-    headline, tone = _HEADLINES[Exit(report.exit_code)]
-    wrong = {r.status for cell in report.cells for r in cell.results} - {"identical"}
-    if report.exit_code == Exit.DIFFERS and wrong == {"other drafts"}:
-        headline, tone = "The same tokens, other drafts", "warn"
-    if report.exit_code == 0:
-        headline += _best(report)
-    return render(
-        "engine.html",
-        report=report,
-        headline=headline,
-        tone=tone,
-        facts=[
-            ("Tree", report.tree),
-            ("Release", report.release),
-            ("Patches", ", ".join(report.patches)),
-            ("Commit", report.commit),
-            ("Model", report.model),
-            (
-                "Machine",
-                f"{machine.gpu}, torch {machine.torch}, Python {machine.python}",
-            ),
-            ("Started", f"{report.started}, {report.seconds:.0f} s"),
-            ("Tool", report.tool),
-        ],
-        heads=_HEADS,
-        how="beside each other, in turns" if report.beside else "there and back",
-        rows=[(r, row(c, r)) for c in report.cells for r in c.results],
-    )
-
-
-def _best(report: EngineReport) -> str:
-    """The largest ratio of those that are sure, and where; empty if there is none."""
-    sure = [
-        (r.ratio.value, Workload(c.steps, c.prompt, c.bs, c.load).name)
-        for c in report.cells
-        for r in c.results
-        if r.ratio and r.verdict == "FASTER"
-    ]
-    value, where = max(sure, default=(0.0, ""))
-    return f", {value:.2f}x less time a verify step: {where}" if sure else ""
-
-
-def console(report: EngineReport, out: Console) -> None:
+def render(report: EngineReport, out: Console) -> None:
     """The table, what differs, and the summary."""
     machine = report.machine
     out.print(
@@ -137,11 +49,11 @@ def _table(report: EngineReport, width: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     found = [(r, row(cell, r)) for cell in report.cells for r in cell.results]
     keep = ("steps", "prompt", "bs", "side", "tokens", "verdict")
-    shown = narrowed(_HEADS, [line for _, line in found], keep, width)
+    shown = narrowed(HEADS, [line for _, line in found], keep, width)
     for place in shown:
-        left = _HEADS[place] in ("side", "tokens", "verdict")
+        left = HEADS[place] in ("side", "tokens", "verdict")
         table.add_column(
-            _HEADS[place], justify="left" if left else "right", no_wrap=True
+            HEADS[place], justify="left" if left else "right", no_wrap=True
         )
     for result, line in found:
         verdict = result.verdict if result.status == "identical" else result.status
@@ -170,7 +82,7 @@ def _estimate(found: Estimate | None) -> str:
 def findings(report: EngineReport) -> list[str]:
     """What differs, what failed, what was logged; one line each."""
     lines = [
-        f"{Workload(c.steps, c.prompt, c.bs, c.load).name}, {r.side}: {line}"
+        f"{Workload.of(c).name}, {r.side}: {line}"
         for c in report.cells
         for r in c.results
         for line in r.differences
