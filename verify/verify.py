@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import tempfile
 from dataclasses import dataclass, replace
@@ -226,9 +225,6 @@ def _check(options: Options) -> None:
         raise misused("--cases", "must not be negative")
     if options.timeout <= 0:
         raise misused("--timeout", "must be positive")
-    if options.cases and importlib.util.find_spec("hypothesis") is None:
-        what, hint = "hypothesis is not installed here", "pip install 'nsa-opt[dev]'"
-        raise Refusal(Reason("", "", what, hint), code=Exit.UNAVAILABLE)
 
 
 def _can_sanitize(device: str) -> None:

@@ -9,6 +9,8 @@ from patcher.about import About, RouteData
 from patches.shared.evidence import BASE_CALL, NO_KERNEL, PAIR, REPLAY_KERNEL
 from patches.shared.releases import (
     DRAFT_EXTEND_BY_REQUEST,
+    FIRST_DSA,
+    OTHER_BACKEND,
     OWN_GENERATION,
     RELEASES_BY_REQUEST,
 )
@@ -22,6 +24,7 @@ ABOUT = About(
     sign="if NSA_USE_TRITON_METADATA and forward_mode.is_draft_extend():",
     unfit={
         **dict.fromkeys(RELEASES_BY_REQUEST, DRAFT_EXTEND_BY_REQUEST),
+        **dict.fromkeys(FIRST_DSA, OTHER_BACKEND),
         "C": OWN_GENERATION,
     },
     routes=(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from patcher.about import About, RouteData
 from patches.shared.evidence import BASE_CALL, NO_KERNEL, PAIR, REPLAY_KERNEL
-from patches.shared.releases import OWN_GENERATION
+from patches.shared.releases import FIRST_DSA, OTHER_BACKEND, OWN_GENERATION
 
 ABOUT = About(
     name="fused-decode",
@@ -16,7 +16,7 @@ ABOUT = About(
     source="document 001",
     gate="SGLANG_NSA_USE_TRITON_METADATA",
     sign="if NSA_USE_TRITON_METADATA and forward_mode.is_decode_or_idle():",
-    unfit={"C": OWN_GENERATION},
+    unfit={**dict.fromkeys(FIRST_DSA, OTHER_BACKEND), "C": OWN_GENERATION},
     routes=(
         RouteData(
             "fused",

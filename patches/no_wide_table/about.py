@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from patcher.about import About, RouteData
 from patches.shared.evidence import NO_CALL
+from patches.shared.releases import FIRST_DSA
 
 KEPT = "the release keeps the table in every decode"
 OTHER_TOPK = "its condition for leaving the table out does not ask which top-k runs"
@@ -22,7 +23,7 @@ ABOUT = About(
     default=False,
     families=("C",),
     unfit={
-        **dict.fromkeys(("0.5.13", "0.5.13.post1", "0.5.14"), KEPT),
+        **dict.fromkeys(FIRST_DSA, KEPT),
         **dict.fromkeys(("0.5.15", "0.5.15.post1", "0.5.16"), OTHER_TOPK),
     },
     routes=(

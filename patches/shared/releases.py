@@ -19,6 +19,10 @@ RELEASES_BY_REQUEST = (
 OWN_PRECOMPUTE = "upstream has its own precompute since 0.5.7"
 OWN_GENERATION = "upstream's own is one Triton launch since 0.5.15"
 
+# The first of family C, whose backend is another one.
+FIRST_DSA = ("0.5.13", "0.5.13.post1", "0.5.14")
+OTHER_BACKEND = "it is not made for the DSA backend"
+
 # From here on `_precompute_decode_mode` is one Triton launch.
 GENERATING = (
     "0.5.15",
