@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from tests.mutants import catalogue, trees
+from tests.mutants import catalogue, harness, trees
 from tests.mutants.catalogue import Mutant, all_mutants
-from tests.mutants.harness import routes_of, run_all
-from tests.mutants.mutate import Drop, NoLongerApplies, Swap, mutate
+from tests.mutants.harness import Remembering, routes_of, run_all
+from tests.mutants.mutate import Drop, Head, NoLongerApplies, Set, Swap, mutate
 from tests.mutants.trees import applied_tree, planted
-from verify.sides.snapshot import snapshot
+from verify.cases.case import Baseline, Question
+from verify.sides.process import Worker
+from verify.sides.snapshot import _imports, snapshot
+from verify.sides.source import NEW_MODULES
+from verify.worker.protocol import Play
 
 SOURCE = """
 class A:
@@ -52,7 +58,12 @@ def test_there_are_enough_of_them_over_all_patches() -> None:
 @pytest.mark.tree
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
 def test_it_still_applies(mutant: Mutant) -> None:
-    assert planted(mutant) != applied_tree(mutant.release).read(mutant.file)
+    right = applied_tree(mutant.release).read(mutant.file)
+    assert right is not None
+    assert planted(mutant) != right
+    # It is put into a snapshot of the right tree, which has what that one imports.
+    more = set(_imports(planted(mutant))) - set(_imports(right))
+    assert not [file for file in more if file.startswith(NEW_MODULES)]
 
 
 @pytest.mark.tree
@@ -101,6 +112,57 @@ def test_swap_in_a_method_only() -> None:
 
 def test_drop() -> None:
     assert "pass" in mutate(SOURCE, Drop("A.f", "y = g("))
+
+
+def test_a_statement_becomes_several() -> None:
+    planted = mutate(SOURCE, Swap("A.f", "return y", "y += 1\nreturn y"))
+    assert planted.endswith(
+        "        y += 1\n        return y\n\n\ndef f():\n    return 1 + 2\n"
+    )
+
+
+def test_set_and_head() -> None:
+    assert "        x = 5  # why\n" in mutate(SOURCE, Set("A.f", "x", "5"))
+    planted = mutate(SOURCE, Head("A.f", "if self:\n    return 0"))
+    assert (
+        "        if self:\n            return 0\n        x = 1 + 2  # why\n" in planted
+    )
+
+
+def test_columns_are_counted_as_the_parser_does() -> None:
+    planted = mutate("def f():\n    return 'é', a + b\n", Swap("f", "a + b", "a - b"))
+    assert planted == "def f():\n    return 'é', (a - b)\n"
+
+
+@pytest.mark.tree
+def test_what_no_longer_applies_is_said_of_each() -> None:
+    edits = Drop("nobody", "a"), Drop("NativeSparseAttnBackend", "nowhere")
+    lost = [replace(MUTANTS[0], name=str(n), edits=(e,)) for n, e in enumerate(edits)]
+    assert trees.prepare([MUTANTS[0], *lost], jobs=1) == [
+        "0: no longer applies: nobody: 'a' found 0 times, expected 1",
+        "1: no longer applies: NativeSparseAttnBackend: 'nowhere' found 0 times, "
+        "expected 1",
+    ]
+
+
+def test_bytes_are_fetched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    play = Question("", "decode", routes_of(MUTANTS[0])[0], False, 0, 1).old
+    asked: list[list[str]] = []
+
+    def fetch(self: Baseline, request: Play, digests: list[str]) -> dict[str, bytes]:
+        asked.append(digests)
+        return {digest: digest.encode() for digest in digests}
+
+    monkeypatch.setattr(Baseline, "fetch", fetch)
+    baseline = Remembering(cast(Worker, None))
+    assert baseline.fetch(play, ["a", "b"]) == {"a": b"a", "b": b"b"}
+    assert baseline.fetch(play, ["b", "c", "a"]) == {"a": b"a", "b": b"b", "c": b"c"}
+    assert baseline.fetch(play, ["c"]) == {"c": b"c"}
+    assert asked == [["a", "b"], ["c"]]
+    monkeypatch.setattr(harness, "KEPT", 3)
+    assert baseline.fetch(play, ["d"]) == {"d": b"d"}
+    assert baseline.fetch(play, ["a"]) == {"a": b"a"}
+    assert asked[2:] == [["d"], ["a"]]
 
 
 @pytest.mark.parametrize("where", ["A.g", "A.f", "B"])
