@@ -41,6 +41,8 @@ SAMPLE = (
     "in-graph: filled after the draft has read it",
     "newest: filled after the draft has read it",
     "newest: verify: filled after the model has read it",
+    "newest: fresh-plans: with the plan: no plan",
+    "newest: fresh-plans: with the plan: what fails is hidden by the release's way out",
     "vectorized verify: expanded lengths off by one",
     "extend: tokens begin at the request's end",
 )
@@ -51,7 +53,7 @@ def test_there_are_enough_of_them_over_all_patches() -> None:
     patches = {mutant.patch for mutant in MUTANTS if mutant.patch}
     assert patches == {
         "precompute", "fused-decode", "fan-out", "in-graph", "target-verify",
-        "draft-extend", "cuda-decode", "no-wide-table", "verify-in-graph",
+        "draft-extend", "cuda-decode", "no-wide-table", "verify-in-graph", "fresh-plans",
     }  # fmt: skip
 
 
@@ -101,6 +103,34 @@ def test_a_sample_is_caught_and_named() -> None:
     assert len(chosen) == len(SAMPLE)
     for verdict in run_all(tuple(chosen), lambda verdict: None, jobs=1):
         assert verdict.good, f"{verdict.mutant.name}: {verdict.line or 'survived'}"
+
+
+@pytest.mark.tree
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        (
+            "in-graph: kernel: the schedule of all rows but the last",
+            "bs4.paged_mqa_schedule_metadata of backend 0, replay 1 (bs 4), "
+            "index (121, 0): old 1, new 0 (20 of 266 elements): wrong value; its lengths "
+            "are the same on both sides, and DeepGEMM was not asked: the tree's own "
+            "kernel made it",
+        ),
+        (
+            "fresh-plans: three at once: another block size",
+            "bs8.paged_mqa_schedule_metadata of backend 0, replay 1 (bs 8), "
+            "index (76, 1): old 0, new 1 (76 of 266 elements): wrong value; its lengths "
+            "are the same on both sides: DeepGEMM was asked with ([rows, 1], 32, 132), "
+            "not ([rows, 1], 64, 132)",
+        ),
+    ],
+)
+def test_of_a_wrong_schedule_it_says_which_element_and_who_made_it(
+    name: str, first: str
+) -> None:
+    chosen = [mutant for mutant in MUTANTS if mutant.name == f"0.5.12.post1: {name}"]
+    (verdict,) = run_all(chosen, lambda verdict: None, jobs=1)
+    assert verdict.line == first
 
 
 def test_swap_in_a_method_only() -> None:

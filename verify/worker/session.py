@@ -27,6 +27,7 @@ class Session:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         import torch
 
+        from verify.worker.observe.evidence import EVIDENCE
         from verify.worker.play import (
             draft_runner,
             drivers,
@@ -51,6 +52,7 @@ class Session:
             answers = {**stubs.single_process(), **draft_runner.overrides()}
             installed = Installed(snapshot, {}, answers, blocked, on_cpu)
             drivers.REBIND.append(installed.rebind)
+            EVIDENCE.own_kernels = True
             self.finder: Isolated = installed
         else:
             # Never run here, and slow to load.
