@@ -18,8 +18,7 @@ from rich.table import Table
 
 from tests.mutants.catalogue import Mutant, all_mutants
 from tests.mutants.harness import Verdict, controls, run_all
-from tests.mutants.mutate import NoLongerApplies
-from tests.mutants.trees import keep, planted, use
+from tests.mutants.trees import keep, prepare, use
 
 
 def _options() -> argparse.Namespace:
@@ -61,12 +60,7 @@ def main() -> int:
         there = use(options.kept)
         options.release = options.release or there
     mutants = tuple(m for m in all_mutants() if _wanted(m, options))
-    invalid = []
-    for mutant in mutants:
-        try:
-            planted(mutant)
-        except NoLongerApplies as error:
-            invalid.append(f"{mutant.name}: no longer applies: {error}")
+    invalid = prepare(mutants, options.jobs)
     for line in invalid:
         print(line)
     if invalid:
@@ -78,7 +72,11 @@ def main() -> int:
     if options.device == "cpu":
         mutants = tuple(mutant for mutant in mutants if not mutant.only_cuda)
     right = controls(mutants)
-    ordered = sorted((*mutants, *right), key=lambda m: not m.only_cuda)
+    # What runs longest first, but where a time limit may end it: a control meets all.
+    on_cpu = options.device == "cpu"
+    ordered = sorted(
+        (*mutants, *right), key=lambda m: bool(m.edits) if on_cpu else not m.only_cuda
+    )
     seen: list[Verdict] = []
     writes = threading.Lock()
 

@@ -218,7 +218,7 @@ MUTANTS = (
     _pair(
         "precomputed page table one column short",
         "page_table",
-        Swap("precompute_decode_metadata", "max_len", "max_len - 1", nth=1, of=2),
+        Swap("precompute_decode_metadata", "max_len", "max_len - 1"),
     ),
     _fan(
         "fan-out: last backend without the shared buffers",

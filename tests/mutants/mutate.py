@@ -7,10 +7,9 @@ stays valid as code moves; one that no longer finds its target says so.
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-
-import libcst as cst
 
 
 class NoLongerApplies(Exception):
@@ -74,9 +73,6 @@ class Text:
 Edit = Swap | Drop | Set | Head | Tail | Text
 
 
-_parsed = cache(cst.parse_module)
-
-
 def mutate(source: str, edit: Edit) -> str:
     """The module's text with the bug in it. Raises NoLongerApplies."""
     if isinstance(edit, Text):
@@ -84,112 +80,108 @@ def mutate(source: str, edit: Edit) -> str:
             raise NoLongerApplies(f"{edit.old!r} found {found} times, expected 1")
         return source.replace(edit.old, edit.new)
     if isinstance(edit, Tail):
-        code = f"{source}\n\n{edit.code}\n"
-        compile(code, "mutant", "exec")
-        return code
-    planter = _Planter(edit)
-    planted = _parsed(source).visit(planter)
-    wanted = edit.of if isinstance(edit, Swap) else 1
-    if planter.found != wanted:
-        what = next(v for k, v in vars(edit).items() if k != "where")
-        raise NoLongerApplies(
-            f"{edit.where}: {what!r} found {planter.found} times, expected {wanted}"
-        )
-    compile(planted.code, "mutant", "exec")
-    return planted.code
+        planted = f"{source}\n\n{edit.code}\n"
+    else:
+        planted = _parsed(source).planted(edit)
+    compile(planted, "mutant", "exec")
+    return planted
 
 
-class _Planter(cst.CSTTransformer):
-    def __init__(self, edit: Swap | Drop | Set | Head) -> None:
-        self.edit = edit
-        self.path: list[str] = []
-        self.found = 0
-        self.old = _shape(edit.old) if isinstance(edit, Swap) else ""
-        self.statements = isinstance(edit, Swap) and not (
-            _is_expression(edit.old) and _is_expression(edit.new)
-        )
+_Target = ast.expr | ast.stmt
+_Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+_COMPOUND = (
+    ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.If, ast.For, ast.AsyncFor,
+    ast.While, ast.With, ast.AsyncWith, ast.Try, ast.Match,
+)  # fmt: skip
 
-    @property
-    def inside(self) -> bool:
-        path, where = ".".join(self.path), self.edit.where
-        return path == where or path.startswith(where + ".")
 
-    def visit_ClassDef(self, node: cst.ClassDef) -> bool:
-        self.path.append(node.name.value)
-        return self.inside or self._leads_there()
+@dataclass(frozen=True)
+class _Module:
+    """A module's tree, and its lines as bytes, since `ast` counts columns in those."""
 
-    def leave_ClassDef(
-        self, original_node: cst.ClassDef, updated_node: cst.ClassDef
-    ) -> cst.ClassDef:
-        self.path.pop()
-        return updated_node
+    tree: ast.Module
+    lines: list[bytes]
 
-    def visit_FunctionDef(self, node: cst.FunctionDef) -> bool:
-        self.path.append(node.name.value)
-        return self.inside or self._leads_there()
-
-    def _leads_there(self) -> bool:
-        return self.edit.where.startswith(".".join(self.path) + ".")
-
-    def leave_FunctionDef(
-        self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef
-    ) -> cst.FunctionDef:
-        if isinstance(self.edit, Head) and ".".join(self.path) == self.edit.where:
-            self.found += 1
-            body = cst.parse_module(self.edit.code + "\n").body
-            block = cst.ensure_type(updated_node.body, cst.IndentedBlock)
-            updated_node = updated_node.with_changes(
-                body=block.with_changes(body=[*body, *block.body])
+    def planted(self, edit: Swap | Drop | Set | Head) -> str:
+        found = sorted(self.targets(edit), key=lambda n: (n.lineno, n.col_offset))
+        wanted, nth = (edit.of, edit.nth) if isinstance(edit, Swap) else (1, 0)
+        if len(found) != wanted:
+            what = next(v for k, v in vars(edit).items() if k != "where")
+            raise NoLongerApplies(
+                f"{edit.where}: {what!r} found {len(found)} times, expected {wanted}"
             )
-        self.path.pop()
-        return updated_node
+        node = found[nth]
+        if isinstance(edit, Head):
+            return self.instead(node, f"{edit.code}\n", before=True)
+        if isinstance(edit, Drop):
+            return self.instead(node, "pass")
+        if isinstance(edit, Set):
+            return self.instead(node, f"{edit.name} = {edit.value}")
+        new = f"({edit.new})" if isinstance(node, ast.expr) else edit.new
+        return self.instead(node, new)
 
-    def on_leave(self, original_node: cst.CSTNode, updated_node: cst.CSTNode) -> object:
-        updated = super().on_leave(original_node, updated_node)
-        if not self.inside or not isinstance(original_node, _TARGETS):
-            return updated
-        if isinstance(self.edit, Drop):
-            return self._dropped(original_node, updated)
-        if isinstance(self.edit, Set):
-            return self._set(original_node, updated)
-        if isinstance(self.edit, Swap):
-            return self._swapped(original_node, updated)
-        return updated
+    def targets(self, edit: Swap | Drop | Set | Head) -> Iterator[_Target]:
+        """What the edit is about, wherever that stands."""
+        for scope in _scopes(self.tree, edit.where):
+            if isinstance(edit, Head):
+                yield scope.body[0]
+                continue
+            for node in ast.walk(scope):
+                if isinstance(node, ast.expr | ast.stmt) and self.is_target(node, edit):
+                    yield node
 
-    def _set(self, node: cst.CSTNode, updated: object) -> object:
-        assert isinstance(self.edit, Set)
-        if not isinstance(node, cst.SimpleStatementLine):
-            return updated
-        if not _text(node).startswith(f"{self.edit.name} ="):
-            return updated
-        self.found += 1
-        return cst.parse_statement(f"{self.edit.name} = {self.edit.value}")
+    def is_target(self, node: _Target, edit: Swap | Drop | Set) -> bool:
+        if isinstance(edit, Swap):
+            wanted = _wanted(edit.old, edit.new)
+            return wanted.startswith(type(node).__name__) and _shape(node) == wanted
+        if isinstance(node, (ast.expr, *_COMPOUND)):
+            return False
+        if isinstance(edit, Drop):
+            return edit.containing in self.text(node)
+        return self.text(node).startswith(f"{edit.name} =")
 
-    def _dropped(self, node: cst.CSTNode, updated: object) -> object:
-        assert isinstance(self.edit, Drop)
-        simple = isinstance(node, cst.SimpleStatementLine)
-        if not simple or self.edit.containing not in _text(node):
-            return updated
-        self.found += 1
-        return cst.parse_statement("pass")
+    def text(self, node: _Target) -> str:
+        first, last = node.lineno - 1, (node.end_lineno or 0) - 1
+        lines = self.lines[first : last + 1]
+        lines[-1] = lines[-1][: node.end_col_offset]
+        lines[0] = lines[0][node.col_offset :]
+        return b"".join(lines).decode()
 
-    def _swapped(self, node: cst.CSTNode, updated: object) -> object:
-        assert isinstance(self.edit, Swap)
-        if isinstance(node, cst.SimpleStatementLine) != self.statements:
-            return updated
-        if _shape(_text(node)) != self.old:
-            return updated
-        self.found += 1
-        if self.found - 1 != self.edit.nth:
-            return updated
-        if isinstance(node, cst.SimpleStatementLine):
-            body = cst.parse_module(self.edit.new + "\n").body
-            return cst.FlattenSentinel(body)
-        return cst.parse_expression(f"({self.edit.new})")
+    def instead(self, node: _Target, text: str, before: bool = False) -> str:
+        """The module's text with this in the node's place, or in front of it."""
+        first, last = node.lineno - 1, (node.end_lineno or 0) - 1
+        margin = "\n" + " " * node.col_offset
+        head = [*self.lines[:first], self.lines[first][: node.col_offset]]
+        tail = [self.lines[last][node.end_col_offset :], *self.lines[last + 1 :]]
+        if before:
+            tail = [self.lines[first][node.col_offset :], *self.lines[first + 1 :]]
+        return b"".join([*head, text.replace("\n", margin).encode(), *tail]).decode()
 
 
-_TARGETS = (cst.BaseExpression, cst.SimpleStatementLine)
-_EMPTY = cst.Module(body=[])
+@cache
+def _parsed(source: str) -> _Module:
+    lines = source.encode().splitlines(keepends=True)
+    return _Module(ast.parse(source), lines)
+
+
+def _scopes(node: ast.AST, where: str) -> Iterator[_Scope]:
+    """The functions or classes that are called so, as seen from the node."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, _Scope):
+            if not isinstance(child, ast.expr):
+                yield from _scopes(child, where)
+        elif child.name == where:
+            yield child
+        elif where.startswith(f"{child.name}."):
+            yield from _scopes(child, where.removeprefix(f"{child.name}."))
+
+
+@cache
+def _wanted(old: str, new: str) -> str:
+    """What a Swap looks for: an expression if both are, else a statement."""
+    if _is_expression(old) and _is_expression(new):
+        return _shape(ast.parse(f"({old})", mode="eval").body)
+    return _shape(ast.parse(old).body[0])
 
 
 def _is_expression(text: str) -> bool:
@@ -200,18 +192,6 @@ def _is_expression(text: str) -> bool:
     return True
 
 
-def _text(node: cst.CSTNode) -> str:
-    if isinstance(node, cst.SimpleStatementLine):
-        node = node.with_changes(leading_lines=())
-    return _EMPTY.code_for_node(node).strip()
-
-
-def _shape(text: str) -> str:
-    """The syntax without layout and comments; empty where it does not stand alone."""
-    try:
-        tree = ast.parse(f"({text})" if "\n" in text and "=" not in text else text)
-    except SyntaxError:
-        return f"? {text}"
-    if len(tree.body) == 1 and isinstance(tree.body[0], ast.Expr):
-        return ast.dump(tree.body[0].value)
-    return ast.dump(tree)
+def _shape(node: _Target) -> str:
+    """The syntax without layout and comments; of a name not what is done with it."""
+    return ast.dump(node).replace("ctx=Store()", "ctx=Load()")

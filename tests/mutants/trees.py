@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import lzma
 import pickle
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -21,7 +22,7 @@ from patcher.tree.pins import Family, Pin, pins
 from patcher.tree.wheels import fetch
 from patches import all_patches
 from tests.mutants.catalogue import RELEASE, Mutant
-from tests.mutants.mutate import mutate
+from tests.mutants.mutate import NoLongerApplies, mutate
 from verify.sides.snapshot import snapshot
 from verify.sides.source import Source
 
@@ -52,6 +53,38 @@ def keep(mutants: Iterable[Mutant], file: Path) -> None:
         made.originals[release] = _wheel(release).read
         made.edits[release] = _edits(release)
     file.write_bytes(lzma.compress(pickle.dumps(made)))
+
+
+def prepare(mutants: Sequence[Mutant], jobs: int) -> list[str]:
+    """Make the trees and plant the bugs, a release at a time in `jobs` processes.
+
+    Returns which bugs no longer apply, in words.
+    """
+    of: dict[str, list[Mutant]] = {}
+    for mutant in mutants:
+        of.setdefault(mutant.release, []).append(mutant)
+    invalid = []
+    # Those with many patches, and many bugs, take longest.
+    releases = sorted(of, key=lambda r: (-len(of[r]), r))
+    with ProcessPoolExecutor(jobs) as pool:
+        made = pool.map(_made, releases, [of[r] for r in releases])
+        for release, (edits, bugs, lost) in zip(releases, made, strict=True):
+            _kept.edits[release] = edits
+            _kept.planted |= bugs
+            invalid += lost
+    return invalid
+
+
+def _made(
+    release: str, mutants: list[Mutant]
+) -> tuple[dict[str, bytes], dict[str, bytes], list[str]]:
+    bugs, lost = {}, []
+    for mutant in mutants:
+        try:
+            bugs[mutant.name] = planted(mutant)
+        except NoLongerApplies as error:
+            lost.append(f"{mutant.name}: no longer applies: {error}")
+    return _edits(release), bugs, lost
 
 
 def use(file: Path) -> list[str]:

@@ -31,7 +31,7 @@ def _mutant(
     word = "newest" if release == NEWEST else release
     return Mutant(
         f"{word}: verify: {name}", NAME, file, edits, route, "target_verify@runner",
-        names, kind=f"{NAME} on DSA", release=f"{release}+{NAME}",
+        names, kind=f"{NAME} on DSA", release=release,
     )  # fmt: skip
 
 

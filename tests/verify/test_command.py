@@ -135,6 +135,14 @@ def test_evidence_against_a_route() -> None:
     ]
 
 
+def test_a_release_s_own_way_out_is_none_of_any_route() -> None:
+    counts = {"replay": {"fell back": 3, "call _precompute_replay_metadata": 3}}
+    for family in ("B", "C"):
+        found = routes.upstream(family, ["precompute"])
+        route = next(r for r in found if r.name == "precomputed" and not r.pair)
+        assert route.missing("decode", counts) == ["unwanted: replay fell back"]
+
+
 @pytest.mark.tree
 def test_drawn_scenarios_pass_on_a_right_tree(
     applied: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from verify.compare.explain import Contents, Stored, explain
 from verify.compare.layout import ByteMismatch, compare
+from verify.compare.planners import why_wrong
 from verify.outcome import Broken, Difference, Different, Identical, NotRun, Outcome
 from verify.routes import Route, baseline_driver
 from verify.sides.process import Worker, WorkerDied
@@ -14,7 +15,6 @@ from verify.worker import protocol as p
 
 _PLACEHOLDER = "the verifier has only a placeholder for it"
 _READ_ONCE = "one, which a graph's replay does not repeat"
-_ARGUMENTS = "its lengths are the same on both sides: asked with other arguments"
 EXPLAINED = 24  # buffers explained in one case; the rest are counted
 
 
@@ -160,7 +160,7 @@ def _compared(
     explained += [_counted(m, old) for m in compared.mismatches[EXPLAINED:]]
     first, *others = sorted([*explained, *facts], key=lambda d: d.rank)
     if first.of_a_plan and first.what == "wrong value":
-        first = replace(first, note=first.note or _ARGUMENTS)
+        first = replace(first, note=first.note or why_wrong(first.field, old, new))
     return Different((first, *others))
 
 

@@ -24,6 +24,7 @@ _SLOW = (
     "torch",
     "triton.runtime.interpreter",
     "triton.language",
+    "triton.experimental.gluon",  # a kernel's first warm-up asks for it
     "verify.worker.session",
     "verify.worker.play.play",
 )

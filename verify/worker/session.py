@@ -27,6 +27,7 @@ class Session:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         import torch
 
+        from verify.worker.observe.evidence import EVIDENCE
         from verify.worker.play import driver
         from verify.worker.tree import answers, compiled, family, runner, standins
         from verify.worker.tree.isolate import (
@@ -45,6 +46,7 @@ class Session:
         if config.get("runtime") == "installed":
             installed = Installed(snapshot, {}, answers.installed(), blocked, on_cpu)
             driver.REBIND.append(installed.rebind)
+            EVIDENCE.own_kernels = True
             self.finder: Isolated = installed
         else:
             # Never run here, and slow to load.

@@ -14,7 +14,7 @@ import torch
 from verify.worker.observe.evidence import EVIDENCE, HostRead, HostReads
 from verify.worker.observe.guards import GuardBands
 from verify.worker.play import draft_runner
-from verify.worker.tree import graphs, standins
+from verify.worker.tree import family, graphs, standins
 from verify.worker.tree.stubs import Placeholder, Record
 
 
@@ -151,6 +151,43 @@ def test_a_warm_up_run_says_which_lengths_are_the_host_s() -> None:
     batch.spec_info = Record(hidden_states=torch.zeros(2, 1))
     draft_runner.Consumer([]).draft_forward(batch)
     assert EVIDENCE.on_host == {batch.seq_lens_cpu.untyped_storage().data_ptr()}
+
+
+def test_a_tree_that_says_it_falls_back_is_heard_in_a_replay(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = "Warning: failed with error: no such name, falling back to loop."
+    monkeypatch.setattr(EVIDENCE, "warnings", [])
+    with EVIDENCE.during("replay"), EVIDENCE.overhear():
+        print("metadata route: fan-out")
+        print(line)
+        print(line)
+    print(line)
+    assert EVIDENCE.counts == {"replay": {"fell back": 2}}
+    assert EVIDENCE.warnings == [line]
+    assert capsys.readouterr().out.count(line) == 3
+    monkeypatch.setattr(EVIDENCE, "own_kernels", True)
+    with EVIDENCE.during("replay"), EVIDENCE.overhear():
+        print(line)
+    assert EVIDENCE.counts == {"replay": {"fell back": 2}}
+
+
+def test_what_a_planner_is_asked_is_counted_and_its_answer_guarded() -> None:
+    guards, lengths = GuardBands("cpu"), torch.tensor([[3], [4]], dtype=torch.int32)
+    with guards, EVIDENCE.during("replay"):
+        made = [
+            standins.get_paged_mqa_logits_metadata(lengths, 64, 132),
+            *standins.get_mla_metadata(lengths[:, 0], 4, topk=64),
+            family.plan_topk_v2(lengths[:, 0]),
+        ]
+    assert EVIDENCE.counts["replay"] == {
+        "asked get_paged_mqa_logits_metadata([rows, 1], 64, 132)": 1,
+        "asked get_mla_metadata([rows], 4, topk=64)": 1,
+        "asked plan_topk_v2([rows])": 1,
+    }
+    for tensor in made:
+        assert tensor.untyped_storage().data_ptr() in guards.guarded
+    assert len(guards.guarded) == len(made)
 
 
 def test_a_branch_that_a_cpu_takes_alone_is_named(tree: ModuleType) -> None:

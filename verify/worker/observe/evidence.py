@@ -4,7 +4,9 @@ A route that falls back quietly would be compared with itself and pass. So a rou
 says which calls and kernels it must and must not show (verify.routes), and this
 counts them. Kernels are counted where Triton launches them, in its interpreter too.
 What a CPU would hide is noted as well: placeholders that the tree's code consults,
-host reads inside a captured function, and branches on `is_cuda`.
+host reads inside a captured function, and branches on `is_cuda`. So is what the release
+itself hides: from 0.5.9 on it catches whatever fails beside its copy kernels, prints that
+it falls back, and copies otherwise.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, redirect_stdout
+from typing import Any, TextIO
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -45,6 +47,7 @@ class Evidence(logging.Handler):
     function).
 
     on_host: addresses of tensors that the captured function must not touch.
+    own_kernels: the release's copy kernels compile here, or fail to: no fault of the tree.
     """
 
     def __init__(self) -> None:
@@ -58,6 +61,7 @@ class Evidence(logging.Handler):
         self.warnings: list[str] = []
         self._patched = False
         self.resting = self.starting = False
+        self.own_kernels = False
         logging.getLogger("sglang").addHandler(self)
         logging.getLogger("sglang").propagate = False
 
@@ -87,6 +91,19 @@ class Evidence(logging.Handler):
         message = record.getMessage()
         if message not in self.warnings:
             self.warnings.append(message)
+
+    def said(self, text: str) -> None:
+        """The tree printed it."""
+        if "falling back" in text and not self.own_kernels:
+            self.count("fell back")
+            if text not in self.warnings:
+                self.warnings.append(text)
+
+    @contextmanager
+    def overhear(self) -> Iterator[None]:
+        """Listen to what the tree prints."""
+        with redirect_stdout(_Overheard(sys.stdout)):
+            yield
 
     @contextmanager
     def during(self, phase: str) -> Iterator[None]:
@@ -175,6 +192,20 @@ class Evidence(logging.Handler):
             "forks": list(self.forks),
             "warnings": list(self.warnings),
         }
+
+
+class _Overheard:
+    """What stdout is in the meantime."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        EVIDENCE.said(text)
+        return self._stream.write(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
 
 
 class HostRead(RuntimeError):

@@ -91,7 +91,7 @@ def play(
 
 
 def _replay(driver: Driver, replay: Replay) -> int:
-    with EVIDENCE.during("replay"):
+    with EVIDENCE.during("replay"), EVIDENCE.overhear():
         EVIDENCE.count("begun")
         if torch.device(driver.device).type == "cuda":
             return driver.replay(replay)

@@ -112,7 +112,10 @@ def _callable(function: Any) -> Callable[..., int]:
 
 def _compiled(text: str, files: Sequence[str]) -> Path:
     """The library, kept by what it is made of. Raises RuntimeError or OSError."""
-    parts = [text.encode(), *(Path(file).read_bytes() for file in files)]
+    named = text
+    for file in files:  # wherever they lie
+        named = named.replace(str(Path(file).resolve()), Path(file).name)
+    parts = [named.encode(), *(Path(file).read_bytes() for file in files)]
     parts += [file.read_bytes() for file in sorted(HOST.iterdir())]
     digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
     folder = Path(tempfile.gettempdir()) / f"nsa-opt-{os.getuid()}"

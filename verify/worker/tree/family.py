@@ -93,6 +93,7 @@ def asked(name: str) -> Callable[..., Any]:
     return lambda *args, **kwargs: _RUNTIME.get(name, Record())
 
 
+@standins.heard
 def plan_topk_v2(
     seq_lens: torch.Tensor, *args: Any, out: torch.Tensor | None = None
 ) -> torch.Tensor:
@@ -105,7 +106,12 @@ def plan_topk_v2(
     plan = seq_lens.new_empty(rows + 1, 2) if out is None else out
     if rows not in PLANNED_ROWS:
         return plan
-    lengths = seq_lens.reshape(-1)
+    with standins.unguarded():
+        _plan(seq_lens.reshape(-1), plan)
+    return plan
+
+
+def _plan(lengths: torch.Tensor, plan: torch.Tensor) -> None:
     bound = torch.full_like(lengths[:1], PLAN_LIMITS[-1][0])
     fits = torch.ones_like(bound, dtype=torch.bool)
     for length, most in reversed(PLAN_LIMITS[:-1]):
@@ -113,13 +119,14 @@ def plan_topk_v2(
         bound.masked_fill_(fits, length)
     long = lengths > bound
     place = torch.cumsum(long, 0) * long
-    entries = torch.stack([torch.arange(rows, device=lengths.device), lengths], 1)
+    entries = torch.stack(
+        [torch.arange(len(lengths), device=lengths.device), lengths], 1
+    )
     plan[0, :1].copy_(bound)
     plan[0, 1:].copy_(long.sum().reshape(1))
     # Rows that are not planned go to row 0 of a copy, which is dropped.
     packed = plan.index_copy(0, place, entries.to(plan.dtype))
     plan[1:].copy_(packed[1:])
-    return plan
 
 
 def modules() -> dict[str, ModuleType]:

@@ -8,17 +8,47 @@ kernel package goes first where it can be imported.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
+from verify.worker.observe.evidence import EVIDENCE
+
 NUM_SMS = 132
+Made = TypeVar("Made")
+
+
+def heard(plan: Callable[..., Made]) -> Callable[..., Made]:
+    """Counts what it is asked."""
+
+    @functools.wraps(plan)
+    def asked(*args: Any, **kwargs: Any) -> Made:
+        given = [*map(_asked, args), *(f"{k}={_asked(v)}" for k, v in kwargs.items())]
+        EVIDENCE.count(f"asked {plan.__name__}({', '.join(given)})")
+        return plan(*args, **kwargs)
+
+    return asked
+
+
+@contextmanager
+def unguarded() -> Iterator[None]:
+    """What is computed on the way is no buffer: it needs no guard bands."""
+    with torch._C._DisableTorchDispatch():
+        yield
+
+
+def _asked(value: Any) -> str:
+    if not isinstance(value, torch.Tensor):
+        return repr(value)
+    return f"[{', '.join(('rows', *map(str, value.shape[1:])))}]"
 
 
 def _mix(values: torch.Tensor) -> torch.Tensor:
@@ -48,16 +78,19 @@ def _word(value: Any) -> str:
     return str(tuple(value.shape)) if isinstance(value, torch.Tensor) else repr(value)
 
 
+@heard
 def get_mla_metadata(
     cache_seqlens: torch.Tensor, *args: Any, **kwargs: Any
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """[num_sm_parts, 8] int32 tile schedule and [bs + 1] int32 splits."""
     topk = kwargs.get("topk") or 2048
-    key = _mix(cache_seqlens)
-    parts = _filled((NUM_SMS, 8), key + settings(*args, **kwargs))
-    splits = torch.cumsum(1 + cache_seqlens.reshape(-1) // 64 % topk, 0)
-    splits = torch.nn.functional.pad(splits, (1, 0)) + (key % 17)
-    return parts, splits.to(torch.int32)
+    with unguarded():
+        key = _mix(cache_seqlens)
+        parts = _filled((NUM_SMS, 8), key + settings(*args, **kwargs))
+        splits = torch.cumsum(1 + cache_seqlens.reshape(-1) // 64 % topk, 0)
+        splits = torch.nn.functional.pad(splits, (1, 0)) + (key % 17)
+        splits = splits.to(torch.int32)
+    return parts.clone(), splits.clone()
 
 
 class Schedule:
@@ -71,15 +104,18 @@ class Schedule:
     by_formula = False
 
 
+@heard
 def get_paged_mqa_logits_metadata(
     context_lens: torch.Tensor, block_kv: int, num_sms: int
 ) -> torch.Tensor:
     """[num_sms + 1, 2] int32."""
-    if Schedule.by_formula:
-        return _planned_work(context_lens, 4 * block_kv, num_sms)
-    return _filled(
-        (num_sms + 1, 2), _mix(context_lens) + settings(block_kv, context_lens)
-    )
+    with unguarded():
+        if Schedule.by_formula:
+            made = _planned_work(context_lens, 4 * block_kv, num_sms)
+        else:
+            key = _mix(context_lens) + settings(block_kv, context_lens)
+            made = _filled((num_sms + 1, 2), key)
+    return made.clone()
 
 
 def _planned_work(
