@@ -42,7 +42,11 @@ def test_writes_its_metadata_and_nothing_else(kernel: Kernel) -> None:
     check()
 
 
-@pytest.mark.parametrize("bs", [1, 31, 32, 33, 127, 128, 129, 1000, 4096])
+# The interpreter takes minutes for the largest.
+LARGEST = 1000 if DEVICE == "cpu" else 4096
+
+
+@pytest.mark.parametrize("bs", [1, 31, 32, 33, 127, 128, 129, LARGEST])
 def test_decode_takes_any_batch_size(bs: int) -> None:
     lens = torch.randint(1, 71, (bs,), generator=torch.Generator().manual_seed(bs))
     run.precompute_decode(Case(seq_lens=tuple(lens.tolist()), context=70))
