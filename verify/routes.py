@@ -27,6 +27,9 @@ _LOOPS = {"multi": "loop", "runner": "loop-runner", "verify-runner": "base-runne
 # A patch without routes mends what others run: its gate stays as the user has it.
 GATES = tuple(dict.fromkeys(about.gate for about in all_about() if about.routes))
 OFF = dict.fromkeys(GATES, "0")
+EVERY_GATE = tuple(dict.fromkeys(about.gate for about in all_about()))
+# Upstream's own, from 0.5.7 to 0.5.14.
+OWN_GATES = tuple(a.gate for a in all_about() if a.name == "precompute")
 
 
 # The release's own way out, where what is in its way fails: then that did not run.
@@ -43,6 +46,8 @@ class Route(RouteData):
     unset     no gate variable is set at all: what a server has that nobody configured
     few       how many scenarios are enough, 0 for all of them
     dsa       of family C
+    released  our gates are off, and the originals' own replay, with their own gates as
+              here, is what it has to equal, with all that it leaves stale
     """
 
     patch: str = ""
@@ -51,6 +56,7 @@ class Route(RouteData):
     unset: bool = False
     few: int = 0
     dsa: bool = False
+    released: bool = False
 
     @property
     def label(self) -> str:
@@ -60,12 +66,13 @@ class Route(RouteData):
     def env(self) -> dict[str, str | None]:
         if self.unset:
             return dict.fromkeys(GATES)
-        return {gate: "1" if gate in self.on else "0" for gate in GATES}
+        gates = EVERY_GATE if self.released else GATES
+        return {gate: "1" if gate in self.on else "0" for gate in gates}
 
     @property
     def worker(self) -> tuple[object, ...]:
         """Routes with the same key can share a worker process."""
-        return self.on, self.unset, self.blocked
+        return self.on, self.unset, self.blocked, self.released
 
     def missing(self, mode: str, counts: dict[str, dict[str, int]]) -> list[str]:
         """In words, what a scenario's evidence lacks or has too much of for this route."""
@@ -135,8 +142,17 @@ def _closure(names: Collection[str], by_name: dict[str, About]) -> tuple[str, ..
 
 ROUTES = _routes()
 DEFAULTS = "defaults"
+RELEASED = Route(
+    "as-released",
+    ("decode",),
+    must=("replay begun",),
+    on=OWN_GATES,
+    released=True,
+    timed=False,
+)
+"""The originals' replay and the tree's, gates off: the same bytes, the stale ones too."""
 MIXED = "gates-"
-NAMES = (*dict.fromkeys(route.name for route in ROUTES), DEFAULTS)
+NAMES = (*dict.fromkeys(route.name for route in ROUTES), DEFAULTS, RELEASED.name)
 
 
 def _matches(pattern: str, seen: list[str]) -> list[str]:
@@ -152,19 +168,17 @@ def _count(pattern: str, counts: dict[str, dict[str, int]]) -> int:
     )
 
 
-def baseline_driver(mode: str, in_tree: bool) -> str:
-    """The baseline's driver: always the code that computes for each backend alone.
+def baseline_driver(route: Route, mode: str, in_tree: bool) -> str:
+    """The baseline's driver: the code that computes for each backend alone.
 
     The release's multi-step replay is that loop; in a tree nobody here patched the
-    verifier runs the loop itself.
+    verifier runs the loop itself. What has to be as released is compared with its replay.
     """
     driver = _DRIVERS.get(mode, "base")
-    return _LOOPS.get(driver, driver) if in_tree else driver
+    return _LOOPS.get(driver, driver) if in_tree and not route.released else driver
 
 
 _PRECOMPUTED = "replay call _precompute_replay_metadata"
-# Upstream's own, from 0.5.7 to 0.5.14.
-OWN_GATES = tuple(a.gate for a in all_about() if a.name == "precompute")
 _DSA = (
     Route(
         "precomputed",
@@ -202,7 +216,7 @@ def upstream(family: str, patches: Collection[str]) -> tuple[Route, ...]:
             for r in own
             if r.best
         }
-        return (*_DSA, *own, *unset.values())
+        return (*_DSA, *_released(patches), *own, *unset.values())
     found = tuple(
         replace(
             route,
@@ -218,7 +232,11 @@ def upstream(family: str, patches: Collection[str]) -> tuple[Route, ...]:
         and (route.name != "precomputed" or route.pair or "decode" in route.modes)
     )
     ours = tuple(route for route in found if route.best or route.shares)
-    return (*found, *(_defaults(ours) if ours else ()))
+    return (*found, *_released(patches), *(_defaults(ours) if ours else ()))
+
+
+def _released(patches: Collection[str]) -> tuple[Route, ...]:
+    return (RELEASED,) if patches else ()
 
 
 def _without_runner(modes: tuple[str, ...]) -> tuple[str, ...]:

@@ -184,6 +184,8 @@ def _routes(options: Options, pair: Pair) -> tuple[routes.Route, ...]:
     candidate = pair.candidate
     if pair.in_tree and candidate.family in ("B", "C"):
         found = routes.upstream(candidate.family, candidate.patches())
+        if pair.baseline is candidate:  # which has no originals to equal
+            found = tuple(route for route in found if not route.released)
     else:
         found = routes.available(
             candidate.patches(), pair.in_tree, candidate.foreign, candidate.family

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.mutants.catalogue import BACKEND, DSA_BACKEND, NEWEST, Mutant
 from tests.mutants.mutate import Drop, Edit, Head, Swap
+from verify.routes import RELEASED
 
 ONE = "0.5.8.post1"  # each backend is copied to by itself
 BOTH = "0.5.10.post1"  # so, and three at once from 4 steps on; flat lengths
@@ -22,12 +23,14 @@ _SMS = "deep_gemm.get_num_sms()"
 _FELL_BACK = "unwanted: replay fell back"
 
 
-def _mutant(name: str, names: str, *edits: Edit, release: str) -> Mutant:
+def _mutant(
+    name: str, names: str, *edits: Edit, release: str, route: str = "precomputed"
+) -> Mutant:
     is_dsa = release in (DSA, EXACT, NEWEST)
     word = "newest" if release == NEWEST else release
     return Mutant(
         f"{word}: fresh-plans: {name}", "fresh-plans",
-        DSA_BACKEND if is_dsa else BACKEND, edits, "precomputed", "decode", names,
+        DSA_BACKEND if is_dsa else BACKEND, edits, route, "decode", names,
         release=release,
     )  # fmt: skip
 
@@ -252,4 +255,15 @@ _WITH_PLAN = (
     ),
 )  # fmt: skip
 
-MUTANTS = (*_ONE_AT_A_TIME, *_AT_ONCE, *_WITH_PLAN)
+# Switched off, what the release leaves stale has to be there again.
+_GATE_IGNORED = tuple(
+    _mutant(
+        "gate ignored", _SCHEDULE, Swap(where, _GATE, "True"),
+        release=release, route=RELEASED.name,
+    )
+    for release, where in (
+        (ONE, _COPY), (LAST, _NSA_THREE), (DSA, _DSA_THREE), (EXACT, _DSA_THREE), (NEWEST, _DSA_THREE),
+    )
+)  # fmt: skip
+
+MUTANTS = (*_ONE_AT_A_TIME, *_AT_ONCE, *_WITH_PLAN, *_GATE_IGNORED)

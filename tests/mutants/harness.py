@@ -17,7 +17,7 @@ from tests.mutants.catalogue import BACKEND, DSA_BACKEND, Mutant
 from tests.mutants.trees import family, patches_of, planted, trees
 from verify.cases import matrix
 from verify.cases.case import Baseline, Question, judge
-from verify.cases.run import POISONS, Setup
+from verify.cases.run import POISONS, Setup, baseline_of
 from verify.outcome import Broken, Different, Outcome
 from verify.routes import OFF, Route, available, upstream
 from verify.sides.process import Worker
@@ -83,11 +83,14 @@ class Bench:
         later = family(mutant.release) != "A"
         at, outcome = 0, None
         for route in routes_of(mutant):
-            with setup.worker("candidate", route.env, route.blocked) as worker:
+            with (
+                setup.worker("candidate", route.env, route.blocked) as worker,
+                baseline_of(setup, route, self.baseline) as baseline,
+            ):
                 for poison, scenario in _order(route, mutant, self.setup.device):
                     at += 1
                     asked = Question(scenario, mutant.mode, route, later, 0, poison)
-                    outcome = judge(self.baseline, worker, asked)
+                    outcome = judge(baseline, worker, asked)
                     if isinstance(outcome, Different | Broken):
                         break
             if isinstance(outcome, Different | Broken):

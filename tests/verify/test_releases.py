@@ -118,6 +118,8 @@ def test_with_its_gate_off_the_tree_is_as_it_was(
     code, report = verify(tree, "--route", "precomputed", "--scenario", FIVE)
     assert code == 1
     assert stale(report, FIVE) == expected(release, 5)
+    code, report = verify(tree, "--route", "as-released")
+    assert (code, report["totals"]["identical"]) == (0, 4)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from tests.patcher.lookalike import snapshot
 from tests.patcher.releases import one_of_each
 from tests.verify.conftest import Verify
 from tests.verify.test_releases import FIVE, GATE, VERIFY, expected, stale, unpack
-from verify.routes import OFF, upstream
+from verify.routes import GATES, upstream
 
 pytestmark = pytest.mark.tree
 
@@ -133,6 +133,6 @@ def test_what_the_release_does_by_itself_is_driven_without_a_runner() -> None:
     with_runner = {r.name for r in routes if "decode@runner" in r.modes}
     assert with_runner == {"fan-out", "in-graph", "no-kernel", "defaults"}
     assert {r.name for r in upstream("B", ["precompute"])} == {
-        "per-backend", "precomputed",
+        "per-backend", "precomputed", "as-released",
     }  # fmt: skip
-    assert "SGLANG_NSA_ENABLE_MTP_PRECOMPUTE_METADATA" in OFF
+    assert "SGLANG_NSA_ENABLE_MTP_PRECOMPUTE_METADATA" in GATES

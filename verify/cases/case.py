@@ -31,7 +31,7 @@ class Question:
 
     @property
     def old(self) -> p.Play:
-        return self._play(baseline_driver(self.mode, self.in_tree))
+        return self._play(baseline_driver(self.route, self.mode, self.in_tree))
 
     @property
     def new(self) -> p.Play:

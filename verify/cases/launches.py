@@ -44,7 +44,9 @@ def _both(table: Table, job: Job) -> Iterable[Counters]:
             )
 
     try:
-        old = table.baseline.measure(request(baseline_driver(job.mode, setup.in_tree)))
+        old = table.baseline.measure(
+            request(baseline_driver(job.route, job.mode, setup.in_tree))
+        )
         yield from counters("original", "baseline", old)
         new = table.candidate.ask(**request(job.route.driver(job.mode)))
         yield from counters(job.route.label, "candidate", new)

@@ -71,7 +71,7 @@ def jobs(route: Route, mode: str, device: str) -> list[Job]:
 def scenarios(route: Route, mode: str, device: str) -> tuple[Scenario, ...]:
     """The scenarios of one route in one mode."""
     found = _short(route, mode, device)
-    if device == "cuda" and not route.few:
+    if device == "cuda" and not (route.few or route.released):
         found += _long(mode)
     # With pages of one token there is one table, and nothing to leave out.
     return tuple(s for s in found if s.page_size > 1 or not route.drops)
@@ -81,6 +81,10 @@ def _short(route: Route, mode: str, device: str) -> list[Scenario]:
     """Those that run on any device."""
     if route.few:
         return _sample(mode, route.few)
+    if route.released:
+        # Three backends and more are copied to at once, and over 30 rows have a plan.
+        shapes = (64, "flashmla_kv", 32, 32, (1, 32), 100, 64)
+        return [of_kind(mode, steps, *shapes, script="tour2") for steps in (3, 5)]
     if route.dsa:
         found = _dsa(mode)
         return found[:2] if route.brief else found

@@ -165,6 +165,16 @@ class Table:
         )  # fmt: skip
 
 
+@contextmanager
+def baseline_of(setup: Setup, route: Route, usual: Baseline) -> Iterator[Baseline]:
+    """The baseline that a route is compared with: a worker of its own if it is released."""
+    if not route.released:
+        yield usual
+        return
+    with setup.worker("baseline", route.env) as worker:
+        yield Baseline(worker)
+
+
 def play_all(
     setup: Setup,
     jobs: Sequence[Job],
@@ -181,8 +191,11 @@ def play_all(
         first = members[0][1]
         wrapped = replace(setup, wrapper=first.wrapper)
         env = {**first.route.env, **dict(first.extra)}
-        with wrapped.worker("candidate", env, first.route.blocked) as worker:
-            table = Table(wrapped, baseline, worker, deaths)
+        with (
+            wrapped.worker("candidate", env, first.route.blocked) as worker,
+            baseline_of(setup, first.route, baseline) as beside,
+        ):
+            table = Table(wrapped, beside, worker, deaths)
             for number, job in members:
                 found[number] = list(play(table, job))
             return worker.used()
