@@ -120,6 +120,8 @@ def test_with_its_gate_off_the_tree_is_as_it_was(
     assert stale(report, FIVE) == expected(release, 5)
     code, report = verify(tree, "--route", "as-released")
     assert (code, report["totals"]["identical"]) == (0, 4)
+    itself = verify(tree, "--baseline", "in-tree", "--scenario", FIVE)[1]
+    assert "as-released" not in {row["route"] for row in itself["matrix"]}
 
 
 @pytest.mark.parametrize(
