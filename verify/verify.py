@@ -20,12 +20,13 @@ from verify.outcome import Case
 from verify.report import console
 from verify.report.build import Context, build
 from verify.report.junit import refused
-from verify.report.model import Report
+from verify.report.model import Counters, Report
 from verify.report.record import record
 from verify.report.write import write
 from verify.sides import probe
 from verify.sides.snapshot import snapshot
 from verify.sides.source import Pair, resolve
+from verify.sides.stop import Stoppable
 from verify.worker.scenario import ScenarioError, parse
 from verify.worker.tree import tails
 
@@ -53,7 +54,7 @@ class Options:
 
 
 def work(options: Options) -> Exit:
-    """Verify, print, write. Raises `Refusal`."""
+    """Verify, print, write; a record only of a whole run. Raises `Refusal`."""
     try:
         report = verify(options)
     except Refusal as refusal:
@@ -64,13 +65,18 @@ def work(options: Options) -> Exit:
     beside = STDOUT in (options.json, options.junit, options.record)
     console.render(report, console.terminal(beside=beside, width=120))
     write(report, options.report, options.json, options.junit)
-    if options.record is not None:
+    if options.record is not None and report.incomplete is not None:
+        say(f"{options.record}: no record is written of an incomplete run")
+    elif options.record is not None:
         Output(options.record).write(dump(record(report)))
     return Exit(report.exit_code)
 
 
 def verify(options: Options) -> Report:
-    """Run what the options ask for. Raises `Refusal`."""
+    """Run what the options ask for; stopped, the report is of what was judged by then.
+
+    Raises `Refusal`, and KeyboardInterrupt if that is nothing.
+    """
     _check(options)
     device = probe.device(options.device, options.python)
     if options.sanitize:
@@ -102,12 +108,7 @@ def verify(options: Options) -> Report:
             # A GPU's machine has the cores; on a laptop the interpreter takes two.
             workers=8 if device == "cuda" else 2,
         )
-        ran = _run(options, setup, chosen, plan)
-        counters = (
-            launches.count(setup, chosen)
-            if device == "cuda" and not options.sanitize
-            else []
-        )
+        ran, counters = _found(options, setup, chosen, plan)
     context = Context(
         pair=pair,
         hashes=hashes,
@@ -117,8 +118,26 @@ def verify(options: Options) -> Report:
         started=clock.started,
         seconds=clock.seconds,
         contract=contract,
+        planned=_planned(plan),
     )
     return build(context, ran, counters)
+
+
+def _found(
+    options: Options,
+    setup: Setup,
+    chosen: tuple[routes.Route, ...],
+    plan: Matrix,
+) -> tuple[Ran[Case], list[Counters]]:
+    """The cases, and on a GPU what is launched, where it is not stopped before."""
+    ran = _run(options, setup, chosen, plan)
+    if ran.stopped and not ran.results:
+        raise KeyboardInterrupt
+    if setup.device != "cuda" or options.sanitize or ran.stopped:
+        return ran, []
+    with Stoppable():
+        return ran, launches.count(setup, chosen)
+    return replace(ran, stopped=True), []
 
 
 def _run(
@@ -138,9 +157,13 @@ def _run(
 
         with Progress("verifying", None) as bar:
             return fuzz.run(setup, chosen, options.cases, bar)
-    total = sum(len(job.poisons) for job in plan.jobs)
-    with Progress("verifying", total) as bar:
+    with Progress("verifying", _planned(plan)) as bar:
         return run(setup, list(plan.jobs), bar)
+
+
+def _planned(plan: Matrix) -> int | None:
+    """How many cases there will be, where that is known before."""
+    return sum(len(job.poisons) for job in plan.jobs) or None
 
 
 def _plan(

@@ -48,7 +48,10 @@ def work(options: BenchOptions) -> Exit:
 
 
 def bench(options: BenchOptions) -> BenchReport:
-    """Run what the options ask for. Raises `Refusal`."""
+    """Run what the options ask for; stopped, the report is of the points timed by then.
+
+    Raises `Refusal`, and KeyboardInterrupt if there are none.
+    """
     device = probe.device(options.device, options.python)
     if device == "cpu" and options.min_speedup is not None:
         what = "--min-speedup: there is no GPU here, and a CPU's times mean nothing"
@@ -78,6 +81,7 @@ def bench(options: BenchOptions) -> BenchReport:
                 started=clock.started,
                 seconds=clock.seconds,
                 min_speedup=options.min_speedup,
+                stopped=workers.stopped,
                 notes=(*workers.notes, *unfit(found[0].source.release)),
             )
     return build(provenance, planned, measured)

@@ -17,6 +17,7 @@ from verify.bench.points import PlannedPoint
 from verify.bench.sides import ORIGINAL, Side, of_point
 from verify.outcome import Broken
 from verify.sides.process import Worker, WorkerDied, threads
+from verify.sides.stop import Ended, Stoppable
 from verify.worker.bench.messages import Prepare, Prepared, Profiled, Rates
 from verify.worker.protocol import Config, Hello, UsedModules
 
@@ -74,6 +75,8 @@ class Workers:
         self.progress = progress
         self.rates = Rates(copy_bytes_per_s=0.0, l2_bytes=0, idle_sync_us=None)
         self.notes: list[str] = []
+        self.stopped = False
+        self._used: dict[str, UsedModules] = {}
         self._deaths: dict[str, int] = {}
         self._sessions: dict[Any, Worker] = {}
         for side in sides:
@@ -138,12 +141,23 @@ class Workers:
             data.profile = self._ask(data, op="bench-profile", calls=calls, graph=graph)
 
     def used(self, side: Side) -> UsedModules | None:
-        """Which modules the side's worker ran, and what stood in for others."""
+        """Which modules the side's worker ran, and what stood in for others.
+
+        After a stop, what it said last.
+        """
         try:
-            found: UsedModules = self._session(side).ask(op="used")
+            self._used[side.name] = self._session(side).ask(op="used")
         except WorkerDied:
             return None
-        return found
+        except Ended:
+            pass
+        return self._used.get(side.name)
+
+    def stop(self) -> None:
+        """End every worker: one may be in the middle of an answer."""
+        self.stopped = True
+        for session in self._sessions.values():
+            session.interrupt()
 
     def _prepare(self, measured: Measured) -> None:
         shape = measured.planned.point.shape(measured.sets)
@@ -207,24 +221,37 @@ def run(
 ) -> list[Measured]:
     """Both passes over all points. Raises WorkerDied where the original never ran.
 
-    step: told how many are timed, and which is next.
+    step: told how many are timed, and which is next. An interrupt ends the workers; what
+    was timed in full by then is kept. Raises KeyboardInterrupt if nothing was.
     """
-    found = []
-    for number, planned in enumerate(points):
-        step(number, str(planned.point))
-        found.append(workers.times(planned))
-    step(len(points), "counting")
-    if workers.device == "cpu":
-        return found
+    found: list[Measured] = []
+    with Stoppable() as running:
+        for number, planned in enumerate(points):
+            step(number, str(planned.point))
+            found.append(workers.times(planned))
+            for side in workers.sides:
+                workers.used(side)
+        step(len(points), "counting")
+        if workers.device != "cpu":
+            _count(workers, found, step)
+    if running.stopped:
+        workers.stop()
+        if not found:
+            raise KeyboardInterrupt
+    return found
+
+
+def _count(
+    workers: Workers, found: list[Measured], step: Callable[[int, str], None]
+) -> None:
     if not workers.attach():
         workers.notes.append(
             "the profiler records nothing here: no launches, no GPU time"
         )
-        return found
+        return
     for measured in found:
-        step(len(points), f"counting {measured.planned.point}")
+        step(len(found), f"counting {measured.planned.point}")
         workers.counts(measured)
-    return found
 
 
 def original(measured: Measured) -> Samples:

@@ -5,6 +5,7 @@ Failures are kept as scenario texts, one a line, in the user's cache.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from patcher.tree.wheels import cache_folder
 from verify.cases.run import POISONS, Job, Ran, Setup, Table, play_all
 from verify.outcome import Case
 from verify.routes import Route
+from verify.sides.stop import Ended
 from verify.worker.scenario import (
     IMPLS,
     KV,
@@ -112,9 +114,10 @@ def _one(
         return case
 
     saved = _file(route, mode)
-    for scenario in _saved(saved, mode):
-        if attempt(scenario).failed:
-            return seen
+    with contextlib.suppress(Ended):
+        for scenario in _saved(saved, mode):
+            if attempt(scenario).failed:
+                return seen
     largest = 24 if setup.device == "cuda" or not route.kernels else 5
     smallest = _draw(setup, mode, largest, cases, attempt)
     if smallest is None:
@@ -130,7 +133,7 @@ def _draw(
     cases: int,
     attempt: Callable[[Scenario], Case],
 ) -> Case | None:
-    """The smallest failing case, or None."""
+    """The smallest failing case, or None; stopped, the smallest by then."""
     failing: list[Case] = []
 
     @hypothesis.seed(setup.seed)
@@ -154,8 +157,8 @@ def _draw(
         drawn()
     except _Failed:
         return failing[-1]  # hypothesis ends with the smallest one
-    except hypothesis.errors.Flaky:
-        return min(failing, key=lambda case: len(case.scenario))
+    except (hypothesis.errors.Flaky, Ended):
+        return min(failing, key=lambda case: len(case.scenario), default=None)
     return None
 
 

@@ -18,11 +18,16 @@ def scenario_of(mode: str) -> Scenario:
 
 
 def count(setup: Setup, routes: tuple[Route, ...]) -> list[Counters]:
-    """The baseline, once a mode, then each route in its order; not what is as released."""
+    """The baseline, once a mode, then each route in its order; not what is as released.
+
+    Raises KeyboardInterrupt: of some routes only, they would say nothing.
+    """
     counted = [route for route in routes if not route.released]
     jobs = [Job(route, mode=mode) for route in counted for mode in route.modes]
-    found = play_all(setup, jobs, _both).results
-    unique = {(c.side, c.route, c.mode): c for c in found}
+    found = play_all(setup, jobs, _both)
+    if found.stopped:
+        raise KeyboardInterrupt
+    unique = {(c.side, c.route, c.mode): c for c in found.results}
     order = ["original", *(route.label for route in routes)]
     return sorted(
         unique.values(),

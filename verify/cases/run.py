@@ -7,9 +7,11 @@ sanitizer and the counting of launches differ in what they do with it.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from verify.outcome import Broken, Case, NotRun
 from verify.routes import OFF, Route
 from verify.sides.launch import ForkServer, fork_server
 from verify.sides.process import About, Worker, threads
+from verify.sides.stop import Ended, Stoppable
 from verify.worker.protocol import Config
 from verify.worker.scenario import Scenario
 
@@ -101,11 +104,15 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Ran(Generic[Result]):
-    """Results in the jobs' order, and what the workers said of themselves."""
+    """Results in the jobs' order, and what the workers said of themselves.
+
+    stopped: an interrupt ended it; these are the results that there were by then.
+    """
 
     results: tuple[Result, ...]
     baseline: About
     candidates: tuple[About, ...]
+    stopped: bool = False
 
 
 _DEATHS = ("crash", "killed", "timeout")
@@ -180,11 +187,14 @@ def play_all(
     jobs: Sequence[Job],
     play: Callable[[Table, Job], Iterable[Result]],
 ) -> Ran[Result]:
-    """`play` every job, jobs that share a worker process one after another."""
+    """`play` every job, jobs that share a worker process one after another.
+
+    An interrupt ends the workers; what was found by then is kept.
+    """
     groups: dict[object, list[tuple[int, Job]]] = {}
     for number, job in enumerate(jobs):
         groups.setdefault(job.worker, []).append((number, job))
-    found: dict[int, list[Result]] = {}
+    found: list[list[Result]] = [[] for _ in jobs]
     deaths = Deaths()
 
     def group(members: list[tuple[int, Job]]) -> About:
@@ -196,24 +206,24 @@ def play_all(
             baseline_of(setup, first.route, baseline) as beside,
         ):
             table = Table(wrapped, beside, worker, deaths)
-            for number, job in members:
-                found[number] = list(play(table, job))
+            with contextlib.suppress(Ended):
+                for number, job in members:
+                    for result in play(table, job):
+                        found[number].append(result)
             return worker.used()
 
-    with (
-        setup.open() as setup,
-        setup.worker("baseline", dict(OFF)) as old,
-        threads(setup.workers) as pool,
-    ):
+    tasks: list[Future[About]] = []
+    with setup.open() as setup, setup.worker("baseline", dict(OFF)) as old:
         baseline = Baseline(old)
-        tasks = [
-            pool.submit(group, members)
-            for members in sorted(groups.values(), key=_cost)
-        ]
-        candidates = tuple(task.result() for task in tasks)
+        with Stoppable() as playing, threads(setup.workers) as pool:
+            for members in sorted(groups.values(), key=_cost):
+                tasks.append(pool.submit(group, members))
+            for task in tasks:
+                task.result()
         about = old.used()
-    results = tuple(result for n in sorted(found) for result in found[n])
-    return Ran(results, about, candidates)
+    candidates = tuple(task.result() for task in tasks if not task.cancelled())
+    results = tuple(result for results in found for result in results)
+    return Ran(results, about, candidates, playing.stopped)
 
 
 def run(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -79,17 +79,19 @@ def run(
         workers = max(len(TOOLS), os.cpu_count() or 1)
         bare = replace(setup, workers=workers, guarded=False)
 
-        def play(table: Table, job: Job) -> Iterable[Case]:
+        def judged(table: Table, job: Job) -> Iterator[Case]:
             name, log = logs[job]
-            cases = [
-                table.verify(job, scenario, 1)
-                for mode in job.route.modes
-                for scenario in scenarios(mode, dsa=job.route.dsa)
-            ]
+            cases = []
+            for mode in job.route.modes:
+                for scenario in scenarios(mode, dsa=job.route.dsa):
+                    cases.append(table.verify(job, scenario, 1))
+                    yield cases[-1]
             table.candidate.finish()
-            cases.append(_verdict(setup, job.route, name, log, cases))
-            for case in cases:
-                named = replace(case, route=f"{job.route.label} ({name})")
+            yield _verdict(setup, job.route, name, log, cases)
+
+        def play(table: Table, job: Job) -> Iterator[Case]:
+            for case in judged(table, job):
+                named = replace(case, route=f"{job.route.label} ({logs[job][0]})")
                 progress(named)
                 yield named
 

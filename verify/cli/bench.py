@@ -39,7 +39,8 @@ and the time of a verify step (docs/engine.md). MODEL is a model's folder, or `t
 
 \b
 Exit codes: 0 done; 1 an output differs, or slower than --min-speedup; 2 usage;
-3 the tree refuses; 4 the environment can't (no GPU, no torch, a worker that died).
+3 the tree refuses; 4 the environment can't (no GPU, no torch, a worker that died);
+130 stopped: the points timed by then are shown, marked incomplete.
 """
 
 

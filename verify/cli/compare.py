@@ -17,7 +17,8 @@ HELP = """Set bench reports beside each other: what became of each ratio over ti
 
 A.json, B.json, ... are what `bench-nsa-opt --json` or `--report` wrote, in order. The
 change is the last one's ratio to its original over the first one's: FASTER or SLOWER
-where the two 95% intervals do not meet, SAME within 3%.
+where the two 95% intervals do not meet, SAME within 3%. A report of a bench that was
+stopped is marked, and not taken with --max-slowdown.
 
 \b
 Examples:
@@ -49,7 +50,7 @@ def app(
         from verify.report.console import terminal
         from verify.report.model import dump
 
-        found = compare.compare(files)
+        found = compare.compare(files, whole=max_slowdown is not None)
     beside = json == outputs.STDOUT
     compare.render(found, terminal(beside=beside, width=200))
     if json:

@@ -33,7 +33,8 @@ Examples:
 \b
 Exit codes: 0 identical, 1 not identical (or only the candidate crashes, hangs
 or falls back), 2 usage, 3 the tree refuses, 4 the environment can't (no GPU, no
-torch, a baseline that died).
+torch, a baseline that died), 130 stopped: what was judged by then is shown, marked
+incomplete, and is no verdict.
 """
 
 

@@ -22,7 +22,7 @@ _VERDICTS: dict[Exit, r.Verdict] = {
 
 @dataclass(frozen=True)
 class Context:
-    """What a report says beside the cases."""
+    """What a report says beside the cases. planned: how many of them, where known."""
 
     pair: Pair
     hashes: Mapping[str, Mapping[str, str]]
@@ -32,15 +32,19 @@ class Context:
     started: str
     seconds: float
     contract: tuple[str, ...] = ()
+    planned: int | None = None
 
 
 def build(
     context: Context, ran: Ran[Case], counters: Iterable[r.Counters] = ()
 ) -> r.Report:
-    """The report of a run. Nothing compared is never a pass."""
+    """The report of a run. Nothing compared, or not all of it, is never a pass."""
     cells = list(_cells(ran.results))
     totals = _totals(ran.results, cells, context.seconds)
-    code = _exit(ran.results, totals)
+    code = Exit.INTERRUPTED if ran.stopped else _exit(ran.results, totals)
+    stopped = (
+        r.Incomplete(done=totals.cases, of=context.planned) if ran.stopped else None
+    )
     device = _device(context.setup, ran)
     verdict = _VERDICTS.get(code, "unverified")
     return r.Report(
@@ -48,7 +52,10 @@ def build(
         tool=f"nsa-opt {__version__}",
         verdict=verdict,
         exit_code=int(code),
-        summary=_sentence(verdict, totals, device, _out_of_memory(ran.results)),
+        incomplete=stopped,
+        summary=_sentence(
+            verdict, totals, device, _out_of_memory(ran.results), stopped
+        ),
         command=command(context.arguments),
         started=context.started,
         device=device,
@@ -61,9 +68,9 @@ def build(
         matrix=cells,
         failures=failures(ran.results, context.arguments),
         counters=list(counters),
-        not_run=[*_not_run(context, device), *_reasons(cells)],
+        not_run=[*_not_run(context, device), *_left(stopped), *_reasons(cells)],
         standins=list(_standins(ran)),
-        notes=list(_notes(context, cells)),
+        notes=[*_notes(context, cells), *_unsaid(ran)],
         totals=totals,
     )
 
@@ -85,7 +92,13 @@ def _out_of_memory(cases: Iterable[Case]) -> str:
     return f" ({count} out of memory)" if count else ""
 
 
-def _sentence(verdict: str, totals: r.Totals, device: r.Device, full: str) -> str:
+def _sentence(
+    verdict: str,
+    totals: r.Totals,
+    device: r.Device,
+    full: str,
+    stopped: r.Incomplete | None,
+) -> str:
     where = f"{device.name}, logic only" if device.logic_only else device.name
     end = f"in {totals.seconds:.0f} s on {where}"
     not_run = f", {totals.not_run} cases not run" if totals.not_run else ""
@@ -95,8 +108,11 @@ def _sentence(verdict: str, totals: r.Totals, device: r.Device, full: str) -> st
             f"({_amount(totals.bytes)} a side) after {totals.replays:,} replays"
             f"{not_run}, {end}"
         )
+    broken = f", {totals.broken} broken{full}" if totals.broken else ""
+    if stopped is not None:
+        differ = f"{totals.different} of {totals.cases} differ{broken}{not_run}"
+        return f"{stopped.words('cases')}: {differ}; there is no verdict, {end}"
     if verdict == "different":
-        broken = f", {totals.broken} broken{full}" if totals.broken else ""
         differ = f"{totals.different} of {totals.cases} cases differ{broken}"
         return f"NOT identical: {differ}{not_run}, {end}"
     if totals.broken:
@@ -187,6 +203,16 @@ def _not_run(context: Context, device: r.Device) -> Iterable[str]:
     yield from context.reduced
 
 
+def _left(stopped: r.Incomplete | None) -> Iterable[str]:
+    if stopped is None:
+        return
+    if stopped.done == stopped.of:
+        yield "launches and host syncs: it was stopped before they were counted"
+    else:
+        left = "all" if stopped.of is None else f"{stopped.of - stopped.done:,} cases"
+        yield f"{left} that would have come after it was stopped"
+
+
 def _reasons(cells: list[r.Cell]) -> Iterable[str]:
     for cell in cells:
         for reason in cell.reasons:
@@ -201,6 +227,13 @@ def _standins(ran: Ran[Case]) -> Iterable[str]:
         why = "" if kind in ("real", "stand-in") else f" ({kind})"
         words = STANDINS.get(name, "a stand-in")
         yield f"{name}: {'none, the real one' if kind == 'real' else words}{why}"
+
+
+def _unsaid(ran: Ran[Case]) -> Iterable[str]:
+    """A worker says what it used at its end: one that was ended has not said it."""
+    abouts = (ran.baseline, *ran.candidates)
+    if ran.stopped and not all(about.modules for about in abouts):
+        yield "stand-ins: those of the workers that were ended are not known"
 
 
 def _notes(context: Context, cells: list[r.Cell]) -> Iterable[str]:

@@ -15,6 +15,8 @@ _HEADLINES = {
 def html(report: Report) -> str:
     """One page that needs nothing else; amber where only a CPU said so."""
     headline, tone = _HEADLINES[report.verdict]
+    if report.incomplete is not None:
+        headline, tone = "Stopped: no verdict", "bad" if report.failures else "warn"
     if report.device.logic_only and tone == "good":
         headline, tone = "Identical on a CPU: the logic, not the GPU", "warn"
     worker = report.workers[0] if report.workers else None

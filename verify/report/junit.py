@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from patcher.results import Refusal
+from patcher.results import Exit, Refusal
 from verify.report.model import Cell, Failure, Report
 
 _CONTROL = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -19,12 +19,15 @@ def junit(report: Report) -> str:
         suite = ElementTree.SubElement(root, "testsuite", name=mode)
         for cell in cells:
             place = f"{cell.mode}/{cell.route}"
-            _case(suite, cell, [f for f in report.failures if place in f.places])
+            found = [f for f in report.failures if place in f.places]
+            _case(suite, cell, found, stopped=report.incomplete is not None)
         suite.set("tests", str(len(suite)))
         suite.set("failures", str(len(suite.findall(".//failure"))))
         suite.set("errors", str(len(suite.findall(".//error"))))
         suite.set("skipped", str(len(suite.findall(".//skipped"))))
         suite.set("time", f"{sum(cell.seconds for cell in cells):.2f}")
+    if report.incomplete is not None:
+        _in_error(root, "stopped", report.summary, Exit(report.exit_code), [])
     return _written(root)
 
 
@@ -34,14 +37,20 @@ def refused(refusal: Refusal) -> str:
         ": ".join(filter(None, (reason.file, reason.symbol, reason.what, reason.hint)))
         for reason in refusal.reasons
     ]
-    counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0"}
     root = ElementTree.Element("testsuites", name="verify-nsa-opt")
-    suite = ElementTree.SubElement(root, "testsuite", name="refused", attrib=counts)
-    case = ElementTree.SubElement(suite, "testcase", classname="refused", name="verify")
-    first = _clean(refusal.reasons[0].what)
-    error = ElementTree.SubElement(case, "error", message=first, type=refusal.code.name)
-    error.text = _clean("\n".join(lines))
+    _in_error(root, "refused", refusal.reasons[0].what, refusal.code, lines)
     return _written(root)
+
+
+def _in_error(
+    root: ElementTree.Element, name: str, what: str, code: Exit, lines: list[str]
+) -> None:
+    """A suite of one test case in error: a run without a verdict passes nowhere."""
+    counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0"}
+    suite = ElementTree.SubElement(root, "testsuite", name=name, attrib=counts)
+    case = ElementTree.SubElement(suite, "testcase", classname=name, name="verify")
+    error = ElementTree.SubElement(case, "error", message=_clean(what), type=code.name)
+    error.text = _clean("\n".join(lines))
 
 
 def _written(root: ElementTree.Element) -> str:
@@ -49,7 +58,9 @@ def _written(root: ElementTree.Element) -> str:
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _case(suite: ElementTree.Element, cell: Cell, failures: list[Failure]) -> None:
+def _case(
+    suite: ElementTree.Element, cell: Cell, failures: list[Failure], *, stopped: bool
+) -> None:
     case = ElementTree.SubElement(
         suite, "testcase", classname=cell.mode, name=cell.route
     )
@@ -64,8 +75,9 @@ def _case(suite: ElementTree.Element, cell: Cell, failures: list[Failure]) -> No
             type=first.kind,
         )
         child.text = _clean("\n\n".join(_text(failure) for failure in failures))
-    elif not cell.identical:
-        message = "; ".join(cell.reasons) or "nothing ran"
+    elif stopped or not cell.identical:
+        nothing = "the run was stopped" if stopped else "nothing ran"
+        message = "; ".join(cell.reasons) or nothing
         ElementTree.SubElement(case, "skipped", message=_clean(message))
     out = f"{cell.identical} cases identical, {cell.replays} replays"
     ElementTree.SubElement(case, "system-out").text = out

@@ -141,13 +141,29 @@ class Totals(Model):
     seconds: float
 
 
+class Incomplete(Model):
+    """A run that was stopped: how much of it was done, and of how much, if that is known."""
+
+    done: int
+    of: int | None
+
+    def words(self, what: str) -> str:
+        """How a summary begins; what: "cases" or "points"."""
+        of = "" if self.of is None else f" of {self.of:,}"
+        return f"incomplete, {self.done:,}{of} {what}"
+
+
 class Report(Model):
-    """Everything a verification found."""
+    """Everything a verification found.
+
+    incomplete: it was stopped, and has no verdict; None: it came to its end.
+    """
 
     schema_version: int
     tool: str
     verdict: Verdict
     exit_code: int
+    incomplete: Incomplete | None = None
     summary: str
     command: str
     started: str

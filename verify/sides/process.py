@@ -23,6 +23,7 @@ from typing import Any
 from verify.outcome import Broken
 from verify.sides.death import ended, frames, raised
 from verify.sides.launch import START_TIMEOUT, ForkServer, Process, spawn
+from verify.sides.stop import Ended
 from verify.worker.protocol import (
     Bytes,
     BytesWritten,
@@ -66,7 +67,7 @@ class Worker:
     interpreter to run. wrapper: a command to run it under. forks: where the process is
     forked, if not started by itself.
 
-    Raises WorkerDied from whatever asks the process something.
+    Raises WorkerDied from whatever asks the process something; after an interrupt, Ended.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Worker:
         self._command = [*wrapper, python or sys.executable, "-m", "verify.worker"]
         self._process: Process | None = None
         self._unusable: Broken | None = None
+        self._interrupted = False
         self._modules: UsedModules | None = None
         self.folder = Path(tempfile.mkdtemp(prefix="nsa-verify-"))
         self.hello: Hello | None = None
@@ -99,6 +101,8 @@ class Worker:
 
     def start(self) -> Hello:
         """What the worker says of itself: python, torch, triton, device, pid."""
+        if self._interrupted:
+            raise Ended
         if self._unusable is not None:
             raise WorkerDied(self._unusable)
         if self._process is None:
@@ -129,7 +133,7 @@ class Worker:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
         except OSError:
-            raise WorkerDied(self._died()) from None
+            raise self._dead(self._died()) from None
 
     def receive(self) -> Any:
         return self._receive(self.timeout)
@@ -147,7 +151,7 @@ class Worker:
     def used(self) -> About:
         """What the worker is, and which modules it imported, stubbed, stood in for."""
         if self._modules is None:
-            with contextlib.suppress(WorkerDied):
+            with contextlib.suppress(WorkerDied, Ended):
                 self._modules = self.ask(**Used(op="used"))
         gates, blocked = self.config["env"], tuple(self.config["blocked"])
         return About(self.side, gates, blocked, self.hello, self._modules)
@@ -155,21 +159,20 @@ class Worker:
     def finish(self) -> None:
         """Let the worker end by itself, so that what wraps it can write its verdict."""
         self.used()
-        process, self._process = self._process, None
-        if process is None:
-            return
-        assert process.stdin is not None
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-        try:
-            process.wait(START_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            _end(process)
-            process.wait()
+        if (process := self._process) is not None:
+            _close(process)
+            try:
+                process.wait(START_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                _end(process)
+                process.wait()
+            self._process = None
+        if self._interrupted:
+            raise Ended
 
     def interrupt(self) -> None:
-        """From another thread: whoever waits for the worker is told that it died."""
-        self._unusable = Broken("killed", self.side, "interrupted")
+        """From another thread: whoever waits for the worker is told that it is over."""
+        self._interrupted = True
         if self._process is not None:
             _end(self._process)
 
@@ -207,7 +210,7 @@ class Worker:
         except (ValueError, AttributeError, KeyError, TypeError):
             self._kill()
             message = f"the worker's answer cannot be read: {line[:200]!r}"
-            raise WorkerDied(Broken("crash", self.side, message)) from None
+            raise self._dead(Broken("crash", self.side, message)) from None
         if not ok:
             raise WorkerDied(raised(self.side, reply))
         return reply
@@ -222,17 +225,19 @@ class Worker:
             try:
                 line = self._lines.get(timeout=max(0.0, min(_POLL, left)))
             except queue.Empty:
+                if self._interrupted:
+                    raise Ended from None
                 if dead:
-                    raise WorkerDied(self._died()) from None
+                    raise self._dead(self._died()) from None
                 if left > 0:
                     continue
                 where = self._stack()
                 self._kill()
                 message = f"no answer within {timeout:g} s; killed"
                 broken = Broken("timeout", self.side, message, where)
-                raise WorkerDied(broken) from None
+                raise self._dead(broken) from None
             if line is None:
-                raise WorkerDied(self._died())
+                raise self._dead(self._died())
             return line
 
     def _stack(self) -> tuple[str, ...]:
@@ -248,9 +253,11 @@ class Worker:
         time.sleep(0.05)
         return frames(self.stderr[before:])
 
+    def _dead(self, broken: Broken) -> WorkerDied | Ended:
+        """What to raise: how it died, unless it was this process that ended it."""
+        return Ended() if self._interrupted else WorkerDied(broken)
+
     def _died(self) -> Broken:
-        if self._unusable is not None:
-            return self._unusable
         process = self._process
         if process is None:
             return Broken("killed", self.side, "the worker is gone")

@@ -91,7 +91,9 @@ def report(
     *,
     device: str = "cuda",
     min_speedup: float | None = None,
+    of: int = 0,
 ) -> BenchReport:
+    """of: it was stopped, of so many points."""
     provenance = Provenance(
         sides=[d.side for d in found[0].samples],
         used={},
@@ -109,7 +111,10 @@ def report(
         started="2025-12-01T00:00:00+00:00",
         seconds=12.0,
         min_speedup=min_speedup,
+        stopped=of > 0,
     )
-    return build(
-        provenance, Plan(tuple(m.planned for m in found), tuple(curves)), found
-    )
+    left = [
+        PlannedPoint(Point("decode", 4, 1, n), CURVE) for n in range(len(found), of)
+    ]
+    points = (*(m.planned for m in found), *left)
+    return build(provenance, Plan(points, tuple(curves)), found)

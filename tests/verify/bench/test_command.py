@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,10 @@ from patcher.checkout import checkout
 from patcher.report import SCHEMA
 from patcher.results import Refusal
 from patches import commands
+from verify.bench import bench as module
 from verify.bench.report.model import BenchReport, read
 from verify.cli import bench, verify
+from verify.sides.process import _live
 
 Command = Callable[[list[str]], int]
 
@@ -106,6 +109,42 @@ def test_a_whole_run_on_a_cpu(
     said = capsys.readouterr()
     assert "its times mean nothing" in said.out
     assert "workers on a CPU: slow, and times mean nothing" in said.err
+
+
+@pytest.mark.tree
+def test_a_run_that_is_stopped_reports_the_points_that_it_timed(
+    applied: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    live = []
+
+    class Stops(module.Progress):
+        def step(self, done: int, at: str) -> None:
+            if done == stops_at:
+                live.extend(worker._process.pid for worker in _live if worker._process)
+                raise KeyboardInterrupt
+            super().step(done, at)
+
+    monkeypatch.setattr(module, "Progress", Stops)
+    folder = tmp_path / "out"
+    line = [str(applied), *TINY, "--bs", "2,3", "--report", str(folder)]
+    stops_at = 0
+    assert bench.main(line) == 130
+    assert error(capsys).endswith("interrupted: nothing was measured\n")
+    stops_at = 1
+    assert bench.main(line) == 130
+    found = read(folder / "report.json")
+    assert found.summary.startswith("incomplete, 1 of 2 points in ")
+    assert found.exit_code == 130
+    assert [t.status for point in found.points for t in point.timings] == ["ok"] * 3
+    assert "Stopped: 1 of 2 points were timed" in (folder / "report.html").read_text()
+    assert found.summary in capsys.readouterr().out
+    assert live
+    for pid in live:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
 
 
 @pytest.mark.tree

@@ -16,11 +16,10 @@ from verify.report.model import dump
 
 
 def run(
-    us: float, old: float = 1000, device: str = "cuda", **place: int
+    us: float, old: float = 1000, device: str = "cuda", of: int = 0, **place: int
 ) -> BenchReport:
-    return report(
-        [measured(original(old), data("fan-out", us), **place)], device=device
-    )
+    found = [measured(original(old), data("fan-out", us), **place)]
+    return report(found, device=device, of=of)
 
 
 def file(folder: Path, name: str, found: BenchReport, *, compact: bool = False) -> str:
@@ -74,6 +73,23 @@ def test_what_only_one_run_has_is_counted_and_not_compared(
     out = capsys.readouterr().out
     assert "note: 4 timings are in one of the reports only" in out
     assert "fan-out" not in out
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_a_run_that_was_stopped_is_marked_and_never_passes_a_limit(
+    compact: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = file(tmp_path, "a.json", run(40))
+    part = file(tmp_path, "b.json", run(40, of=5), compact=compact)
+    assert bench.main(["compare", whole, part]) == 0
+    out = capsys.readouterr().out
+    assert f"note: {part} is incomplete, 1 of 5 points: its run was stopped" in out
+    assert "SAME" in out
+    assert bench.main(["compare", part, whole, "--max-slowdown", "5"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"error: {part}: is incomplete, 1 of 5 points: ")
+    assert "leave out --max-slowdown" in err
+    assert bench.main(["compare", whole, whole, "--max-slowdown", "5"]) == 0
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,14 @@ from tests.verify.bench.kit import WRONG, data, in_graph, measured, original, re
 from tests.verify.schemas import validate
 from verify.bench.points import Curve
 from verify.bench.report import console
+from verify.bench.report.html import headline, html
 from verify.bench.report.model import (
     BenchReport,
     Timing,
     read,
 )
-from verify.report.model import dump
+from verify.bench.report.write import step_summary
+from verify.report.model import Incomplete, dump
 
 
 def result(found: BenchReport, side: str, point: int = 0) -> Timing:
@@ -186,3 +189,53 @@ def test_graphs_that_the_host_could_not_launch_in_time_are_not_judged() -> None:
     route.launch = [26.0] * 20
     found = report([measured(original(), route, twin)])
     assert "too slowly" in result(found, "in-graph").reason
+
+
+def test_a_run_that_was_stopped_has_the_points_that_were_timed() -> None:
+    points = [measured(original(), data("fan-out", 40), bs=bs) for bs in (8, 16, 32)]
+    uncounted = points[-1].samples[1]
+    uncounted.profile = None
+    # Nothing is fast enough, and that is said of a whole run only.
+    found = report(points, of=5, min_speedup=9999)
+    assert found.summary.startswith(
+        "incomplete, 3 of 5 points in 12 s, routes against the original: 3 FASTER"
+    )
+    assert (found.exit_code, found.min_speedup) == (130, None)
+    assert found.incomplete == Incomplete(done=3, of=5)
+    validate(dump(found), BenchReport)
+    first, second, *_ = found.notes
+    assert first.startswith("stopped before 1 of 3 points were counted: ")
+    assert second == "--min-speedup 9999: not judged, the run was stopped"
+    lines = shown(found).splitlines()
+    assert lines[-1] == found.summary
+    rows = [line.split() for line in lines if " fan-out " in line]
+    # Host and time are there; GPU time, launches, syncs are not.
+    assert [row.count("-") for row in rows] == [rows[0].count("-")] * 2 + [
+        rows[0].count("-") + 4
+    ]
+    launches = [t.launches for p in found.points for t in p.timings]
+    assert launches == [68, 1, 68, 1, 68, None]
+    assert headline(found) == ("Stopped: 3 of 5 points were timed", "warn")
+    assert "Stopped: 3 of 5 points were timed" in step_summary(found)
+    assert "<h1>Stopped: 3 of 5 points" in html(found, [])
+
+
+def test_what_was_found_before_a_stop_is_shown() -> None:
+    wrong = data("fan-out", 40, digests=WRONG)
+    found = report([measured(original(), wrong)], of=2)
+    assert found.exit_code == 130
+    assert "1 WRONG" in found.summary
+    assert headline(found)[1] == "bad"
+    assert "wrong: fan-out at decode" in shown(found)
+    # All of it timed, and counted: nothing is left but what follows.
+    assert not report([measured(original())], of=1).notes
+
+
+def test_a_curve_of_a_run_that_was_stopped_has_the_points_that_there_are() -> None:
+    points = [measured(original(), data("fan-out", 40), bs=bs) for bs in (8, 16)]
+    along = [m.planned.point for m in points] + [
+        replace(points[0].planned.point, bs=32)
+    ]
+    found = report(points, [Curve("decode", "bs", tuple(along))], of=3)
+    (curve,) = found.curves
+    assert curve.points == [point.name for point in found.points]

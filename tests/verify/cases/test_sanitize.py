@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from patcher.results import Exit, Refusal
+from tests.verify.test_stopped import interrupts
 from verify.cases import sanitize
 from verify.cases.run import Setup
-from verify.outcome import Broken, Different, Identical
-from verify.routes import available, upstream
+from verify.outcome import Broken, Case, Different, Identical
+from verify.routes import Route, available, upstream
 from verify.sides import source as sources
+from verify.sides.process import Worker
 from verify.sides.snapshot import snapshot
 
 TOOL = """#!/usr/bin/env bash
@@ -31,10 +35,11 @@ exec "$@"
 """
 
 
-@pytest.mark.tree
-def test_a_finding_is_a_difference_and_no_summary_is_no_pass(
+@pytest.fixture
+def prepared(
     applied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> tuple[Setup, tuple[Route, ...]]:
+    """Both sides, the routes of draft_extend's kernel, and the tool on PATH."""
     tool = tmp_path / "bin" / "compute-sanitizer"
     tool.parent.mkdir()
     tool.write_text(TOOL)
@@ -46,13 +51,20 @@ def test_a_finding_is_a_difference_and_no_summary_is_no_pass(
     snapshot(pair.candidate, pair.baseline, new)
     found = available(pair.candidate.patches())
     routes = tuple(r for r in found if r.name == "fused" and "draft_extend" in r.modes)
+    return Setup(old, new), routes
 
+
+@pytest.mark.tree
+def test_a_finding_is_a_difference_and_no_summary_is_no_pass(
+    prepared: tuple[Setup, tuple[Route, ...]],
+) -> None:
+    setup, routes = prepared
     pairs = tuple(route for route in routes if route.pair)
     with pytest.raises(Refusal, match="no chosen route launches a kernel") as refused:
-        sanitize.run(Setup(old, new), pairs)
+        sanitize.run(setup, pairs)
     assert refused.value.code == Exit.USAGE
 
-    ran = sanitize.run(Setup(old, new), routes)
+    ran = sanitize.run(setup, routes)
 
     cases = {}
     for case in ran.results:
@@ -71,6 +83,31 @@ def test_a_finding_is_a_difference_and_no_summary_is_no_pass(
             assert isinstance(verdict, Identical)
     assert not cases, "the pair runs no kernel of its own"
     assert len(ran.candidates) == len(sanitize.TOOLS)
+
+
+@pytest.mark.tree
+def test_stopped_it_keeps_the_cases_and_no_verdict_of_a_tool_that_was_cut_off(
+    prepared: tuple[Setup, tuple[Route, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup, routes = prepared
+    together = threading.Barrier(len(sanitize.TOOLS))
+    finish = Worker.finish
+
+    def cut_off(worker: Worker) -> None:
+        """Every tool has its one case, and is about to say what it saw."""
+        if together.wait(60) == 0:
+            interrupts()
+        while not worker._interrupted:
+            time.sleep(0.05)
+        finish(worker)
+
+    monkeypatch.setattr(Worker, "finish", cut_off)
+    seen: list[Case] = []
+    ran = sanitize.run(setup, routes, seen.append)
+    assert ran.stopped
+    assert set(ran.results) == set(seen)
+    assert {case.route for case in seen} == {f"fused ({n})" for n in sanitize.TOOLS}
+    assert [type(case.outcome) for case in ran.results] == [Identical] * 4
 
 
 def test_what_is_planned_in_a_graph_needs_the_caching_allocator() -> None:

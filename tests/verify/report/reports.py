@@ -43,7 +43,14 @@ def case(outcome: Outcome, route: str = "fan-out", mode: str = "decode") -> Case
     return Case(route, mode, SCENARIO, 0, 1, outcome, 0.5)
 
 
-def report(*outcomes: Outcome) -> Report:
+def report(
+    *outcomes: Outcome,
+    stopped: bool = False,
+    planned: int | None = None,
+    said: bool = True,
+    device: str = "cpu",
+) -> Report:
+    """Of these and a case that was not run. said: the worker ended by itself."""
     cases = [case(outcome) for outcome in outcomes]
     cases.append(
         case(NotRun("this tree has no such path"), "in-graph", "decode@runner")
@@ -52,11 +59,12 @@ def report(*outcomes: Outcome) -> Report:
     context = Context(
         pair=Pair(source, source, False),
         hashes={"baseline": {"a.py": "0" * 64}, "candidate": {"a.py": "1" * 64}},
-        setup=Setup(Path("old"), Path("new")),
+        setup=Setup(Path("old"), Path("new"), device=device),
         arguments=ARGUMENTS,
         reduced=("contexts over 4,096",),
         started="2026-01-01T00:00:00+00:00",
         seconds=12.0,
+        planned=planned,
     )
     hello = Hello(
         python="3.12.1",
@@ -69,5 +77,6 @@ def report(*outcomes: Outcome) -> Report:
         pid=1,
     )
     used = UsedModules(real={}, stubbed=[], standins=["deep_gemm"], kernels={})
-    worker = About("candidate", {"SGLANG_GATE": "1"}, (), hello, used)
-    return build(context, Ran(tuple(cases), worker, (worker,)))
+    gates = {"SGLANG_GATE": "1"}
+    worker = About("candidate", gates, (), hello, used if said else None)
+    return build(context, Ran(tuple(cases), worker, (worker,), stopped))

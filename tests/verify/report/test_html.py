@@ -43,6 +43,9 @@ def test_the_verdict_leads_and_is_amber_where_only_a_cpu_gave_it() -> None:
     assert '<header class="good"><h1>Identical</h1>' in on_gpu
     assert '<header class="bad"><h1>Not identical</h1>' in html(report(DIFFERENT))
     assert '<header class="bad"><h1>Not verified</h1>' in html(report())
+    for outcome, tone in ((SAME, "warn"), (DIFFERENT, "bad")):
+        page = html(report(outcome, stopped=True))
+        assert f'<header class="{tone}"><h1>Stopped: no verdict</h1>' in page
 
 
 def test_the_index_names_every_section() -> None:

@@ -30,7 +30,7 @@ from verify.outcome import Different, NotRun, Outcome
 from verify.report import console
 from verify.report.github import workflow_commands
 from verify.report.junit import junit
-from verify.report.model import Model, Report, dump
+from verify.report.model import Incomplete, Model, Report, dump
 from verify.report.write import write
 
 HOUSE = Path(__file__).parents[3]
@@ -81,6 +81,68 @@ def test_json_is_valid_and_says_the_verdict(verdict: str) -> None:
 )
 def test_exit_code(outcomes: tuple[Outcome, ...], code: int) -> None:
     assert report(*outcomes).exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "planned", "summary"),
+    [
+        ((SAME,), 158, "incomplete, 2 of 158 cases: 0 of 2 differ, 1 cases not run; "),
+        ((SAME,), None, "incomplete, 2 cases: 0 of 2 differ, 1 cases not run; "),
+        (
+            (SAME, DIFFERENT, CRASH), 1580,
+            "incomplete, 4 of 1,580 cases: 1 of 4 differ, 1 broken, 1 cases not run; ",
+        ),
+        ((KILLED,), 2, "incomplete, 2 of 2 cases: 0 of 2 differ, 1 broken, 1 cases "),
+    ],
+)  # fmt: skip
+def test_a_run_that_was_stopped_has_no_verdict(
+    outcomes: tuple[Outcome, ...],
+    planned: int | None,
+    summary: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = report(*outcomes, stopped=True, planned=planned)
+    assert found.summary.startswith(summary)
+    assert found.summary.endswith("; there is no verdict, in 12 s on cpu, logic only")
+    assert (found.verdict, found.exit_code) == ("unverified", 130)
+    assert found.incomplete == Incomplete(done=len(outcomes) + 1, of=planned)
+    validate(dump(found), Report)
+    assert json.loads(dump(found))["incomplete"]["of"] == planned
+    # What was found is shown as ever; pictures of it too.
+    assert found.failures == report(*outcomes).failures
+    assert f"::error title=verify-nsa-opt::{summary}" in workflow_commands(found)
+    console.render(found, Console(width=200))
+    assert capsys.readouterr().out.splitlines()[-1] == found.summary
+    assert report(*outcomes, planned=planned).incomplete is None
+
+
+def test_a_run_that_was_stopped_says_what_it_left_out() -> None:
+    found = report(SAME, stopped=True, planned=158)
+    assert "156 cases that would have come after it was stopped" in found.not_run
+    assert not any(note.startswith("stand-ins") for note in found.notes)
+    ended = report(SAME, stopped=True, said=False)
+    assert "all that would have come after it was stopped" in ended.not_run
+    unknown = "stand-ins: those of the workers that were ended are not known"
+    assert unknown in ended.notes
+    counting = report(SAME, stopped=True, planned=2, device="cuda")
+    uncounted = "launches and host syncs: it was stopped before they were counted"
+    assert uncounted in counting.not_run
+    assert not any("stopped" in line for line in report(SAME, said=False).not_run)
+    assert unknown not in report(SAME, said=False).notes
+
+
+def test_junit_of_a_run_that_was_stopped_passes_nowhere() -> None:
+    root = xml.fromstring(junit(report(SAME, stopped=True, planned=158)))
+    *modes, stopped = root
+    error = stopped.find("testcase/error")
+    assert error is not None
+    assert str(error.get("message")).startswith("incomplete, 2 of 158 cases: ")
+    assert (error.get("type"), stopped.get("errors")) == ("INTERRUPTED", "1")
+    assert [suite.get("skipped") for suite in modes] == ["1", "1"]
+    (skipped,) = modes[0].iter("skipped")
+    assert skipped.get("message") == "the run was stopped"
+    found = xml.fromstring(junit(report(SAME, DIFFERENT, stopped=True)))
+    assert len(found.findall(".//failure")) == 1
 
 
 def test_console(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ from verify.bench.report.model import (
 )
 from verify.bench.run import Measured
 from verify.bench.sides import ORIGINAL, Side
+from verify.report.model import Incomplete
 from verify.worker.bench.messages import Rates
 from verify.worker.protocol import STANDINS, Hello, UsedModules
 
@@ -37,7 +38,7 @@ class Provenance:
     """What a report says besides what was measured.
 
     used: by side, what its worker imported; about: what the original's worker says of
-    its machine; rates: of copies and synchronisations there.
+    its machine; rates: of copies and synchronisations there; stopped: before its end.
     """
 
     sides: Sequence[Side]
@@ -51,6 +52,7 @@ class Provenance:
     seconds: float
     min_speedup: float | None
     notes: Sequence[str] = ()
+    stopped: bool = False
 
     @property
     def on_gpu(self) -> bool:
@@ -68,8 +70,9 @@ def build(run: Provenance, plan: Plan, found: Sequence[Measured]) -> BenchReport
     """The report of a run: every point judged, the curves, the exit code."""
     rate = run.rates["copy_bytes_per_s"]
     points = [Judge(m, rate, run.seed, run.on_gpu).report() for m in found]
-    asked = _min_speedup(points, run)
-    code = exit_code(points, asked)
+    stopped = Incomplete(done=len(points), of=len(plan.points)) if run.stopped else None
+    asked = None if stopped else _min_speedup(points, run)
+    code = Exit.INTERRUPTED if stopped else exit_code(points, asked)
     return BenchReport(
         schema_version=SCHEMA_VERSION,
         tool=f"nsa-opt {__version__}",
@@ -78,7 +81,8 @@ def build(run: Provenance, plan: Plan, found: Sequence[Measured]) -> BenchReport
         seconds=run.seconds,
         seed=run.seed,
         exit_code=int(code),
-        summary=_summary(points, asked, run),
+        incomplete=stopped,
+        summary=_summary(points, asked, run, stopped),
         machine=_machine(run),
         sides=[_side(side, run) for side in run.shown()],
         points=points,
@@ -86,6 +90,7 @@ def build(run: Provenance, plan: Plan, found: Sequence[Measured]) -> BenchReport
         min_speedup=asked,
         notes=[
             *([] if run.on_gpu else [CPU_NOTE]),
+            *(_left(run, found) if stopped else ()),
             *run.notes,
             *_standins(run),
             *_real(run),
@@ -129,7 +134,10 @@ def _min_speedup(points: Sequence[PointReport], run: Provenance) -> MinSpeedup |
 
 
 def _summary(
-    points: Sequence[PointReport], asked: MinSpeedup | None, run: Provenance
+    points: Sequence[PointReport],
+    asked: MinSpeedup | None,
+    run: Provenance,
+    stopped: Incomplete | None,
 ) -> str:
     speeds: list[str] = [ratio.verdict for _, _, ratio in _routes(points, run)]
     failed = sum(t.status == "failed" for point in points for t in point.timings)
@@ -140,8 +148,21 @@ def _summary(
     if asked is not None:
         state = "reached" if asked.met else f"missed {len(asked.below)} times"
         parts.append(f"--min-speedup {asked.at_least:g} {state}")
-    head = f"{len(points)} points in {run.seconds:.0f} s, routes against the original"
+    done = stopped.words("points") if stopped else f"{len(points)} points"
+    head = f"{done} in {run.seconds:.0f} s, routes against the original"
     return f"{head}: {', '.join(parts) or 'nothing compared'}"
+
+
+def _left(run: Provenance, found: Sequence[Measured]) -> Iterator[str]:
+    """What a run that was stopped does not say."""
+    uncounted = sum(any(not d.profile for d in m.running) for m in found)
+    if run.on_gpu and uncounted:
+        yield (
+            f"stopped before {uncounted} of {len(found)} points were counted: no launches "
+            "and no GPU time there, and nothing shows whether a route fell back"
+        )
+    if run.min_speedup is not None:
+        yield f"--min-speedup {run.min_speedup:g}: not judged, the run was stopped"
 
 
 def _machine(run: Provenance) -> Machine:

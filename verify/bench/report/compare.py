@@ -67,8 +67,8 @@ class Comparison(Model):
         ]
 
 
-def load(path: Path) -> BenchReport:
-    """A report that says something of time. Raises `Refusal`."""
+def load(path: Path, *, whole: bool = False) -> BenchReport:
+    """A report that says something of time; `whole`: and of all points. Raises `Refusal`."""
     try:
         report = read(path)
     except OSError as error:
@@ -80,12 +80,21 @@ def load(path: Path) -> BenchReport:
     if not report.machine.times_count:
         what = "was timed on a CPU: its times mean nothing"
         raise Refusal(Reason(str(path), "", what), code=Exit.USAGE)
+    if whole and report.incomplete is not None:
+        what = (
+            f"is {report.incomplete.words('points')}: the others may be the slower ones"
+        )
+        hint = "leave out --max-slowdown, or let the bench run to its end"
+        raise Refusal(Reason(str(path), "", what, hint), code=Exit.USAGE)
     return report
 
 
-def compare(files: Sequence[Path]) -> Comparison:
-    """Every side of every point that at least two of the reports have. Raises `Refusal`."""
-    reports = [load(file) for file in files]
+def compare(files: Sequence[Path], *, whole: bool = False) -> Comparison:
+    """Every side of every point that at least two of the reports have. Raises `Refusal`.
+
+    whole: none of the runs may have been stopped; else a note says which were.
+    """
+    reports = [load(file, whole=whole) for file in files]
     found = [dict(_timings(report)) for report in reports]
     keys = dict.fromkeys(key for one in found for key in one)
     several = [key for key in keys if sum(key in one for one in found) > 1]
@@ -98,7 +107,7 @@ def compare(files: Sequence[Path]) -> Comparison:
             for file, r in zip(files, reports, strict=True)
         ],
         rows=[_row(key, [one.get(key) for one in found]) for key in several],
-        notes=list(_notes(reports, len(keys) - len(several))),
+        notes=list(_notes(files, reports, len(keys) - len(several))),
     )  # fmt: skip
 
 
@@ -136,7 +145,12 @@ def _verdict(first: Estimate, last: Estimate) -> str:
     return "SLOWER" if last.high < first.low else "UNSURE"
 
 
-def _notes(reports: Sequence[BenchReport], single: int) -> Iterator[str]:
+def _notes(
+    files: Sequence[Path], reports: Sequence[BenchReport], single: int
+) -> Iterator[str]:
+    for file, report in zip(files, reports, strict=True):
+        if report.incomplete is not None:
+            yield f"{file} is {report.incomplete.words('points')}: its run was stopped"
     if len({(r.machine.name, r.machine.torch) for r in reports}) > 1:
         yield "the machines differ: ratios compare, microseconds do not"
     if single:

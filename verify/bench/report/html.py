@@ -47,6 +47,10 @@ def html(report: BenchReport, plots: Sequence[Plot]) -> str:
 
 def headline(report: BenchReport) -> tuple[str, str]:
     """The best route at the middle of the first mode: decode's, if that was measured."""
+    if report.incomplete is not None:
+        done, of = report.incomplete.done, report.incomplete.of
+        bad = {t.status for p in report.points for t in p.timings} & {"wrong", "failed"}
+        return f"Stopped: {done} of {of} points were timed", "bad" if bad else "warn"
     if not report.machine.times_count:
         return "Timed on a CPU: no time here counts", "warn"
     if report.exit_code:

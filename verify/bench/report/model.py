@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from verify.bench.points import Point
 from verify.bench.stats import Speed
-from verify.report.model import Model
+from verify.report.model import Incomplete, Model
 
 Status = Literal["ok", "wrong", "failed", "not applicable"]
 _RAW = {
@@ -182,7 +182,10 @@ class MinSpeedup(Model):
 
 
 class BenchReport(Model):
-    """Everything that one run measured."""
+    """Everything that one run measured.
+
+    incomplete: it was stopped, and has these points only; None: it came to its end.
+    """
 
     schema_version: int
     tool: str
@@ -191,6 +194,7 @@ class BenchReport(Model):
     seconds: float
     seed: int
     exit_code: int
+    incomplete: Incomplete | None = None
     summary: str
     machine: Machine
     sides: list[TimedSide]
