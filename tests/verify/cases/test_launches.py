@@ -18,12 +18,16 @@ def test_the_release_s_own_replay_is_not_the_original_s_count(
 
     def play_all(setup: object, jobs: list[Any], play: object) -> SimpleNamespace:
         counted.extend(job.route for job in jobs)
-        return SimpleNamespace(results=())
+        return SimpleNamespace(results=(), stopped=stopped)
 
     monkeypatch.setattr(launches, "play_all", play_all)
     routes = upstream("B", ["precompute", "target-verify"])
     assert RELEASED in routes
+    stopped = False
     setup: Any = None
     launches.count(setup, routes)
     assert counted
     assert RELEASED not in counted
+    stopped = True
+    with pytest.raises(KeyboardInterrupt):
+        launches.count(setup, routes)
