@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 
 from patcher.results import Interrupted
+
+TWICE = 0.25
+"""Seconds. timeout(1) signals its child, and a moment later the group that it is in."""
 
 _WAITING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -40,19 +44,24 @@ def held(done: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def as_interrupts() -> Iterator[None]:
-    """SIGTERM and SIGHUP interrupt the block as Ctrl-C does."""
+    """SIGTERM and SIGHUP interrupt the block as Ctrl-C does; what comes twice, once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+    last = -TWICE
 
-    others = [number for number in _WAITING if number != signal.SIGINT]
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal last
+        since, last = time.monotonic() - last, time.monotonic()
+        if since >= TWICE:
+            raise KeyboardInterrupt
+
+    usual = (signal.SIG_DFL, signal.default_int_handler)
     before = {
         number: signal.signal(number, interrupt)
-        for number in others
-        if signal.getsignal(number) == signal.SIG_DFL
+        for number in _WAITING
+        if signal.getsignal(number) in usual
     }
     try:
         yield
