@@ -271,8 +271,11 @@ def test_a_kernel_that_does_not_compile_is_tried_once(
 
     class Refusing:
         def __getitem__(self, grid: object) -> Any:
-            tried.append(1)
-            raise RuntimeError("no compiler here")
+            def launch(*args: object) -> None:
+                tried.append(1)
+                raise RuntimeError("no compiler here")
+
+            return launch
 
     monkeypatch.setattr(kernels(), "_is_broken", False)
     monkeypatch.setattr(kernels(), "_schedule_kernel", Refusing())
