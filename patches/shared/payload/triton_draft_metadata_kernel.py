@@ -1,7 +1,8 @@
 """One Triton kernel that writes a draft step's DSA metadata straight into its buffers."""
 
 import logging
-from typing import Callable, Optional
+from bisect import bisect_right
+from typing import Callable, Dict, Optional
 
 import torch
 import triton
@@ -193,24 +194,29 @@ def find_limits(get_plan: Callable, device: torch.device) -> Optional[torch.Tens
     They are tuned for a GPU, and releases differ; so its planner is asked, with ever more
     long rows. None if there is no planner, or if it does not plan by such numbers.
     """
-    lens = torch.ones(512, dtype=torch.int32, device=device)
-    plans = []
-    for row in range(len(lens)):
-        lens[row] = 2**30
-        plans.append(get_plan(lens))
-        if plans[0] is None:
-            return None
-    thresholds = torch.stack([plan[0, 0] for plan in plans]).tolist()
-    most = {threshold: row + 1 for row, threshold in enumerate(thresholds)}
-    most[thresholds[-1]] = 2**31 - 1  # The last may be exceeded by any number.
-    numbers = [*most.items(), *[(thresholds[-1], 2**31 - 1)] * 16]
+    rows = torch.arange(512, device=device)
+
+    def ask(count: int) -> Optional[int]:
+        plan = get_plan(torch.where(rows < count, 2**30, 1).to(torch.int32))
+        return None if plan is None else int(plan[0, 0])
+
+    if ask(1) is None:
+        return None
+    most: Dict[int, int] = {}
+    count = 1
+    while count <= len(rows):
+        threshold = ask(count)
+        # More rows never lower it.
+        count = bisect_right(range(len(rows) + 1), threshold, lo=count + 1, key=ask)
+        most[threshold] = count - 1
+    most[threshold] = 2**31 - 1  # The last may be exceeded by any number.
+    numbers = [*most.items(), *[(threshold, 2**31 - 1)] * 16]
     limits = torch.tensor(numbers[:16], dtype=torch.int32, device=device)
 
-    rows = torch.arange(len(lens), device=device)
-    plan = torch.empty(len(lens) + 1, 2, dtype=torch.int32, device=device)
+    plan = torch.empty(len(rows) + 1, 2, dtype=torch.int32, device=device)
     for threshold, count in most.items():
         # As many rows over it as it allows, all others at it.
-        lens = threshold + (rows * 37 % len(lens) < min(count, 300)).to(torch.int32)
+        lens = threshold + (rows * 37 % len(rows) < min(count, 300)).to(torch.int32)
         theirs = get_plan(lens)
         items = theirs[1 : 1 + max(0, int(theirs[0, 1]))]
         if not (
