@@ -28,7 +28,8 @@ from patches.shared.anchors import (
     REPLAY,
     gate,
 )
-from patches.shared.fused import FILL_METADATA, KERNELS, prepend, read_gate
+from patches.shared.fused import FILL_METADATA, prepend, read_gate
+from patches.shared.kernels import KERNELS
 
 PAYLOAD = HERE / "cuda_decode" / "payload"
 NSA = "sglang/srt/layers/attention/nsa"

@@ -10,7 +10,8 @@ from patcher.steps import HasMethod, Where
 from patches import HERE
 from patches.draft_extend.about import ABOUT
 from patches.shared.anchors import NSA_BACKEND, REPLAY
-from patches.shared.fused import BACKEND, FUSED, kernels, prepend
+from patches.shared.fused import BACKEND, FUSED, prepend
+from patches.shared.kernels import kernels
 
 EXPAND = "_expand_draft_extend_seqlens"
 WITH_PRECOMPUTE = HasMethod(BACKEND, EXPAND)

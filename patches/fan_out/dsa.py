@@ -9,12 +9,13 @@ from patcher.steps.cst.workspace import Step
 from patches import HERE
 from patches.fan_out.about import ABOUT
 from patches.shared.anchors import INIT_STATE
-from patches.shared.dsa import SHARED_STEPS, prepend, read_gate
+from patches.shared.dsa import DIRECT_LAUNCH, SHARED_STEPS, prepend, read_gate
 
 PAYLOAD = HERE / "fan_out" / "payload" / "dsa_backend.py"
 
 FAMILY_C: tuple[Step, ...] = (
     *SHARED_STEPS,
+    *DIRECT_LAUNCH,
     *read_gate(ABOUT.gate, PAYLOAD, "DSA_METADATA_FAN_OUT"),
     prepend(PAYLOAD, "FanOutDispatch", INIT_STATE),
 )

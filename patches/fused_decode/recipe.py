@@ -10,7 +10,8 @@ from patcher.steps import AddMethods, HasMethod, Once, Step, Where
 from patches import HERE
 from patches.fused_decode.about import ABOUT
 from patches.shared.anchors import NSA_BACKEND, OLDER_NSA_BACKEND, REPLAY
-from patches.shared.fused import BACKEND, FUSED, kernels, prepend
+from patches.shared.fused import BACKEND, FUSED, prepend
+from patches.shared.kernels import kernels
 
 PRECOMPUTE = "_precompute_replay_metadata"
 WITH_PRECOMPUTE = HasMethod(BACKEND, PRECOMPUTE)

@@ -24,7 +24,7 @@ from patcher.steps.adapt import When
 from patcher.steps.cst.workspace import Step
 from patches import SHARED
 from patches.shared.anchors import DSA_BACKEND, DSA_SPELLING, INIT_STATE, gate
-from patches.shared.fused import scheduling_kernels
+from patches.shared.kernels import direct_launch, scheduling_kernels
 
 PAYLOAD = SHARED / "dsa_backend.py"
 BACKEND = "DeepseekSparseAttnBackend"
@@ -121,6 +121,24 @@ DRAFT_KERNEL = "triton_draft_metadata_kernel.py"
 WHOLE_ROWS = Rename(
     old="tl.minimum(tl.load(seq_lens + row).to(tl.int32), max_cols)",
     new="max_cols",
+)
+
+# What is launched at every replay.
+DIRECT_LAUNCH: tuple[Step, ...] = (
+    *(
+        Where(step, unless=HOST_FREE, of=DSA_BACKEND)
+        for step in direct_launch(KERNELS, *DSA_SPELLING)
+    ),
+    *(
+        Where(step, when=HOST_FREE, of=DSA_BACKEND)
+        for step in direct_launch(
+            KERNELS,
+            *DSA_SPELLING,
+            kernel="_draft_metadata_kernel",
+            fill="fill_draft_metadata",
+            within="run",
+        )
+    ),
 )
 
 LOG_ROUTE = Once(

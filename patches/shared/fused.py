@@ -1,4 +1,4 @@
-"""What several patches insert: the kernel, its method, and buffers that steps share."""
+"""What several patches insert: the kernel's method, and buffers that steps share."""
 
 from __future__ import annotations
 
@@ -8,14 +8,10 @@ from patcher.steps import (
     Adapt,
     AddDefinitions,
     AddMethods,
-    AddModule,
-    AddParameter,
     AppendToBody,
     Drop,
     HasGlobal,
     HasMethod,
-    InsertAfter,
-    InsertBefore,
     LacksMethod,
     Once,
     PrependToBody,
@@ -36,14 +32,12 @@ from patches.shared.anchors import (
     REPLAY,
     gate,
 )
+from patches.shared.kernels import KERNELS, direct_launch, kernels, scheduling_kernels
 
 FUSED_GATE = "SGLANG_NSA_USE_TRITON_METADATA"
-KERNELS = "sglang/srt/layers/attention/nsa/triton_metadata_kernel.py"
 BACKEND = "NativeSparseAttnBackend"
 MULTI_STEP = "NativeSparseAttnMultiStepBackend"
 PAYLOAD = SHARED / "nsa_backend.py"
-DIRECT = SHARED / "triton_direct_launch.py"
-FILL = "fill_metadata_inplace"
 REFRESH = "_refresh_paged_mqa_schedule"
 GET_SCHEDULE = "deep_gemm.get_paged_mqa_logits_metadata"
 # From 0.5.12 on DeepGEMM takes the lengths as [tokens, 1].
@@ -56,99 +50,6 @@ WITHOUT_SCHEDULE: tuple[Adapt, ...] = tuple(
         "first.schedule_remainder = first._find_schedule_remainder()",
     )
 )
-
-
-def kernels(payload: Path) -> AddModule:
-    """The step that adds what a patch calls to the one kernel module."""
-    return AddModule(file=KERNELS, payload=payload / "triton_metadata_kernel.py")
-
-
-# From 0.5.7 on the backends keep DeepGEMM's schedule, and the kernel makes it too.
-_TAKES_SCHEDULE: tuple[Adapt, ...] = (
-    Rename(old="list(range(16))", new="list(range(17))"),
-    # The first programs make the schedule, the last one the sums.
-    Rename(
-        old="tl.program_id(0) == 0",
-        new="tl.program_id(0) == tl.num_programs(0) - 1",
-    ),
-    *(
-        AddParameter(function=function, parameter=new, after=after)
-        for function, new, after in (
-            ("_metadata_kernel", "schedule", "real_page_table"),
-            ("_metadata_kernel", "NUM_SMS: tl.constexpr", "MAX_SEQS"),
-            ("_metadata_kernel", "REMAINDER: tl.constexpr", "NUM_SMS"),
-            (FILL, "remainder: Optional[str]", "nsa_index_topk"),
-        )
-    ),
-    *(
-        Rename(old=f"({items})", new=f"({items}, {more})")
-        for items, more in (
-            ("m.nsa_cache_seqlens_int32, m.nsa_cu_seqlens_k, *tables[1:]", "schedule"),
-            (
-                "m.page_size, tile, max(32, triton.next_power_of_2(bs))",
-                "num_sms, remainder",
-            ),
-        )
-    ),
-)
-
-
-def scheduling_kernels(file: str, *adapt: Adapt) -> tuple[Step, ...]:
-    """The steps that add the kernel with the schedule in it, and what finds its formula.
-
-    `adapt` is what the names of another family need.
-    """
-    payload = SHARED / "triton_schedule.py"
-    each_token = tuple(
-        Rename(
-            old=f"tl.load(seq_lens + {token}, mask={mask}, other=0)",
-            new=f"_seen_by({token}, bs, seq_lens, DRAFT_TOKENS)",
-        )
-        for token, mask in (
-            ("start + seqs", "start + seqs < bs"),
-            ("start + rows", "there"),
-        )
-    )
-    return (
-        AddModule(
-            file=file,
-            payload=SHARED / "triton_metadata_kernel.py",
-            adapt=(*_TAKES_SCHEDULE, *adapt),
-        ),
-        AddDefinitions(
-            file=file,
-            after="_is_broken",
-            payload=SHARED / "triton_draft_metadata_kernel.py",
-            names=("_schedule_kernel", "_launched", "find_remainder"),
-            adapt=(
-                AddParameter(
-                    function="_schedule_kernel",
-                    parameter="DRAFT_TOKENS: tl.constexpr = 0",
-                    after="REMAINDER",
-                ),
-                *each_token,
-            ),
-        ),
-        AddDefinitions(
-            file=file, after="_is_broken", payload=payload, names=("_seen_by",)
-        ),
-        InsertAfter(
-            file=file,
-            function="_metadata_kernel",
-            anchor="most: tl.constexpr = DRAFT_TOKENS if DRAFT_TOKENS > 0 else 1",
-            payload=payload,
-            source="MakeSchedule._metadata_kernel",
-            adapt=adapt,
-        ),
-        InsertBefore(
-            file=file,
-            function=FILL,
-            anchor="is_extend = extend_seq_lens is not None",
-            payload=payload,
-            source=f"MakeSchedule.{FILL}",
-            adapt=adapt,
-        ),
-    )
 
 
 def read_gate(
@@ -254,57 +155,8 @@ FILL_METADATA: tuple[Step, ...] = (
     ),
 )
 
-# As the kernel that makes the schedule takes it.
-_SCHEDULES = HasGlobal("find_remainder")
-_KEPT_SCHEDULE: tuple[Adapt, ...] = (
-    AddParameter(
-        function=FILL,
-        parameter="remainder: Optional[str]",
-        after="nsa_index_topk",
-        when=_SCHEDULES,
-    ),
-    Rename(
-        old="(nsa_index_topk, draft_tokens, extend_seq_lens is None, max_cols)",
-        new="(nsa_index_topk, remainder, draft_tokens, extend_seq_lens is None, max_cols)",
-        when=_SCHEDULES,
-    ),
-    Rename(
-        old='11 if "constexpr" in compiled.src.signature.values() else 5',
-        new='13 if "constexpr" in compiled.src.signature.values() else 5',
-        when=_SCHEDULES,
-    ),
-)
-
 # The kernel is launched at every replay: past Triton's own launcher.
-DIRECT_LAUNCH: tuple[Step, ...] = (
-    Once(
-        AddDefinitions(
-            file=KERNELS,
-            after="_metadata_kernel",
-            payload=DIRECT,
-            names=("_compiled", "_launches", "_direct_launch"),
-            adapt=_KEPT_SCHEDULE,
-        )
-    ),
-    Once(
-        PrependToBody(
-            file=KERNELS,
-            function=FILL,
-            payload=DIRECT,
-            source=f"Kept.{FILL}",
-            adapt=_KEPT_SCHEDULE,
-        )
-    ),
-    Once(
-        InsertBefore(
-            file=KERNELS,
-            function=FILL,
-            anchor="_metadata_kernel[grid](*inputs, *buffers, *numbers)",
-            payload=DIRECT,
-            source=f"Keep.{FILL}",
-        )
-    ),
-)
+DIRECT_LAUNCH: tuple[Step, ...] = tuple(map(Once, direct_launch(KERNELS)))
 
 # One launch, where a gate of its own switches it.
 FUSED: tuple[Step, ...] = (

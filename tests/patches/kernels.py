@@ -17,8 +17,8 @@ import torch
 
 from patcher.steps import Workspace
 from patches import HERE
-from patches.shared.fused import KERNELS, scheduling_kernels
-from patches.shared.fused import kernels as kernel_step
+from patches.shared.kernels import KERNELS, scheduling_kernels
+from patches.shared.kernels import kernels as kernel_step
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 if DEVICE == "cpu":

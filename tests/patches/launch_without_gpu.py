@@ -33,7 +33,7 @@ class Driver(nvidia.CudaDriver):  # type: ignore[misc]
 
 
 class Metadata:
-    """Like NSAMetadata: named buffers, and something that can be referred to weakly."""
+    """Like NSAMetadata and DSAMetadata: named buffers, which can be referred to weakly."""
 
     def __init__(self, bs: int, tokens: int) -> None:
         def new(*shape: int) -> torch.Tensor:
@@ -41,11 +41,12 @@ class Metadata:
 
         self.page_size = 64
         self.cache_seqlens_int32, self.cu_seqlens_k = new(bs), new(bs + 1)
-        self.nsa_seqlens_expanded = new(tokens)
-        self.nsa_cache_seqlens_int32 = new(tokens)
-        self.nsa_cu_seqlens_k = new(tokens + 1)
+        self.nsa_seqlens_expanded = self.dsa_seqlens_expanded = new(tokens)
+        self.nsa_cache_seqlens_int32 = self.dsa_cache_seqlens_int32 = new(tokens)
+        self.nsa_cu_seqlens_k = self.dsa_cu_seqlens_k = new(tokens + 1)
         self.page_table_1, self.real_page_table = new(tokens, 4096), new(tokens, 64)
         self.paged_mqa_schedule_metadata = new(133, 2)
+        self.topk_v2_plan = new(bs + 1, 2)
 
 
 def makes_schedules(module: Any) -> bool:
@@ -74,10 +75,37 @@ def launch(module: Any, fake: Any, m: Metadata, bs: int, **mode: Any) -> None:
         *(m.nsa_cache_seqlens_int32, m.nsa_cu_seqlens_k),
         *(m.page_table_1, m.real_page_table, *schedule),
     )
-    given = [fake.argument(i) for i in range(len(tensors) + 5)]
-    assert given[:-5] == [t.data_ptr() for t in tensors]
-    numbers = [number & 0xFFFFFFFF for number in given[-5:]]
-    assert numbers == [pool.stride(0), 4096, 64, 4096, 2048], numbers
+    given_are(fake, tensors, [pool.stride(0), 4096, 64, 4096, 2048], bs)
+
+
+def launch_draft(module: Any, fake: Any, m: Metadata, bs: int, **mode: Any) -> None:
+    """The same of family C's kernel from 0.5.15 on."""
+    lens = torch.zeros(bs, dtype=mode["dtype"])
+    rows = torch.zeros(bs, dtype=torch.int64)
+    pool, remainder, limits = mode["pool"], mode["remainder"], mode["limits"]
+    before = fake.launched()
+    given = (m, lens, rows, pool, 2048, remainder, limits)
+    assert module.fill_draft_metadata(*given)
+    assert fake.launched() == before + 1
+    tensors = (
+        *(lens, rows, pool, m.cache_seqlens_int32, m.cu_seqlens_k),
+        *(m.dsa_cache_seqlens_int32, m.dsa_cu_seqlens_k),
+        *(m.page_table_1, m.real_page_table),
+        m.real_page_table if remainder is None else m.paged_mqa_schedule_metadata,
+        m.real_page_table if limits is None else m.topk_v2_plan,
+        m.real_page_table if limits is None else limits,
+    )
+    given_are(fake, tensors, [pool.stride(0), 4096, 64, 4096, 2048], bs)
+
+
+def given_are(
+    fake: Any, tensors: tuple[torch.Tensor, ...], numbers: list[int], bs: int
+) -> None:
+    """Addresses, numbers, grid and stream of the last launch."""
+    given = [fake.argument(i) for i in range(len(tensors) + len(numbers))]
+    assert given[: len(tensors)] == [t.data_ptr() for t in tensors]
+    found = [number & 0xFFFFFFFF for number in given[len(tensors) :]]
+    assert found == numbers, found
     assert (fake.grid(1), fake.stream()) == (bs + 1, STREAM)
 
 
@@ -93,23 +121,37 @@ def main() -> None:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     fake.expect(17 if makes_schedules(module) else 16)
+    one_launch = launch_draft if hasattr(module, "fill_draft_metadata") else launch
     accepted = torch.zeros(64, dtype=torch.int32)
     modes: tuple[tuple[int, dict[str, Any]], ...] = (
         (2, {"dtype": torch.int64}),
         (2, {"dtype": torch.int32, "draft_tokens": 4}),
         (64, {"dtype": torch.int64, "extend_seq_lens": accepted}),
     )
+    if one_launch is launch_draft:
+        limits = torch.zeros(16, 2, dtype=torch.int32)
+        modes = (
+            (2, {"dtype": torch.int64, "remainder": "last", "limits": limits}),
+            (2, {"dtype": torch.int32, "remainder": "last", "limits": limits}),
+            (64, {"dtype": torch.int64, "remainder": None, "limits": None}),
+        )
     for bs, mode in modes:
         pool = torch.zeros(bs, 4100, dtype=torch.int32)
         m = Metadata(bs, bs * 4)
         known = len(module._launches)
         for _ in range(3):
-            launch(module, fake, m, bs, pool=pool, **mode)
+            one_launch(module, fake, m, bs, pool=pool, **mode)
         assert len(module._launches) == known + 1
         # The same object, another pool; then other buffers.
-        launch(module, fake, m, bs, pool=pool.clone(), **mode)
-        launch(module, fake, Metadata(bs, bs * 4), bs, pool=pool, **mode)
-    assert len(module._compiled) == len(modes)
+        one_launch(module, fake, m, bs, pool=pool.clone(), **mode)
+        one_launch(module, fake, Metadata(bs, bs * 4), bs, pool=pool, **mode)
+        if (
+            one_launch is launch_draft
+        ):  # the same buffers, but for the schedule and plan
+            mode |= {"remainder": None, "limits": None}
+            one_launch(module, fake, m, bs, pool=pool, **mode)
+    compiled = 5 if one_launch is launch_draft else 3
+    assert len(module._compiled) == compiled
     print(f"Triton {triton.__version__}: every launch was given what it should be")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from patches.shared.fused import KERNELS
+from patches.shared import dsa, kernels
 from tests.mutants.trees import applied_tree
 
 HERE = Path(__file__).parent
@@ -23,7 +23,7 @@ TRITONS = ("", *filter(None, os.environ.get("TRITONS", "").split(os.pathsep)))
 @pytest.mark.tree
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a C compiler")
 @pytest.mark.skipif(sys.platform != "linux", reason="Triton's compiler is for Linux")
-@pytest.mark.parametrize("release", ["0.5.6.post2", "0.5.12.post1"])
+@pytest.mark.parametrize("release", ["0.5.6.post2", "0.5.12.post1", "0.5.14", "0.5.23"])
 @pytest.mark.parametrize("triton", TRITONS)
 def test_every_launch_is_given_its_arguments(
     triton: str, release: str, tmp_path: Path
@@ -34,9 +34,10 @@ def test_every_launch_is_given_its_arguments(
         check=True,
     )
     (tmp_path / "libcuda.so").symlink_to(fake)
-    kernels = applied_tree(release).read(KERNELS)
-    assert kernels is not None
-    lines = kernels.decode().splitlines()
+    tree = applied_tree(release)
+    text = tree.read(kernels.KERNELS) or tree.read(dsa.KERNELS)
+    assert text is not None
+    lines = text.decode().splitlines()
     module = tmp_path / "kernel_under_test.py"
     module.write_text("\n".join(line for line in lines if "from sglang" not in line))
     env = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}

@@ -223,9 +223,15 @@ def test_plans(name: str) -> None:
 
 @pytest.mark.parametrize("name", LIMITS)
 def test_the_limits_are_found_by_asking(name: str) -> None:
-    ask = planner(LIMITS[name], LAST[name])
+    plan, asked = planner(LIMITS[name], LAST[name]), []
+
+    def ask(lens: torch.Tensor) -> torch.Tensor:
+        asked.append(lens)
+        return plan(lens)
+
     found = kernels().find_limits(ask, torch.device(DEVICE))
     assert torch.equal(found, limits_of(name))
+    assert len(asked) < 80
 
 
 @pytest.mark.parametrize(
@@ -236,12 +242,15 @@ def test_the_limits_are_found_by_asking(name: str) -> None:
         lambda lens: torch.zeros(len(lens) + 1, 2, dtype=torch.int32, device=DEVICE),
         lambda lens: torch.full((len(lens) + 1, 2), POISON, device=DEVICE).int(),
         planner(LIMITS["H200"], LAST["H200"], over=0),
+        lambda lens: torch.randint(
+            -9, 9, (len(lens) + 1, 2), dtype=torch.int32, device=DEVICE
+        ),
         # Of twenty numbers, too many.
         planner(tuple((1000 * n, n) for n in range(1, 20)), 20000),
         # The longest rows first, whatever the threshold.
         lambda lens: planner(LIMITS["H200"], LAST["H200"])(lens.sort()[0]),
     ],
-    ids=["none", "nothing", "poison", "at least", "too many", "sorted"],
+    ids=["none", "nothing", "poison", "anything", "at least", "too many", "sorted"],
 )
 def test_a_planner_of_another_kind_is_left_to_itself(ask: Any) -> None:
     assert kernels().find_limits(ask, torch.device(DEVICE)) is None
@@ -271,8 +280,11 @@ def test_a_kernel_that_does_not_compile_is_tried_once(
 
     class Refusing:
         def __getitem__(self, grid: object) -> Any:
-            tried.append(1)
-            raise RuntimeError("no compiler here")
+            def launch(*args: object) -> None:
+                tried.append(1)
+                raise RuntimeError("no compiler here")
+
+            return launch
 
     monkeypatch.setattr(kernels(), "_is_broken", False)
     monkeypatch.setattr(kernels(), "_schedule_kernel", Refusing())

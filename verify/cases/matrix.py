@@ -110,9 +110,9 @@ def _dsa(mode: str) -> list[Scenario]:
     steps = (3, 4, 2, 5, 7) if mode.startswith("decode") else (1,)
     rows = pairwise({"steps": steps, **settings}, 5)
     small: dict[str, Any] = {"capture": (1, 3), "context": 200, "topk": 64}
-    # Six replays come to every captured size; what a graph of one does shows there.
-    first = 6 if mode == "target_verify@runner" else 4
-    counts = (first, 4, 3, 3, 3)
+    # Six replays come to every captured size: what a graph of one does, or a kernel that
+    # is kept for one, shows there.
+    counts = (6, 4, 3, 3, 3)
     found = [
         of_kind(mode, script=f"tour{count}", **small, **row)
         for count, row in zip(counts, rows, strict=True)

@@ -28,13 +28,13 @@ def _direct_launch(grid, inputs, buffers, numbers) -> Optional[Callable]:
     # No metadata of the launch, and no hooks of Triton's profiler.
     handles = (compiled.function, compiled.packed_metadata, None, None, None)
     # From Triton 3.3 on the launcher is given the constexprs too.
-    passed = 11 if "constexpr" in compiled.src.signature.values() else 5
+    passed = len(numbers) if "constexpr" in compiled.src.signature.values() else 5
     args = (*(t.data_ptr() for t in buffers), *numbers[:passed])
     device = inputs[0].get_device()
     get_stream = triton.runtime.driver.active.get_current_stream
 
-    def launch(seq_lens, req_pool_indices, extend):
-        starts = (seq_lens.data_ptr(), req_pool_indices.data_ptr(), extend.data_ptr())
+    def launch(*inputs):
+        starts = [t.data_ptr() for t in inputs]
         run(*grid, get_stream(device), *handles, *starts, *args)
 
     return launch
@@ -59,6 +59,22 @@ class Kept:
         of, source, launch = _launches.get(kept, (None, None, None))
         if launch and of() is metadata and source() is req_to_token:
             launch(seq_lens, req_pool_indices, extend)
+            return True
+
+    def fill_draft_metadata(
+        metadata,
+        seq_lens: torch.Tensor,
+        req_pool_indices: torch.Tensor,
+        req_to_token: torch.Tensor,
+        dsa_index_topk: int,
+        remainder: Optional[str],
+        limits: Optional[torch.Tensor],
+    ) -> bool:
+        types = (seq_lens.dtype, req_pool_indices.dtype)
+        kept = (id(metadata), dsa_index_topk, remainder, id(limits), *types)
+        of, source, launch = _launches.get(kept, (None, None, None))
+        if launch and of() is metadata and source() is req_to_token:
+            launch(seq_lens, req_pool_indices)
             return True
 
 

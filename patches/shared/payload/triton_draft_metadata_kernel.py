@@ -1,7 +1,8 @@
 """One Triton kernel that writes a draft step's DSA metadata straight into its buffers."""
 
 import logging
-from typing import Callable, Optional
+from bisect import bisect_right
+from typing import Callable, Dict, Optional
 
 import torch
 import triton
@@ -153,12 +154,12 @@ def _draft_metadata_kernel(
                 tl.store(dsa_cu_seqlens_k + 1 + i, dsa_end, mask=i < bs)
 
 
-def _launched(kernel, grid, *args) -> bool:
+def _launched(launch: Callable, *args) -> bool:
     """Launch it, if that is possible; tried no more once it was not."""
     global _is_broken
     try:
         if not _is_broken:
-            kernel[grid](*args)
+            launch(*args)
     except Exception as e:
         _is_broken = True
         logger.warning(f"NSA metadata kernel does not work and is not used: {e!r}")
@@ -178,7 +179,7 @@ def find_remainder(
     for remainder in ("first", "last"):
         if all(
             _launched(
-                _schedule_kernel, (5,), lens, len(lens), found, num_sms, remainder
+                _schedule_kernel[(5,)], lens, len(lens), found, num_sms, remainder
             )
             and torch.equal(found, get_schedule(lens.view(-1, 1), 64, num_sms))
             for lens in batches
@@ -193,28 +194,33 @@ def find_limits(get_plan: Callable, device: torch.device) -> Optional[torch.Tens
     They are tuned for a GPU, and releases differ; so its planner is asked, with ever more
     long rows. None if there is no planner, or if it does not plan by such numbers.
     """
-    lens = torch.ones(512, dtype=torch.int32, device=device)
-    plans = []
-    for row in range(len(lens)):
-        lens[row] = 2**30
-        plans.append(get_plan(lens))
-        if plans[0] is None:
-            return None
-    thresholds = torch.stack([plan[0, 0] for plan in plans]).tolist()
-    most = {threshold: row + 1 for row, threshold in enumerate(thresholds)}
-    most[thresholds[-1]] = 2**31 - 1  # The last may be exceeded by any number.
-    numbers = [*most.items(), *[(thresholds[-1], 2**31 - 1)] * 16]
+    rows = torch.arange(512, device=device)
+
+    def ask(count: int) -> Optional[int]:
+        plan = get_plan(torch.where(rows < count, 2**30, 1).to(torch.int32))
+        return None if plan is None else int(plan[0, 0])
+
+    if ask(1) is None:
+        return None
+    most: Dict[int, int] = {}
+    count = 1
+    while count <= len(rows):
+        threshold = ask(count)
+        # More rows never lower it.
+        count = bisect_right(range(len(rows) + 1), threshold, lo=count + 1, key=ask)
+        most[threshold] = count - 1
+    most[threshold] = 2**31 - 1  # The last may be exceeded by any number.
+    numbers = [*most.items(), *[(threshold, 2**31 - 1)] * 16]
     limits = torch.tensor(numbers[:16], dtype=torch.int32, device=device)
 
-    rows = torch.arange(len(lens), device=device)
-    plan = torch.empty(len(lens) + 1, 2, dtype=torch.int32, device=device)
+    plan = torch.empty(len(rows) + 1, 2, dtype=torch.int32, device=device)
     for threshold, count in most.items():
         # As many rows over it as it allows, all others at it.
-        lens = threshold + (rows * 37 % len(lens) < min(count, 300)).to(torch.int32)
+        lens = threshold + (rows * 37 % len(rows) < min(count, 300)).to(torch.int32)
         theirs = get_plan(lens)
         items = theirs[1 : 1 + max(0, int(theirs[0, 1]))]
         if not (
-            _launched(_topk_plan_kernel, (1,), lens, len(lens), plan, limits, 16)
+            _launched(_topk_plan_kernel[(1,)], lens, len(lens), plan, limits, 16)
             and torch.equal(plan[0], theirs[0])
             and torch.equal(plan[1 : 1 + len(items)], items[items[:, 0].argsort()])
         ):
@@ -252,30 +258,24 @@ def fill_draft_metadata(
     tile, programs = (512, 528 // bs) if bs <= 32 else (2048, 80)
     if not has_page_table:
         tile, programs = 128 * m.page_size, 66
-    grid = (max(1, min(programs, -(-cols // tile))), bs + 1)
-    schedule = m.paged_mqa_schedule_metadata
+    grid = (max(1, min(programs, -(-cols // tile))), bs + 1, 1)
+    schedule, plan = m.paged_mqa_schedule_metadata, m.topk_v2_plan
     num_sms = 0 if remainder is None else schedule.shape[0] - 1
-    return _launched(
-        _draft_metadata_kernel,
-        grid,
-        seq_lens,
-        req_pool_indices,
-        req_to_token,
-        m.cache_seqlens_int32,
-        m.cu_seqlens_k,
-        m.dsa_cache_seqlens_int32,
-        m.dsa_cu_seqlens_k,
-        *tables,
-        seq_lens if remainder is None else schedule,
-        *((seq_lens, seq_lens) if limits is None else (m.topk_v2_plan, limits)),
-        *strides,
-        cols,
-        dsa_index_topk,
-        has_page_table,
-        aligned and has_page_table,
-        m.page_size,
-        tile,
-        num_sms,
-        remainder,
-        0 if limits is None else len(limits),
+    num_limits = 0 if limits is None else len(limits)
+    inputs = (seq_lens, req_pool_indices)
+    buffers = (
+        *(req_to_token, m.cache_seqlens_int32, m.cu_seqlens_k),
+        *(m.dsa_cache_seqlens_int32, m.dsa_cu_seqlens_k, *tables),
+        schedule if num_sms else tables[1],
+        *((plan, limits) if num_limits else (tables[1], tables[1])),
     )
+    sizes = (has_page_table, aligned and has_page_table, m.page_size, tile)
+    numbers = (
+        *(*strides, cols, dsa_index_topk, *sizes),
+        *(num_sms, remainder, num_limits),
+    )
+
+    def run():
+        _draft_metadata_kernel[grid](*inputs, *buffers, *numbers)
+
+    return _launched(run)
