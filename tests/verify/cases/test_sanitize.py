@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from patcher.disk.signals import as_interrupts
 from patcher.results import Exit, Refusal
 from tests.verify.test_stopped import interrupts
 from verify.cases import sanitize
@@ -103,7 +104,8 @@ def test_stopped_it_keeps_the_cases_and_no_verdict_of_a_tool_that_was_cut_off(
 
     monkeypatch.setattr(Worker, "finish", cut_off)
     seen: list[Case] = []
-    ran = sanitize.run(setup, routes, seen.append)
+    with as_interrupts():
+        ran = sanitize.run(setup, routes, seen.append)
     assert ran.stopped
     assert set(ran.results) == set(seen)
     assert {case.route for case in seen} == {f"fused ({n})" for n in sanitize.TOOLS}
