@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from functools import cache
 from itertools import product
@@ -253,6 +254,18 @@ def test_the_limits_are_found_by_asking(name: str) -> None:
     ids=["none", "nothing", "poison", "anything", "at least", "too many", "sorted"],
 )
 def test_a_planner_of_another_kind_is_left_to_itself(ask: Any) -> None:
+    assert kernels().find_limits(ask, torch.device(DEVICE)) is None
+
+
+def test_a_planner_that_never_answers_alike_is_not_asked_for_ever() -> None:
+    asked = itertools.count(1)
+
+    def ask(lens: torch.Tensor) -> torch.Tensor:
+        plan = torch.zeros(len(lens) + 1, 2, dtype=torch.int32, device=DEVICE)
+        plan[0, 0] = next(asked)
+        assert plan[0, 0] < 10_000
+        return plan
+
     assert kernels().find_limits(ask, torch.device(DEVICE)) is None
 
 
