@@ -9,7 +9,7 @@ from tests.mutants.catalogue import (
     RUNNER,
     Mutant,
 )
-from tests.mutants.mutate import Drop, Edit, Set, Swap
+from tests.mutants.mutate import Drop, Edit, Swap
 
 OLDER = "0.5.13.post1"  # with the kernel of the older families
 _MULTI = "DeepseekSparseAttnMultiStepBackend"
@@ -27,8 +27,6 @@ _BELIEVED = Swap(
     "and torch.equal(plan[1:1 + len(items)], items[items[:, 0].argsort()]))",
     "False",
 )
-_LAUNCH = "fill_draft_metadata"
-_OLDER_LAUNCH = "fill_metadata_inplace"
 _USE = f"{_MULTI}._use_shared_metadata"
 _RUN_ONCE = "EAGLEDraftCudaGraphRunner.capture_one_shape.run_once"
 _HOOK = "self.draft_attn_backend.init_forward_metadata_in_graph(forward_batch)"
@@ -268,58 +266,6 @@ MUTANTS = (
         "paged_mqa_schedule_metadata",
         Drop(_FILL, "metadata.paged_mqa_schedule_metadata.copy_"),
         route="fan-out",
-        release=OLDER,
-    ),
-    *(
-        _mutant(f"kept: {name}", names, *edits, route="fan-out", file=DSA_KERNELS)
-        for name, names, *edits in (
-            (
-                "for one type of lengths",
-                "",
-                Set("_direct_launch", "key", "(*numbers[5:], inputs[1].dtype)"),
-            ),
-            (
-                "for one page size",
-                "page_table",
-                Set(
-                    "_direct_launch",
-                    "key",
-                    "(*numbers[5:7], *numbers[8:], *(t.dtype for t in inputs))",
-                ),
-            ),
-            (
-                "two buffers change places",
-                "dsa_cu_seqlens_k",
-                Swap(
-                    "_direct_launch",
-                    "(t.data_ptr() for t in buffers)",
-                    "(buffers[i].data_ptr() for i in (0, 1, 4, 3, 2, 5, 6, 7, 8, 9))",
-                ),
-            ),
-            (
-                "for buffers of the batch size before",
-                "",
-                Swap(_LAUNCH, "id(metadata)", "0"),
-                Swap(_LAUNCH, "of() is metadata", "of()"),
-            ),
-            (
-                "without what the kernel is compiled with",
-                "the route did not run",
-                Swap(
-                    "_direct_launch",
-                    "len(numbers) if 'constexpr' in compiled.src.signature.values() else 5",
-                    "11",
-                ),
-            ),
-        )
-    ),
-    _mutant(
-        "kept: for buffers of the batch size before",
-        "",
-        Swap(_OLDER_LAUNCH, "(id(metadata), bs, *mode, *types)", "(*mode, *types)"),
-        Swap(_OLDER_LAUNCH, "of() is metadata", "of()"),
-        route="fan-out",
-        file=DSA_KERNELS,
         release=OLDER,
     ),
 )

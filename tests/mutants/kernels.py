@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from tests.mutants.catalogue import BACKEND, KERNELS, Mutant
-from tests.mutants.mutate import Drop, Edit, Head, Set, Swap
+from tests.mutants.mutate import Drop, Edit, Head, Swap
 
 _BASE = "NativeSparseAttnBackend"
 _MULTI = "NativeSparseAttnMultiStepBackend"
@@ -26,51 +24,7 @@ def _fan(name: str, names: str, *edits: Edit, file: str = KERNELS) -> Mutant:
     return Mutant(name, "fan-out", file, edits, "fan-out", "decode", names)
 
 
-def _kept(name: str, names: str, *edits: Edit) -> Mutant:
-    """Of what is compiled once and launched again."""
-    mutant = _fan(f"kept: {name}", names, *edits)
-    return replace(mutant, kind="a kept kernel")
-
-
-_DIRECT = "_direct_launch"
-_TYPES = "*(t.dtype for t in inputs)"
-
 MUTANTS = (
-    _kept(
-        "for one type of lengths",
-        "seqlens",
-        Set(_DIRECT, "key", "(*numbers[5:], inputs[1].dtype)"),
-    ),
-    _kept(
-        "for one type of row indices",
-        "page_table",
-        Set(_DIRECT, "key", "(*numbers[5:], inputs[0].dtype, inputs[2].dtype)"),
-    ),
-    _kept(
-        "for one page size",
-        "page_table",
-        Set(_DIRECT, "key", f"(*numbers[5:8], *numbers[9:], {_TYPES})"),
-    ),
-    _kept(
-        "two buffers change places",
-        "seqlens",
-        Swap(
-            _DIRECT,
-            "(t.data_ptr() for t in buffers)",
-            "(buffers[i].data_ptr() for i in (0, 2, 1, 3, 4, 5, 6, 7))",
-        ),
-    ),
-    _kept(
-        "the longest table of all",
-        "page_table",
-        Swap(_DIRECT, "numbers[:passed]", "(*numbers[:3], 512, *numbers[4:passed])"),
-    ),
-    _kept(
-        "for buffers of the batch size before",
-        "",
-        Swap(_LAUNCH, "(id(metadata), bs, *mode, *types)", "(*mode, *types)"),
-        Swap(_LAUNCH, "of() is metadata", "of()"),
-    ),
     _fan(
         "kernel: one page column too many",
         "page_table",

@@ -169,16 +169,6 @@ MUTANTS = (
                     "kv_len + token % most + 1",
                 ),
             ),
-            (
-                "fan-out",
-                "kept without what the schedule is made with",
-                "the route did not run",
-                Swap(
-                    "_direct_launch",
-                    "len(numbers) if 'constexpr' in compiled.src.signature.values() else 5",
-                    "11",
-                ),
-            ),
         )
     ),
     _mutant(

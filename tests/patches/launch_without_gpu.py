@@ -145,9 +145,8 @@ def main() -> None:
         # The same object, another pool; then other buffers.
         one_launch(module, fake, m, bs, pool=pool.clone(), **mode)
         one_launch(module, fake, Metadata(bs, bs * 4), bs, pool=pool, **mode)
-        if (
-            one_launch is launch_draft
-        ):  # the same buffers, but for the schedule and plan
+        if one_launch is launch_draft:
+            # The same buffers, but for the schedule and the plan.
             mode |= {"remainder": None, "limits": None}
             one_launch(module, fake, m, bs, pool=pool, **mode)
     compiled = 5 if one_launch is launch_draft else 3
